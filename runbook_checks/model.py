@@ -1,0 +1,133 @@
+"""The words of the glossary as values: what a page says, before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import PurePosixPath
+
+
+class Role(Enum):
+    """What a block is for."""
+
+    STEP = "step"
+    CHECK = "check"
+    SETUP = "setup"
+    CLEANUP = "cleanup"
+    ROLLBACK = "rollback"
+    FAULT = "fault"
+
+
+class Match(Enum):
+    """How an expectation compares its text with what came."""
+
+    LIKE = "like"
+    EXACT = "exact"
+    CONTAINS = "contains"
+    REGEX = "regex"
+    JSON = "json"
+
+
+class Stream(Enum):
+    """An output stream of a block."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One-based lines of a page, both ends included, fence lines too."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What one stream of the block before it must be; ``text`` is dedented, without its last newline."""
+
+    text: str
+    match: Match
+    stream: Stream
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fence that opted in to being run; ``text`` is dedented and ends with a newline."""
+
+    id: str
+    role: Role
+    language: str
+    text: str
+    span: Span
+    title: str = ""
+    exit_status: int = 0
+    http_status: str = ""
+    timeout_s: float | None = None
+    within_s: float | None = None
+    every_s: float | None = None
+    environment: str = ""
+    expectations: tuple[Expectation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FigureBound:
+    """A figure that a card lists, its unit, and the bounds that it must keep."""
+
+    name: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a ``{.procedure}`` block declares; ``line`` is 0 for a procedure without a card."""
+
+    line: int = 0
+    alerts: tuple[str, ...] = ()
+    severity: str = ""
+    needs: tuple[str, ...] = ()  # public ids, or heading ids of the same page
+    changes: tuple[str, ...] = ()
+    reversible: bool = True
+    expected_s: float | None = None
+    uses: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    figures: tuple[FigureBound, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """A heading section that holds at least one block marked for running."""
+
+    page: str  # path of the page, relative to the configuration's folder, with forward slashes
+    anchor: str  # the heading's id
+    title: str
+    line: int
+    card: Card
+    blocks: tuple[Block, ...]
+
+    @property
+    def id(self) -> str:
+        """Return the public id, ``<page stem>/<heading id>``."""
+        return f"{PurePosixPath(self.page).stem}/{self.anchor}"
+
+    @property
+    def node_id(self) -> str:
+        """Return the pytest node id, ``<page path>::<heading id>``."""
+        return f"{self.page}::{self.anchor}"
+
+
+@dataclass(frozen=True, slots=True)
+class Runbook:
+    """A page with a ``runbook:`` key in its front matter."""
+
+    path: str
+    title: str
+    owner: str = ""
+    escalation: str = ""
+    verify_every_s: float | None = None
+    tags: tuple[str, ...] = ()
+    procedures: tuple[Procedure, ...] = field(default=())
