@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import Enum
 
 SCHEMA_VERSION = 1
@@ -79,3 +81,35 @@ class Record:
     blocks: tuple[BlockRecord, ...] = ()
     figures: tuple[Figure, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+
+def to_line(record: Record) -> str:
+    """Return the record as one line of JSON, with a final newline; the form is schema version 1."""
+    return json.dumps(asdict(record), default=_value_of, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+def from_line(line: str) -> Record:
+    """Return the record that a line holds; raises ValueError for anything that is not a whole record of our schema."""
+    try:
+        data = json.loads(line)
+        if data["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"schema version {data['schema_version']} is not {SCHEMA_VERSION}")
+        data["outcome"] = Outcome(data["outcome"])
+        data["services"] = tuple(Service(**service) for service in data["services"])
+        data["figures"] = tuple(Figure(**figure) for figure in data["figures"])
+        data["blocks"] = tuple(
+            BlockRecord(**{**block, "outcome": Outcome(block["outcome"])}) for block in data["blocks"]
+        )
+        record = Record(**data)
+        for moment in (record.started_at, record.ended_at):
+            if datetime.fromisoformat(moment).tzinfo is None:
+                raise ValueError(f"{moment!r} has no time zone")
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a record: {error!r}") from error
+    return record
+
+
+def _value_of(value: object) -> object:
+    if isinstance(value, Outcome):
+        return value.value
+    raise TypeError(f"{value!r} has no place in a record")

@@ -1,0 +1,172 @@
+"""Hold what came against what the page says, and show how the two differ."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from runbook_checks.json_subset import NotSubsetError, subset
+from runbook_checks.model import Expectation, Match
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TIME_LIMIT_S = 2.0  # for one comparison: a page's pattern must not hang the run
+_DIFF_LINES = 80
+_TOKEN = re.compile(r"\\<|\.\.\.|<([a-z_][a-z0-9_]*)>")
+_CAPTURE_VALUE = re.compile(r"<([a-z_][a-z0-9_]*)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an expectation held, what it captured (name, value), and if not, how page and output differ."""
+
+    held: bool
+    captures: tuple[tuple[str, str], ...] = ()
+    difference: str = ""
+
+
+def compare(expectation: Expectation, output: str, page: str) -> Verdict:
+    """Hold a stream's whole output against an expectation; ``page`` is the path that the difference names."""
+    match expectation.match:
+        case Match.LIKE:
+            return _compare_pattern(expectation, output, page)
+        case Match.EXACT:
+            held = output.removesuffix("\n") == expectation.text
+        case Match.CONTAINS:
+            held = expectation.text in output
+        case Match.REGEX:
+            return _match(expectation.text, output, expectation, page)
+        case Match.JSON:
+            return _compare_json(expectation, output, page)
+        case _:
+            assert_never(expectation.match)
+    return Verdict(held=True) if held else _differs(_difference(expectation, output, page))
+
+
+def captured_names(expectation: Expectation) -> tuple[str, ...]:
+    """Return the names that an expectation captures, in order of appearance."""
+    if expectation.match is Match.LIKE:
+        return tuple(name for name in (token[1] for token in _TOKEN.finditer(expectation.text)) if name)
+    if expectation.match is Match.JSON:
+        return tuple(_CAPTURE_VALUE.findall(expectation.text))
+    return ()
+
+
+def _compare_pattern(expectation: Expectation, output: str, page: str) -> Verdict:
+    wanted, came = _lines(expectation.text), _lines(output)
+    if not _TOKEN.search(expectation.text):
+        return Verdict(held=True) if wanted == came else _differs(_difference(expectation, output, page))
+    seen: set[str] = set()
+    pattern = "".join("(?:.*\n)*?" if line.strip() == "..." else _line_pattern(line, seen) + "\n" for line in wanted)
+    return _match(pattern, "".join(line + "\n" for line in came), expectation, page)
+
+
+def _match(pattern: str, subject: str, expectation: Expectation, page: str) -> Verdict:
+    import regex  # noqa: PLC0415 - only pages with patterns pay for the import
+
+    try:
+        if expectation.match is Match.LIKE:
+            found = regex.fullmatch(pattern, subject, timeout=_TIME_LIMIT_S)
+        else:
+            found = regex.search(pattern, subject, timeout=_TIME_LIMIT_S, flags=regex.MULTILINE)
+    except TimeoutError:
+        where = f"{page}:{expectation.span.first}"
+        return _differs(f"{where}: comparing took over {_TIME_LIMIT_S:g} s; write a simpler pattern")
+    if found is None:
+        return _differs(_difference(expectation, subject, page))
+    return Verdict(held=True, captures=tuple((name, value) for name, value in found.groupdict().items() if value))
+
+
+def _differs(difference: str) -> Verdict:
+    return Verdict(held=False, difference=difference)
+
+
+def _line_pattern(line: str, seen: set[str]) -> str:
+    """Return a regular expression for one line of a ``like`` text; a name met again must have the same value."""
+    parts, end = [], 0
+    for token in _TOKEN.finditer(line):
+        parts.append(re.escape(line[end : token.start()]))
+        end = token.end()
+        if token[0] == "...":
+            parts.append(".*?")
+        elif token[1] is None:
+            parts.append("<")
+        elif token[1] in seen:
+            parts.append(f"(?P={token[1]})")
+        else:
+            seen.add(token[1])
+            parts.append(f"(?P<{token[1]}>.+?)")
+    return "".join(parts) + re.escape(line[end:])
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines without trailing blanks, and without blank lines at the end."""
+    lines = [line.rstrip() for line in text.split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _compare_json(expectation: Expectation, output: str, page: str) -> Verdict:
+    where = f"{page}:{expectation.span.first}"
+    try:
+        came = json.loads(output)
+    except ValueError as error:
+        return _differs(f"{where}: the output is not JSON ({error})\n{_quoted('+', output)}")
+    try:
+        captures = subset(json.loads(expectation.text), came)
+    except NotSubsetError as difference:
+        return _differs(f"{where}: {difference}\n{_quoted('+', output)}")
+    return Verdict(held=True, captures=tuple(captures.items()))
+
+
+def _difference(expectation: Expectation, output: str, page: str) -> str:
+    """Return what was expected (``-``) and what came (``+``), beside each other, under the place in the page."""
+    wanted, came = _lines(expectation.text), _lines(output)
+    first = expectation.span.first
+    how = {Match.CONTAINS: "nowhere in the output", Match.REGEX: "no match in the output"}.get(expectation.match)
+    if how:
+        body = [*(f"- {line}" for line in wanted), *(f"+ {line}" for line in came or ["(nothing)"])]
+        title = how
+    else:
+        body = list(_aligned(wanted, came, patterned=expectation.match is Match.LIKE))
+        title = f"{expectation.stream.value} is not what the page says"
+    if len(body) > _DIFF_LINES:
+        body = [*body[:_DIFF_LINES], f"({len(body) - _DIFF_LINES} more lines)"]
+    return "\n".join([f"{page}:{first}: {title}", *body])
+
+
+def _aligned(wanted: list[str], came: list[str], *, patterned: bool) -> Iterator[str]:
+    """Yield a line diff in which an output line counts as equal to the first page line whose pattern it matches."""
+    patterns = [
+        (line, re.compile(_line_pattern(line, set()))) for line in wanted if patterned and _TOKEN.search(line)
+    ]  # a name used twice in a line is a back-reference, which re knows too
+    taken = [
+        next((line for line, pattern in patterns if line.strip() != "..." and _fits(pattern, text)), text)
+        for text in came
+    ]
+    matcher = difflib.SequenceMatcher(None, wanted, taken, autojunk=False)
+    for how, a, b, c, d in matcher.get_opcodes():
+        if how == "equal":
+            yield from (f"  {line}" for line in came[c:d])
+            continue
+        if how == "replace" and all(line.strip() == "..." for line in wanted[a:b]):
+            yield from (f"  {line}" for line in came[c:d])
+            continue
+        yield from (f"- {line}" for line in wanted[a:b] if line.strip() != "..." or not patterned)
+        yield from (f"+ {line}" for line in came[c:d])
+    if not came:
+        yield "+ (nothing)"
+
+
+def _fits(pattern: re.Pattern[str], line: str) -> bool:
+    return len(line) <= 1000 and pattern.fullmatch(line) is not None  # noqa: PLR2004 - only for display
+
+
+def _quoted(sign: str, text: str) -> str:
+    lines = _lines(text)[:_DIFF_LINES] or ["(nothing)"]
+    return "\n".join(f"{sign} {line}" for line in lines)

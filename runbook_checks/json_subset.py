@@ -1,0 +1,61 @@
+"""The ``json`` expectation: everything that the page wants is in the document that came."""
+
+from __future__ import annotations
+
+import json
+import re
+
+_CAPTURE = re.compile(r"<([a-z_][a-z0-9_]*)>")
+_SHOWN_CHARACTERS = 80  # one line of a terminal
+
+
+class NotSubsetError(Exception):
+    """The first place where a document lacks what the page wants, and what is there instead."""
+
+
+def subset(wanted: object, came: object) -> dict[str, str]:
+    """Return the captures when ``came`` holds all of ``wanted``; raises NotSubsetError at the first difference.
+
+    Objects may hold more keys than wanted, arrays must have as many elements. The string ``"..."`` stands for any
+    value, ``"<name>"`` captures a string, number or boolean.
+    """
+    captures: dict[str, str] = {}
+    _hold(wanted, came, "$", captures)
+    return captures
+
+
+def _hold(wanted: object, came: object, place: str, captures: dict[str, str]) -> None:  # noqa: C901 - a case a type
+    match wanted:
+        case "...":
+            pass
+        case str() if name := _CAPTURE.fullmatch(wanted):
+            _capture(name[1], came, place, captures)
+        case dict():
+            if not isinstance(came, dict):
+                raise NotSubsetError(f"{place}: expected an object, and {_shown(came)} came")
+            for key, value in wanted.items():
+                if key not in came:
+                    raise NotSubsetError(f"{place}.{key}: expected {_shown(value)}, and there is no such key")
+                _hold(value, came[key], f"{place}.{key}", captures)
+        case list():
+            if not isinstance(came, list) or len(came) != len(wanted):
+                raise NotSubsetError(f"{place}: expected {len(wanted)} elements, and {_shown(came)} came")
+            for number, (one, other) in enumerate(zip(wanted, came, strict=True)):
+                _hold(one, other, f"{place}[{number}]", captures)
+        case _:
+            # True == 1 in Python, and not in JSON
+            if isinstance(wanted, bool) != isinstance(came, bool) or wanted != came:
+                raise NotSubsetError(f"{place}: expected {_shown(wanted)}, and {_shown(came)} came")
+
+
+def _capture(name: str, came: object, place: str, captures: dict[str, str]) -> None:
+    if isinstance(came, dict | list) or came is None:
+        raise NotSubsetError(f"{place}: <{name}> needs a single value, and {_shown(came)} came")
+    value = came if isinstance(came, str) else json.dumps(came)
+    if captures.setdefault(name, value) != value:
+        raise NotSubsetError(f"{place}: <{name}> was {captures[name]!r} above, and {value!r} came")
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."

@@ -1,0 +1,90 @@
+"""What is known now about every procedure in every environment: the pages, held against the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runbook_checks.catalog import Catalog, load
+from runbook_checks.digest import FileHashes, digest
+from runbook_checks.status import Judgement, Status, judge
+from runbook_checks.store import Store
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from runbook_checks.config import Config, Environment
+    from runbook_checks.model import Procedure, Runbook
+    from runbook_checks.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One procedure in one environment: what it is, what it is worth now, and the record that decides it."""
+
+    procedure: Procedure
+    runbook: Runbook
+    environment: str
+    digest: str
+    judgement: Judgement
+
+    @property
+    def status(self) -> Status:
+        """Return the procedure's status."""
+        return self.judgement.status
+
+    @property
+    def reason(self) -> str:
+        """Return why the status is what it is; empty when there is nothing to say."""
+        return self.judgement.reason
+
+    @property
+    def record(self) -> Record | None:
+        """Return the newest record that counts."""
+        return self.judgement.record
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """Return when the procedure last passed."""
+        return self.judgement.verified_at
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Return when that pass expires."""
+        return self.judgement.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The catalog of all pages, and one entry per procedure and environment, in the order of the pages."""
+
+    catalog: Catalog
+    entries: tuple[Entry, ...]
+
+
+def load_report(config: Config, *, now: datetime, strict: bool = False) -> Report:
+    """Return what the evidence says at ``now``; raises SourceError when the pages cannot be read as written."""
+    catalog = load(config.root, config.page_paths())
+    store = Store(config.root / config.evidence)
+    hashes = FileHashes(config.root)
+    entries = []
+    for procedure in catalog.procedures:
+        runbook = catalog.runbook_of(procedure)
+        every_s = runbook.verify_every_s or config.verify_every_s
+        for environment in config.environments:
+            current = digest_in(environment, procedure, catalog, hashes)
+            judgement = judge(
+                store.read(environment.name, procedure.id),
+                digest=current,
+                verify_every_s=every_s,
+                now=now,
+                strict=strict,
+            )
+            entries.append(Entry(procedure, runbook, environment.name, current, judgement))
+    return Report(catalog, tuple(entries))
+
+
+def digest_in(environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes) -> str:
+    """Return the digest of what would be run in an environment: the procedure and the stack's definition."""
+    definition = environment.stack.definition if environment.stack else ()
+    return digest(procedure, catalog, hashes, definition)

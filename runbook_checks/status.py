@@ -1,0 +1,96 @@
+"""What a procedure's records say about it now. Absence of proof never looks green."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from runbook_checks.record import Outcome, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CLOCK_SKEW = timedelta(minutes=5)  # between the machine that ran and the one that judges
+
+
+class Status(Enum):
+    """The words of the glossary for how far a procedure can be trusted."""
+
+    VERIFIED = "verified"
+    FAILED = "failed"
+    STALE = "stale"
+    EXPIRED = "expired"
+    UNVERIFIED = "unverified"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A status, why, the record that decides it, when it was last verified and when that expires (both UTC)."""
+
+    status: Status
+    reason: str = ""
+    record: Record | None = None
+    verified_at: datetime | None = None
+    expires_at: datetime | None = None
+
+
+def judge(
+    records: Sequence[Record],
+    *,
+    digest: str,
+    verify_every_s: float,
+    now: datetime,
+    strict: bool = False,
+) -> Judgement:
+    """Return what the records prove about a procedure whose digest is now ``digest``.
+
+    Interrupted runs and runs dated in the future never count; when ``strict``, neither does a pass from a tree with
+    uncommitted changes.
+    """
+    counted = [record for record in records if _counts(record, now=now, strict=strict)]
+    if not counted:
+        return Judgement(Status.UNVERIFIED, _why_unverified(records, now=now))
+    newest = max(counted, key=_ended_at)
+    verified_at = max((_ended_at(record) for record in counted if record.outcome is Outcome.PASSED), default=None)
+    expires_at = verified_at + timedelta(seconds=verify_every_s) if verified_at else None
+    status, reason = _decide(newest, digest=digest, expires_at=expires_at, now=now)
+    return Judgement(status, reason, newest, verified_at, expires_at)
+
+
+def _decide(newest: Record, *, digest: str, expires_at: datetime | None, now: datetime) -> tuple[Status, str]:
+    edited = newest.digest != digest
+    if newest.outcome is Outcome.FAILED:
+        return Status.FAILED, newest.reason + ("; edited since" if edited else "")
+    if newest.outcome is Outcome.BLOCKED:
+        return Status.BLOCKED, newest.reason
+    if edited:
+        return Status.STALE, "what was verified is no longer what is written"
+    if expires_at is None or now >= expires_at:
+        return Status.EXPIRED, "verified too long ago"
+    return Status.VERIFIED, "from a tree with uncommitted changes" if newest.dirty else ""
+
+
+def _counts(record: Record, *, now: datetime, strict: bool) -> bool:
+    if record.outcome not in {Outcome.PASSED, Outcome.FAILED, Outcome.BLOCKED}:
+        return False
+    if _ended_at(record) > now + _CLOCK_SKEW:
+        return False
+    return not (strict and record.dirty and record.outcome is Outcome.PASSED)
+
+
+def _why_unverified(records: Sequence[Record], *, now: datetime) -> str:
+    if not records:
+        return "never run"
+    newest = max(records, key=_ended_at)
+    if _ended_at(newest) > now + _CLOCK_SKEW:
+        return "its only evidence is dated in the future"
+    if newest.outcome is Outcome.PASSED:
+        return "run only from a tree with uncommitted changes"
+    return "its only run was interrupted"
+
+
+def _ended_at(record: Record) -> datetime:
+    return datetime.fromisoformat(record.ended_at).astimezone(UTC)
