@@ -1,0 +1,136 @@
+"""Whether each service of an instance answers, asked the way its users ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, build_opener
+
+from embedded.instance import DATABASE, REPLICAS, ROLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from embedded.instance import Instance
+    from embedded.toolbox import Toolbox
+
+ANSWER_S = 5.0
+# A proxy of the caller's environment has nothing to do with the loopback interface.
+_opener = build_opener(ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A service that does not answer as it should, and what it did instead."""
+
+    service: str
+    problem: str
+
+
+def look(instance: Instance, tools: Toolbox, *, with_service: bool) -> tuple[Finding, ...]:
+    """Ask every service at once; return what is wrong, nothing when everything answers."""
+    probes = _probes(instance, tools, with_service=with_service)
+    with ThreadPoolExecutor(len(probes)) as pool:
+        problems = pool.map(lambda probe: probe(), probes.values())
+        return tuple(Finding(name, problem) for name, problem in zip(probes, problems, strict=True) if problem)
+
+
+def wait(
+    instance: Instance, tools: Toolbox, *, with_service: bool, deadline_s: float, alive: Callable[[], bool]
+) -> tuple[Finding, ...]:
+    """Ask until everything answers, the supervisor is gone, or the deadline passes; return what is still wrong."""
+    end = time.monotonic() + deadline_s
+    while (findings := look(instance, tools, with_service=with_service)) and alive() and time.monotonic() < end:
+        time.sleep(0.05)
+    return findings
+
+
+def _probes(instance: Instance, tools: Toolbox, *, with_service: bool) -> dict[str, Callable[[], str]]:
+    probes: dict[str, Callable[[], str]] = {
+        "postgres": lambda: _postgres(instance, tools),
+        "valkey": lambda: _valkey(instance),
+        "notifications": lambda: _http(instance.url("notifications")),
+        "alertmanager": lambda: _http(f"{instance.url('alertmanager')}/-/ready"),
+        "prometheus": lambda: _prometheus(instance),
+        "postgres-exporter": lambda: _exporter(f"{instance.url('postgres-exporter')}/metrics", "pg_up 1"),
+        "valkey-exporter": lambda: _exporter(f"{instance.url('valkey-exporter')}/metrics", "redis_up 1"),
+    }
+    if with_service:
+        for replica in REPLICAS:
+            url = f"{instance.url(f'service-{replica}')}/health"
+            probes[f"service-{replica}"] = lambda url=url: _http(url)  # type: ignore[misc]
+        probes["envoy"] = lambda: _envoy(instance)
+    return probes
+
+
+def _postgres(instance: Instance, tools: Toolbox) -> str:
+    connection = ["-h", "127.0.0.1", "-p", str(instance.ports["postgres"]), "-U", ROLE, "-d", DATABASE]
+    done = subprocess.run(
+        [str(tools.program("psql")), "-XqAt", *connection, "-c", "select 1"],
+        env=os.environ | {"PGPASSWORD": instance.database_password, "PGCONNECT_TIMEOUT": str(int(ANSWER_S))},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+
+
+def _valkey(instance: Instance) -> str:
+    try:
+        with socket.create_connection(("127.0.0.1", instance.ports["valkey"]), timeout=ANSWER_S) as connection:
+            connection.sendall(f"AUTH {instance.redis_password}\r\nPING\r\n".encode())
+            with connection.makefile("rb") as answers:
+                answer = answers.readline() + answers.readline()
+    except OSError as error:
+        return str(error)
+    return "" if answer == b"+OK\r\n+PONG\r\n" else answer.decode(errors="replace").strip()
+
+
+def _http(url: str) -> str:
+    return _get(url)[1]
+
+
+def _exporter(url: str, line: str) -> str:
+    text, problem = _get(url)
+    return problem or ("" if line in text.splitlines() else f"{url} does not say {line!r}")
+
+
+def _prometheus(instance: Instance) -> str:
+    text, problem = _get(f"{instance.url('prometheus')}/api/v1/targets?state=active")
+    if problem:
+        return problem
+    targets = json.loads(text)["data"]["activeTargets"]
+    down = [f"{t['labels']['job']} {t['labels']['instance']} is {t['health']}" for t in targets if t["health"] != "up"]
+    return "; ".join(down) if targets else "no targets yet"
+
+
+def _envoy(instance: Instance) -> str:
+    text, problem = _get(f"{instance.url('envoy-admin')}/clusters?format=json")
+    if problem:
+        return problem
+    hosts = json.loads(text)["cluster_statuses"][0].get("host_statuses", [])
+    out = [host["hostname"] for host in hosts if host["health_status"].get("eds_health_status") != "HEALTHY" or len(host["health_status"]) > 1]
+    if out or not hosts:
+        return f"sends nothing to {', '.join(out) or 'any replica'}"
+    return _http(f"{instance.url('envoy')}/health")
+
+
+def _get(url: str) -> tuple[str, str]:
+    """Return the body and no problem, or nothing and the problem."""
+    try:
+        with _opener.open(url, timeout=ANSWER_S) as answer:
+            return answer.read().decode(), ""
+    except HTTPError as error:
+        return "", f"{url} answers {error.code}: {error.read(300).decode(errors='replace').strip()}"
+    except URLError as error:
+        return "", f"{url}: {error.reason}"
+    except OSError as error:
+        return "", f"{url}: {error}"

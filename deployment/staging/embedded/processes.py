@@ -1,0 +1,109 @@
+"""The processes of an instance: started under one supervisor, found again by the mark in their environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from embedded.errors import StagingError
+from embedded.instance import MARK
+
+if TYPE_CHECKING:
+    from embedded.instance import Instance
+    from embedded.toolbox import Toolbox
+
+GRACE_S = 20.0
+KILL_S = 5.0
+
+
+def start(instance: Instance, tools: Toolbox) -> None:
+    """Start the supervisor, which starts everything else; returns when it has gone to the background."""
+    environ = os.environ | {MARK: instance.id}
+    command = [str(tools.python), str(tools.program("supervisord").resolve()), "-c", str(instance.supervisor_conf)]
+    log = instance.path / "logs/start.log"
+    with log.open("w") as output:
+        # Output goes to a file: a background supervisor that holds the caller's pipe would keep the caller waiting.
+        done = subprocess.run(
+            command, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=instance.path, check=False
+        )
+    if done.returncode:
+        raise StagingError(f"supervisord did not start:\n{log.read_text()[-2000:]}")
+
+
+def find(instance_id: str) -> list[psutil.Process]:
+    """Return the instance's processes that still run, with the descendants that hide their environment."""
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == instance_id:
+                found[process.pid] = process
+                found |= {child.pid: child for child in process.children(recursive=True)}
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return [process for process in found.values() if process.pid != os.getpid()]
+
+
+def supervisor_pid(instance: Instance) -> int | None:
+    """Return the process id of the instance's running supervisor, or None."""
+    try:
+        pid = int((instance.path / "supervisord.pid").read_text())
+        return pid if psutil.Process(pid).environ().get(MARK) == instance.id else None
+    except (OSError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+
+
+def stop_gently(instance: Instance) -> None:
+    """Ask the supervisor to stop everything in good order, for a stack whose data is kept."""
+    pid = supervisor_pid(instance)
+    if pid is not None:
+        process = psutil.Process(pid)
+        process.terminate()
+        psutil.wait_procs([process], timeout=GRACE_S)
+
+
+def end(instance_id: str) -> int:
+    """End every process of the instance at once; return how many there were.
+
+    PostgreSQL is told to quit without a checkpoint rather than killed: killed, it would leave its shared memory behind.
+    """
+    first = find(instance_id)
+    for process in first:
+        try:
+            if process.name() == "supervisord" or "supervisord" in " ".join(process.cmdline()[:2]):
+                process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    for process in first:
+        try:
+            process.send_signal(signal.SIGQUIT if process.name() == "postgres" else signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    deadline = time.monotonic() + KILL_S
+    _, left = psutil.wait_procs(first, timeout=KILL_S)
+    while left := [*left, *find(instance_id)]:
+        for process in left:
+            if process.is_running():
+                process.kill()
+        _, left = psutil.wait_procs(left, timeout=1)
+        if left and time.monotonic() > deadline:
+            raise StagingError(f"processes that do not end: {', '.join(str(process.pid) for process in left)}")
+    return len(first)
+
+
+def free_shared_memory(database_folder: Path) -> None:
+    """Remove the shared memory segment that a killed PostgreSQL left, which its lock file names."""
+    try:
+        lines = (database_folder / "data/postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return
+    ipcrm = shutil.which("ipcrm")
+    if ipcrm and len(lines) > 6:  # noqa: PLR2004 - the seventh line is "key id"
+        # Gone already when PostgreSQL itself removed it: nothing to say then.
+        subprocess.run([ipcrm, "-m", lines[6].split()[-1]], capture_output=True, check=False)

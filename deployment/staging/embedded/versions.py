@@ -1,0 +1,38 @@
+"""What an instance is made of, asked from the programs themselves."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from embedded.instance import Instance
+    from embedded.toolbox import Toolbox
+
+NUMBER = re.compile(r"\d+(?:\.\d+)+")
+PROGRAMS = {
+    "postgres": "postgres",
+    "valkey": "valkey-server",
+    "envoy": "envoy",
+    "prometheus": "prometheus",
+    "alertmanager": "alertmanager",
+}
+
+
+def services(instance: Instance, tools: Toolbox) -> tuple[tuple[str, str], ...]:
+    """Return name and version of each service; a replica's version is the release that it runs."""
+    with ThreadPoolExecutor(len(PROGRAMS)) as pool:
+        versions = list(pool.map(lambda program: _version(tools, program), PROGRAMS.values()))
+    currents = sorted((instance.path / "replicas").glob("*/current"))
+    replicas = [(f"service-{current.parent.name}", current.readlink().name) for current in currents]
+    return (*zip(PROGRAMS, versions, strict=True), *replicas)
+
+
+def _version(tools: Toolbox, program: str) -> str:
+    done = subprocess.run(
+        [str(tools.program(program).resolve()), "--version"], capture_output=True, text=True, check=False
+    )
+    found = NUMBER.search(done.stdout + done.stderr)
+    return found.group() if found else "unknown"
