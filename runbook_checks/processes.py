@@ -1,0 +1,151 @@
+"""Which processes belong to a session, and which of them are younger than a moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if sys.platform != "linux":
+    import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+TOKEN_VARIABLE = "RUNBOOK_CHECKS_SESSION"  # noqa: S105  (the name of a variable)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Moment:
+    """A point in the order in which processes are born: the kernel's clock, then the process id within one tick."""
+
+    time: float
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running process; ``session`` is its POSIX session id."""
+
+    pid: int
+    parent: int
+    session: int
+    born: Moment
+
+
+def now() -> Moment:
+    """Return the present moment; a process born later compares greater.
+
+    Start times tick every 10 ms on Linux, too coarse to tell a job of the last block from one of the next. Ids are
+    given out in rising order: within a tick the last one given out decides (``/proc/loadavg``, last field; proc(5)).
+    """
+    if sys.platform == "linux":
+        ticks = time.clock_gettime_ns(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") // 1_000_000_000
+        return Moment(ticks, int(Path("/proc/loadavg").read_bytes().rsplit(b" ", 1)[1]))
+    return Moment(time.time(), 0)  # untested: start times are in microseconds there
+
+
+def belonging(session: int, token: str) -> tuple[Process, ...]:
+    """Return the living processes of a session: its members, all their descendants, and those that carry its token."""
+    found = tuple(_all())
+    children: dict[int, list[Process]] = {}
+    for process in found:
+        children.setdefault(process.parent, []).append(process)
+    needle = f"{TOKEN_VARIABLE}={token}".encode()
+    queue = [p for p in found if p.session == session or needle in _environment(p.pid)]
+    ours: dict[int, Process] = {}
+    while queue:
+        process = queue.pop()
+        if process.pid not in ours:
+            ours[process.pid] = process
+            queue += children.get(process.pid, ())
+    return tuple(ours.values())
+
+
+def started_since(moment: Moment, ours: Iterable[Process], shells: Collection[int]) -> tuple[Process, ...]:
+    """Return those that were started after the moment by one of the shells, or whose starter is gone: daemons.
+
+    What an older process of ours starts meanwhile, such as the workers of a background server, is not among them.
+    """
+    by_pid = {process.pid: process for process in ours}
+
+    def is_new(process: Process) -> bool:
+        while process.born > moment:
+            parent = by_pid.get(process.parent)
+            if parent is None or parent.pid in shells:
+                return True
+            process = parent
+        return False
+
+    return tuple(process for process in by_pid.values() if process.pid not in shells and is_new(process))
+
+
+class Death:
+    """A file object that becomes readable when the process ends: a pidfd on Linux, a kqueue elsewhere (untested)."""
+
+    def __init__(self, pid: int) -> None:
+        """Watch the process; raise ProcessLookupError when it is gone already."""
+        if sys.platform == "linux":
+            self._fd = os.pidfd_open(pid)
+        else:
+            self._queue = select.kqueue()
+            event = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
+            self._queue.control([event], 0)
+            self._fd = self._queue.fileno()
+
+    def fileno(self) -> int:
+        """Return what a selector watches."""
+        return self._fd
+
+    def close(self) -> None:
+        """Stop watching."""
+        if sys.platform == "linux":
+            os.close(self._fd)
+        else:
+            self._queue.close()
+
+    def __enter__(self) -> Self:
+        """Return the watch itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop watching."""
+        self.close()
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal to a process that may be gone, or that this user may not touch (a daemon started through sudo)."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _all() -> Iterator[Process]:
+    if sys.platform == "linux":
+        for entry in os.listdir("/proc"):  # noqa: PTH208  (names only, hundreds of them)
+            if not entry.isdigit():
+                continue
+            with contextlib.suppress(OSError):  # gone meanwhile
+                # pid (comm) state ppid pgrp session … starttime: fields 1-6 and 22 of proc_pid_stat(5)
+                fields = Path(f"/proc/{entry}/stat").read_bytes().rpartition(b")")[2].split()
+                if fields[0] not in {b"Z", b"X"}:
+                    yield Process(int(entry), int(fields[1]), int(fields[3]), Moment(int(fields[19]), int(entry)))
+    else:
+        for each in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if each.status() != psutil.STATUS_ZOMBIE:
+                    yield Process(each.pid, each.ppid(), os.getsid(each.pid), Moment(each.create_time(), each.pid))
+
+
+def _environment(pid: int) -> bytes:
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # gone, or another user's
+            return Path(f"/proc/{pid}/environ").read_bytes()
+    else:
+        with contextlib.suppress(psutil.Error):
+            return "\0".join(f"{name}={value}" for name, value in psutil.Process(pid).environ().items()).encode()
+    return b""
