@@ -1,0 +1,95 @@
+"""The command ``ia-service``: exit 0 done, 1 not as it should be, 2 a wrong command line or configuration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+
+from ia_service.release import read_release
+from ia_service.settings import ConfigurationError, read_settings
+
+
+def run() -> None:
+    """Run the command line and exit."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Carry out one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        match options.command:
+            case "serve":
+                return _serve(options.host, options.port)
+            case "migrate":
+                return _check() if options.check else _migrate()
+            case _:
+                print(json.dumps(asdict(read_release())))
+                return 0
+    except ConfigurationError as error:
+        print(f"ia-service: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ia-service", description="Serve ia_modules pipelines over HTTP.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve until SIGTERM; needs DATABASE_URL and REDIS_URL")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8000)
+    migrate = commands.add_parser("migrate", help="bring the schema up to this release; needs DATABASE_URL")
+    migrate.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is pending")
+    commands.add_parser("version", help="print the versions as JSON")
+    return parser
+
+
+def _serve(host: str, port: int) -> int:
+    # Imported here: the other commands start four times as fast without the web framework.
+    from ia_service.logs import configure_logging  # noqa: PLC0415
+    from ia_service.replica import Replica  # noqa: PLC0415
+    from ia_service.server import serve  # noqa: PLC0415
+
+    settings = read_settings(os.environ)
+    release = read_release()
+    configure_logging(settings.log_level, settings.name, release.release)
+    return 0 if serve(Replica(settings, release), host, port) else 1
+
+
+def _migrate() -> int:
+    from ia_service.migrate import MigrationError, migrate  # noqa: PLC0415
+
+    settings = read_settings(os.environ, redis_required=False)
+    try:
+        before, after = migrate(settings.database_url)
+    except MigrationError as error:
+        print(f"ia-service: {error}", file=sys.stderr)
+        return 1
+    for name in before.pending:
+        print(f"applied {name}")
+    for name in after.differing:
+        print(f"note: {name} was applied by a release that carries another text under this name")
+    print(f"schema is current at {after.current}" + ("" if before.pending else "; nothing to do"))
+    return 0
+
+
+def _check() -> int:
+    from ia_service.migrate import MigrationError, check  # noqa: PLC0415
+
+    settings = read_settings(os.environ, redis_required=False)
+    try:
+        state = check(settings.database_url)
+    except MigrationError as error:
+        print(f"ia-service: {error}", file=sys.stderr)
+        return 1
+    print(f"current: {state.current}")
+    print(f"pending: {', '.join(state.pending) or 'none'}")
+    for name in state.differing:
+        print(f"note: {name} was applied by a release that carries another text under this name")
+    return 1 if state.pending else 0
+
+
+if __name__ == "__main__":
+    run()

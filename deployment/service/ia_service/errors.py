@@ -1,0 +1,51 @@
+"""What the service says when it cannot do what was asked; never SQL, never a traceback."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """The base of every error that a client may see: its text, its code and its HTTP status are public."""
+
+    status = 500
+    code = "internal"
+
+
+class NotFoundError(ServiceError):
+    """What was asked for does not exist."""
+
+    status = 404
+    code = "not_found"
+
+
+class DatabaseUnavailableError(ServiceError):
+    """The database does not answer; the request may be tried again."""
+
+    status = 503
+    code = "database_unavailable"
+
+
+class PoolExhaustedError(ServiceError):
+    """No database connection became free in time."""
+
+    status = 503
+    code = "pool_exhausted"
+
+
+class NotMigratedError(ServiceError):
+    """The database lacks tables that this release needs."""
+
+    status = 503
+    code = "not_migrated"
+
+
+class BusyError(ServiceError):
+    """As many executions as allowed are already waiting."""
+
+    status = 503
+    code = "busy"
+
+
+class StatementError(ServiceError):
+    """The database refused a statement; the reason is in the log, not in the answer."""
+
+    code = "database_error"

@@ -1,0 +1,189 @@
+"""Executions of this replica: taken, run in worker threads, ended or interrupted.
+
+The library's tracker talks to the database in blocking calls inside coroutines, so an execution gets a thread and an event
+loop of its own, and a slow database never holds up the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+from ia_modules.pipeline.errors import PipelineError
+from ia_modules.pipeline.execution_tracker import ExecutionStatus
+
+from ia_service.catalog import Pipeline
+from ia_service.errors import BusyError, DatabaseUnavailableError, PoolExhaustedError, ServiceError
+from ia_service.library import Library
+from ia_service.logs import request_id
+from ia_service.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+_RECORD_RETRY_S = 1.0
+_RECORD_TRIES = 60
+
+
+@dataclass(slots=True)
+class Job:
+    """An execution that this replica has taken."""
+
+    id: str
+    pipeline: Pipeline
+    taken_at: float = field(default_factory=time.monotonic)
+    done: Future[str] = field(default_factory=Future)
+    loop: asyncio.AbstractEventLoop | None = None
+    task: asyncio.Task[Any] | None = None
+
+
+class Executions:
+    """Runs pipelines, a bounded number at a time."""
+
+    def __init__(
+        self,
+        library: Callable[[], Library],
+        metrics: Metrics,
+        *,
+        replica: str,
+        release: str,
+        max_running: int,
+        max_queued: int,
+    ) -> None:
+        """Start no thread yet; ``library`` may raise while the database is away."""
+        self._library = library
+        self._metrics = metrics
+        self._replica = replica
+        self._release = release
+        self._limit = max_running + max_queued
+        self._threads = ThreadPoolExecutor(max_running, thread_name_prefix="execution")
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._reserved = 0
+        self._stopping = threading.Event()
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many executions were taken and have not ended."""
+        return len(self._jobs)
+
+    def take(self, pipeline: Pipeline, data: dict[str, Any]) -> Job:
+        """Record a new execution in the database and queue it; raises BusyError or what the database raises."""
+        with self._lock:
+            if len(self._jobs) + self._reserved >= self._limit:
+                raise BusyError(f"{self._limit} executions are already waiting or running")
+            self._reserved += 1
+        try:
+            job = self._record_start(pipeline, data)
+            with self._lock:
+                self._jobs[job.id] = job
+        finally:
+            with self._lock:
+                self._reserved -= 1
+        context = contextvars.copy_context()
+        self._threads.submit(context.run, self._run, job, dict(data))
+        return job
+
+    def stop(self, within_s: float) -> None:
+        """Let running executions end; interrupt and record what has not ended in time."""
+        deadline = time.monotonic() + within_s
+        wait([job.done for job in self._snapshot()], timeout=within_s)
+        left = self._snapshot()
+        self._stopping.set()
+        for job in left:
+            if job.loop is not None and job.task is not None:
+                job.loop.call_soon_threadsafe(job.task.cancel)
+        if left:
+            logger.warning("interrupting executions", extra={"jobs": [job.id for job in left]})
+            wait([job.done for job in left], timeout=max(2.0, deadline - time.monotonic()))
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _snapshot(self) -> list[Job]:
+        with self._lock:
+            return list(self._jobs.values())
+
+    def _record_start(self, pipeline: Pipeline, data: dict[str, Any]) -> Job:
+        library = self._library()
+        execution_id = asyncio.run(
+            library.tracker.start_execution(
+                pipeline_id=pipeline.id,
+                pipeline_name=pipeline.graph["name"],
+                input_data=data,
+                total_steps=len(pipeline.graph["steps"]),
+                metadata={"replica": self._replica, "release": self._release, "request_id": request_id.get()},
+            )
+        )
+        library.database.execute(
+            "INSERT INTO service_jobs (execution_id, replica, release, request_id)"
+            " VALUES (:execution_id, :replica, :release, :request_id)",
+            {
+                "execution_id": execution_id,
+                "replica": self._replica,
+                "release": self._release,
+                "request_id": request_id.get(),
+            },
+        )
+        return Job(execution_id, pipeline)
+
+    def _run(self, job: Job, data: dict[str, Any]) -> None:
+        outcome = "lost"
+        try:
+            status, output, error = asyncio.run(self._outcome(job, data))
+            outcome = status.value
+            asyncio.run(self._record_end(job, status, output, error))
+        except ServiceError as unrecorded:
+            outcome = "lost"
+            logger.error("the end of an execution was not recorded: %s", unrecorded, extra={"job_id": job.id})  # noqa: TRY400
+        finally:
+            with self._lock:
+                del self._jobs[job.id]
+            seconds = time.monotonic() - job.taken_at
+            self._metrics.executions.labels(job.pipeline.id, outcome).inc()
+            self._metrics.execution_time.labels(job.pipeline.id).observe(seconds)
+            logger.info(
+                "execution ended",
+                extra={"job_id": job.id, "pipeline": job.pipeline.id, "outcome": outcome, "seconds": round(seconds, 4)},
+            )
+            job.done.set_result(outcome)
+
+    async def _outcome(self, job: Job, data: dict[str, Any]) -> tuple[ExecutionStatus, Any, str | None]:
+        job.loop, job.task = asyncio.get_running_loop(), asyncio.current_task()
+        try:
+            if self._stopping.is_set():
+                raise asyncio.CancelledError
+            output = await self._library().run(job.pipeline.graph, data, job.id, job.pipeline.id)
+        except asyncio.CancelledError:
+            reason = f"interrupted: {self._replica} was stopped; its checkpoints are kept"
+            return ExecutionStatus.CANCELLED, None, reason
+        except PipelineError as error:
+            return ExecutionStatus.FAILED, None, _reason(error)
+        except Exception as error:  # a step may raise anything, and that is the execution's result
+            logger.warning("execution failed", exc_info=error, extra={"job_id": job.id})
+            return ExecutionStatus.FAILED, None, _reason(error)
+        return ExecutionStatus.COMPLETED, output, None
+
+    async def _record_end(self, job: Job, status: ExecutionStatus, output: Any, error: str | None) -> None:
+        """Record the end, and while the database is away keep trying for a minute, or until the replica stops."""
+        for tries_left in reversed(range(_RECORD_TRIES)):
+            try:
+                library = self._library()
+                if job.id not in library.tracker.active_executions:
+                    return
+                await library.tracker.end(job.id, status, output=output, error=error)
+                await library.record_reliability(job.id, success=status is ExecutionStatus.COMPLETED)
+            except (DatabaseUnavailableError, PoolExhaustedError):
+                if not tries_left or self._stopping.wait(_RECORD_RETRY_S):
+                    raise
+            else:
+                return
+
+
+def _reason(error: Exception) -> str:
+    """Return what may be told about a failure: this service's and the steps' own words are free of SQL."""
+    return f"{type(error).__name__}: {error}"[:2000]

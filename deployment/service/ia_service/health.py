@@ -1,0 +1,86 @@
+"""Whether the replica's dependencies answer, found out anew on every request and bounded in time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import redis.asyncio
+import redis.exceptions
+
+from ia_service.database import Pool, PooledDatabase
+from ia_service.errors import ServiceError
+from ia_service.metrics import Metrics
+from ia_service.migrate import SchemaState, read_state
+
+LIMIT_S = 2.0
+_PROBE_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What one look at the dependencies found."""
+
+    healthy: bool
+    checks: dict[str, dict[str, Any]]
+
+
+class Prober:
+    """Looks at the database over a connection of its own, so that a busy pool does not look like a dead server."""
+
+    def __init__(self, database_url: str, redis_url: str, metrics: Metrics, name: str) -> None:
+        """Connect to nothing yet."""
+        self._pool = Pool(database_url, size=1, wait_s=_PROBE_S, query_s=_PROBE_S, name=f"{name} probe")
+        self._database = PooledDatabase(database_url, self._pool)
+        self._redis = redis.asyncio.from_url(redis_url, socket_timeout=_PROBE_S, socket_connect_timeout=_PROBE_S)
+        self._metrics = metrics
+
+    async def probe(self) -> Health:
+        """Return the state of all dependencies within ``LIMIT_S`` or little more."""
+        (database, migrations), cache = await asyncio.gather(self._probe_database(), self._probe_redis())
+        checks = {"database": database, "redis": cache, "migrations": migrations}
+        self._metrics.database_up.set(database["ok"])
+        self._metrics.redis_up.set(cache["ok"])
+        return Health(all(check["ok"] for check in checks.values()), checks)
+
+    async def close(self) -> None:
+        """Close the probe's connections."""
+        self._pool.close()
+        await self._redis.aclose()
+
+    async def _probe_database(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                state = await asyncio.to_thread(read_state, self._database)
+        except (ServiceError, TimeoutError) as error:
+            reason = str(error) or f"no answer within {LIMIT_S:g} s"
+            return {"ok": False, "reason": reason}, {"ok": False, "reason": "unknown: the database does not answer"}
+        self._metrics.pending_migrations.set(len(state.pending))
+        return {"ok": True, "latency_ms": _since_ms(started)}, _migrations_check(state)
+
+    async def _probe_redis(self) -> dict[str, Any]:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await self._redis.ping()
+        except (redis.exceptions.RedisError, OSError, TimeoutError):
+            return {"ok": False, "reason": "Redis does not answer"}
+        return {"ok": True, "latency_ms": _since_ms(started)}
+
+
+def _migrations_check(state: SchemaState) -> dict[str, Any]:
+    if state.pending:
+        return {
+            "ok": False,
+            "current": state.current,
+            "pending": list(state.pending),
+            "reason": f"{len(state.pending)} pending; run: ia-service migrate",
+        }
+    return {"ok": True, "current": state.current, "pending": []}
+
+
+def _since_ms(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)

@@ -1,0 +1,153 @@
+"""The seams between the service and ``ia_modules``, for every release of the library that we deploy.
+
+What differs or does not work as it stands, and is settled here and nowhere else:
+
+- The runner of 0.1.3 never records the end of an execution; that of 0.2.0 does, but without its output, so that a reader
+  could see "completed" and no result. The end is recorded once, by the service, for both.
+- Only the runner of 0.2.0 records reliability; for 0.1.3 the service does.
+- Neither runner passes the thread id on to the pipeline, without which no checkpoint is ever saved.
+- The SQL checkpointer awaits a database whose methods are not coroutines, and parses JSON and times that the PostgreSQL
+  driver has parsed already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from ia_modules.checkpoint.sql import SQLCheckpointer
+from ia_modules.pipeline.core import ExecutionContext
+from ia_modules.pipeline.execution_tracker import ExecutionStatus, ExecutionTracker
+from ia_modules.pipeline.graph_pipeline_runner import GraphPipelineRunner, PipelineConfig
+from ia_modules.pipeline.runner import create_pipeline_from_json
+from ia_modules.pipeline.services import ServiceRegistry
+from ia_modules.reliability.metrics import ReliabilityMetrics
+from ia_modules.reliability.sql_metric_storage import SQLMetricStorage
+
+from ia_service.database import PooledDatabase, Row
+from ia_service.errors import ServiceError
+
+RUNNER_RECORDS_RELIABILITY = not version("ia-modules").startswith("0.1.")
+
+_ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED)
+
+
+class Tracker(ExecutionTracker):  # type: ignore[misc]  # the library has no types
+    """The library's tracker; an end is recorded by ``end`` alone."""
+
+    async def update_execution_status(self, execution_id: str, status: Any, **fields: Any) -> None:
+        """Record a change of status, but leave the end to ``end``."""
+        if status not in _ENDED:
+            await super().update_execution_status(execution_id, status, **fields)
+
+    async def end(self, execution_id: str, status: Any, *, output: Any = None, error: str | None = None) -> None:
+        """Record how an execution ended, with its output, and forget it."""
+        record = self.active_executions[execution_id]
+        try:
+            await super().update_execution_status(execution_id, status, output_data=output, error_message=error)
+        except ServiceError:
+            # The library forgets a completed execution before it has written it.
+            self.active_executions[execution_id] = record
+            raise
+        # And it keeps failed ones in memory for ever.
+        self.active_executions.pop(execution_id, None)
+
+
+class Runner(GraphPipelineRunner):  # type: ignore[misc]  # the library has no types
+    """The library's graph runner, with a checkpoint after every step."""
+
+    async def _run_standard_pipeline(
+        self, config: PipelineConfig, input_data: dict[str, Any], execution_id: str, execution_context: Any = None
+    ) -> dict[str, Any]:
+        pipeline = create_pipeline_from_json(config.model_dump(by_alias=True), self.services)
+        self.execution_stats["steps_executed"] = len(config.steps)
+        result: dict[str, Any] = await pipeline.run(input_data, execution_context, thread_id=execution_id)
+        return result
+
+
+class _Awaitable(list[Row]):
+    """Rows that may be awaited or not: the library's checkpointers disagree."""
+
+    def __await__(self) -> Generator[None, None, _Awaitable]:
+        return self
+        yield  # makes this a generator, which is what awaiting needs
+
+
+class CheckpointDatabase:
+    """A database as the library's SQL checkpointer expects it."""
+
+    def __init__(self, database: PooledDatabase) -> None:
+        """Wrap ``database``."""
+        self._database = database
+
+    def table_exists(self, name: str) -> bool:
+        """Return whether there is a table of this name."""
+        return bool(self._database.table_exists(name))
+
+    async def execute(self, query: str, params: Mapping[str, Any]) -> None:
+        """Run one statement."""
+        self._database.execute(query, params)
+
+    async def fetch_one(self, query: str, params: Mapping[str, Any] | None = None) -> Row | None:
+        """Return the first row as text."""
+        rows = self.fetch_all(query, params)
+        return rows[0] if rows else None
+
+    def fetch_all(self, query: str, params: Mapping[str, Any] | None = None) -> _Awaitable:
+        """Return all rows as text."""
+        rows = self._database.fetch_all(query, params)
+        return _Awaitable({name: _as_text(value) for name, value in row.items()} for row in rows)
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return json.dumps(value) if isinstance(value, (dict, list)) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The library's parts of one replica, sharing one database."""
+
+    database: PooledDatabase
+    tracker: Tracker
+    checkpointer: Any
+    reliability: Any
+
+    async def run(self, graph: Mapping[str, Any], data: dict[str, Any], execution_id: str, pipeline_id: str) -> Any:
+        """Run a pipeline under an execution that the tracker has started, and return its output."""
+        services = ServiceRegistry()
+        services.register("database", self.database)
+        services.register("execution_tracker", self.tracker)
+        services.register("checkpointer", self.checkpointer)
+        services.register("reliability_metrics", self.reliability)
+        context = ExecutionContext(execution_id=execution_id, pipeline_id=pipeline_id, thread_id=execution_id)
+        result = await Runner(services).run_pipeline_from_json(dict(graph), data, execution_context=context)
+        return result["output"]
+
+    async def record_reliability(self, execution_id: str, *, success: bool) -> None:
+        """Record the reliability of an ended execution, where the library's own runner does not."""
+        if RUNNER_RECORDS_RELIABILITY:
+            return
+        steps = await self.tracker.get_execution_steps(execution_id)
+        for step in steps:
+            await self.reliability.record_step(agent=step.step_id, success=step.status.value == "completed")
+        await self.reliability.record_workflow(
+            workflow_id=execution_id, steps=len(steps), retries=sum(s.retry_count for s in steps), success=success
+        )
+
+
+def open_library(database: PooledDatabase) -> Library:
+    """Return the library's parts on a migrated database; raises NotMigratedError or DatabaseUnavailableError."""
+    # The library's constructors look for their tables and raise errors of their own; a read raises ours.
+    database.fetch_all("SELECT 1 FROM pipeline_checkpoints, reliability_steps, service_jobs LIMIT 0")
+    return Library(
+        database=database,
+        tracker=Tracker(database),
+        checkpointer=SQLCheckpointer(CheckpointDatabase(database)),
+        reliability=ReliabilityMetrics(SQLMetricStorage(database)),
+    )

@@ -1,0 +1,67 @@
+"""Around every request: its id, its log line, its metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ia_service.logs import accept_request_id, request_id
+from ia_service.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+_QUIET = frozenset({"/health", "/ready", "/metrics"})
+
+
+class Observe:
+    """ASGI middleware; every answer carries X-Request-ID and the release that gave it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, release: str, replica: str) -> None:
+        """Wrap ``app``."""
+        self._app = app
+        self._metrics = metrics
+        self._release = release
+        self._replica = replica
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        identity = accept_request_id(Headers(scope=scope).get("x-request-id", ""))
+        token = request_id.set(identity)
+        started = time.perf_counter()
+        status = 500
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = identity
+                headers["x-release"] = self._release
+                headers["x-replica"] = self._replica
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            if scope["type"] == "http":
+                self._account(scope, status, time.perf_counter() - started)
+            request_id.reset(token)
+
+    def _account(self, scope: Scope, status: int, seconds: float) -> None:
+        # The template, not the path: a label must not grow with the number of jobs.
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if route != "unmatched" else "any"
+        self._metrics.requests.labels(method, route, str(status)).inc()
+        self._metrics.latency.labels(method, route).observe(seconds)
+        level = logging.DEBUG if route in _QUIET and status < 500 else logging.INFO  # noqa: PLR2004  # server error
+        logger.log(
+            level,
+            "request",
+            extra={"method": scope["method"], "path": scope["path"], "status": status, "seconds": round(seconds, 4)},
+        )

@@ -1,0 +1,92 @@
+"""One running replica: its parts, and its state from start to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator
+
+from ia_service.catalog import load_pipelines
+from ia_service.database import Pool, PooledDatabase
+from ia_service.executions import Executions
+from ia_service.health import Prober
+from ia_service.library import Library, open_library
+from ia_service.live import LiveUpdates
+from ia_service.metrics import Metrics
+from ia_service.release import Release
+from ia_service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Replica:
+    """The parts of a replica, wired; nothing is connected before it runs."""
+
+    def __init__(self, settings: Settings, release: Release) -> None:
+        """Wire the parts."""
+        self.settings = settings
+        self.release = release
+        self.started = False
+        self.draining = False
+        self.metrics = Metrics(release, settings.name)
+        self.pipelines = load_pipelines()
+        self.pool = Pool(
+            settings.database_url,
+            size=settings.pool_size,
+            wait_s=settings.pool_timeout_s,
+            query_s=settings.query_timeout_s,
+            name=settings.name,
+        )
+        self.database = PooledDatabase(settings.database_url, self.pool)
+        self.live = LiveUpdates(settings.redis_url, self.metrics.live_dropped.inc)
+        self.prober = Prober(settings.database_url, settings.redis_url, self.metrics, settings.name)
+        self.executions = Executions(
+            self.library,
+            self.metrics,
+            replica=settings.name,
+            release=release.release,
+            max_running=settings.max_running,
+            max_queued=settings.max_queued,
+        )
+        self._library: Library | None = None
+        self._library_lock = threading.Lock()
+        self.metrics.watch("executions_in_flight", "Executions taken and not ended", lambda: self.executions.in_flight)
+        self.metrics.watch("draining", "Whether the replica is being taken out", lambda: float(self.draining))
+        self.metrics.watch("db_pool_size", "Connections the pool may open", lambda: self.pool.size)
+        self.metrics.watch("db_pool_used", "Connections lent out", lambda: self.pool.used)
+        self.metrics.watch("db_pool_idle", "Open connections without work", lambda: self.pool.idle)
+        self.metrics.watch("db_pool_waiting", "Callers waiting for a connection", lambda: self.pool.waiting)
+        self.metrics.watch("db_pool_exhausted", "Callers that waited in vain since start", lambda: self.pool.exhausted)
+
+    def library(self) -> Library:
+        """Return the library's parts, opened at the first call that finds the database there and migrated."""
+        with self._library_lock:
+            if self._library is None:
+                library = open_library(self.database)
+                library.tracker.add_websocket_connection(self.live)
+                self._library = library
+            return self._library
+
+    def drain(self) -> None:
+        """Say no at /ready from now on; what is asked is still answered."""
+        self.draining = True
+        logger.info("draining", extra={"in_flight": self.executions.in_flight})
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run in the background what a replica needs, and at the end let executions finish."""
+        live = asyncio.create_task(self.live.run())
+        self.started = True
+        logger.info("started", extra={"pipelines": len(self.pipelines)})
+        try:
+            yield
+        finally:
+            self.draining = True
+            await asyncio.to_thread(self.executions.stop, self.settings.shutdown_s)
+            live.cancel()
+            await asyncio.gather(live, return_exceptions=True)
+            await self.prober.close()
+            self.pool.close()
+            logger.info("stopped")

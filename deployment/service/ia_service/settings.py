@@ -1,0 +1,85 @@
+"""Configuration: environment variables in, one immutable value out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class ConfigurationError(Exception):
+    """A variable is missing or unusable; the text is one line that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one replica needs to know."""
+
+    database_url: str
+    redis_url: str
+    name: str = "ia-service"
+    log_level: str = "INFO"
+    pool_size: int = 10
+    pool_timeout_s: float = 2.0
+    query_timeout_s: float = 5.0
+    max_running: int = 16
+    max_queued: int = 500
+    drain_s: float = 1.0
+    shutdown_s: float = 10.0
+
+
+def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) -> Settings:
+    """Return the settings that the environment describes; raises ConfigurationError."""
+    return Settings(
+        database_url=_url(environ, "DATABASE_URL", ("postgresql", "postgres"), required=True),
+        redis_url=_url(environ, "REDIS_URL", ("redis", "rediss", "unix"), required=redis_required),
+        name=environ.get("SERVICE_NAME", "") or "ia-service",
+        log_level=_level(environ),
+        pool_size=int(_number(environ, "POOL_SIZE", 10, minimum=1, maximum=500)),
+        pool_timeout_s=_number(environ, "POOL_TIMEOUT_SECONDS", 2, minimum=0.01, maximum=60),
+        query_timeout_s=_number(environ, "QUERY_TIMEOUT_SECONDS", 5, minimum=0.05, maximum=600),
+        max_running=int(_number(environ, "MAX_RUNNING", 16, minimum=1, maximum=500)),
+        max_queued=int(_number(environ, "MAX_QUEUED", 500, minimum=0, maximum=100_000)),
+        drain_s=_number(environ, "DRAIN_SECONDS", 1, minimum=0, maximum=300),
+        shutdown_s=_number(environ, "SHUTDOWN_SECONDS", 10, minimum=0, maximum=3600),
+    )
+
+
+def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...], *, required: bool) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        if required:
+            raise ConfigurationError(f"{name} is not set; expected {schemes[0]}://…")
+        return ""
+    try:
+        parts = urlsplit(value)
+        complete = parts.scheme in schemes and bool(parts.netloc or parts.path)
+        _ = parts.port
+    except ValueError:
+        complete = False
+    if not complete:
+        # The value itself is not repeated: it may hold a password.
+        raise ConfigurationError(f"{name} is not a usable address; expected {schemes[0]}://…")
+    return value
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, *, minimum: float, maximum: float) -> float:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = minimum - 1
+    if not minimum <= value <= maximum:
+        raise ConfigurationError(f"{name} is {text!r}; expected a number from {minimum:g} to {maximum:g}")
+    return value
+
+
+def _level(environ: Mapping[str, str]) -> str:
+    level = environ.get("LOG_LEVEL", "").strip().upper() or "INFO"
+    if level not in LOG_LEVELS:
+        raise ConfigurationError(f"LOG_LEVEL is {level!r}; expected one of {', '.join(LOG_LEVELS)}")
+    return level
