@@ -1,0 +1,378 @@
+"""Where the fences and headings of a page are, as ``pymdownx.superfences`` in MkDocs Material reads them.
+
+What superfences and CommonMark read differently is a problem on a strict page (a runbook): text that two readers see
+differently cannot be proven. The rules follow ``pymdownx/superfences.py`` (pymdown-extensions) line by line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from runbook_checks.attributes import CLASS, parse
+from runbook_checks.errors import Problem
+from runbook_checks.headings import Heading, RawHeading, name
+from runbook_checks.model import Role, Span
+
+MARKS = frozenset({role.value for role in Role} | {"expect", "procedure"})
+TAB = 4  # Python-Markdown's tab_length: what nests is indented by a multiple of it
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A fenced code block; ``text`` is dedented, each line with its newline; ``rest`` is what no attribute could be."""
+
+    span: Span
+    indent: int
+    info: str
+    language: str
+    attributes: tuple[tuple[str, str], ...]
+    rest: str
+    text: str
+    marked: bool
+    indented_code: bool = False  # only told of marked ones: shown as the text that it is, not as a block
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The fences and headings of a page in their order, and what reads differently elsewhere."""
+
+    fences: tuple[Fence, ...]
+    headings: tuple[Heading, ...]
+    problems: tuple[Problem, ...]
+
+
+_FENCE = re.compile(r"(`{3,}|~{3,})(.*)")
+_LANGUAGE = re.compile(r"[ ]*\.?([\w#.+-]+)(?=[ ]|$)")
+_BRACED = re.compile(r"[ ]*\{(.*)\}[ ]*$")
+_OPTION = re.compile(r"""[ ]*([a-zA-Z][a-zA-Z0-9_]*)(?:=(["'])(.*?)\2)?(?=[ ]|$)""")
+_VALID = {
+    "hl_lines": re.compile(r"\d+(?:-\d+)?(?: +\d+(?:-\d+)?)*$"),
+    "linenums": re.compile(r"\d"),
+    "title": re.compile(""),
+    "title_mode": re.compile(""),
+}
+_HEADING = re.compile(r"(#{1,6})(.*)")
+_UNDERLINE = re.compile(r"[> ]*(?:=+|-+) *$")
+_LISTED_FENCE = re.compile(r"[> ]*(?:[-*+]|\d{1,9}[.)]) +(?:`{3,}[^`]*|~{3,}.*)$")
+_COMMENT = re.compile(r"(`+)[^`]*\1|<!--")
+_INVISIBLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+_LIST_ITEM = re.compile(r"([ ]*(?:[-*+]|\d+\.)[ ]+)\S")
+_CONTAINER = re.compile(r"[ ]*(?:(?:!!!|\?\?\?\+?|===[!+]?)[ ]|\[\^[^\]]+\]:|:[ ]|///)")
+_HTML_BLOCK = re.compile(r" {0,3}</?[A-Za-z][A-Za-z0-9-]*(?=[\s/>]|$)")
+
+
+def normal(text: str) -> str:
+    """Return a text with the line ends that Python-Markdown makes of it."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read(text: str, path: str, *, first: int = 0, strict: bool = True) -> Layout:
+    """Return the layout of a page whose lines before index ``first`` are front matter; ``text`` is normal()."""
+    reader = _Reader(path, strict, text.split("\n"), text.expandtabs(TAB).split("\n"))
+    reader.read(first)
+    return Layout(tuple(reader.fences), name(reader.headings), tuple(reader.problems))
+
+
+@dataclass(slots=True)
+class _Reader:
+    path: str
+    strict: bool
+    written: list[str]  # tabs kept
+    lines: list[str]
+    fences: list[Fence] = field(default_factory=list)
+    headings: list[RawHeading] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    fence_lines: set[int] = field(default_factory=set)
+
+    def problem(self, index: int, reason: str, suggestion: str = "") -> None:
+        self.problems.append(Problem(self.path, index + 1, reason, suggestion))
+
+    def read(self, first: int) -> None:
+        lines, index, commented, closed_until = self.lines, first, False, first
+        while index < len(lines):
+            line = lines[index]
+            body = line.lstrip("> ")
+            lead = body[:1]
+            if lead in {"`", "~"} and index >= closed_until and (opened := self.opener(index, body)):
+                last, whole = self.body(index, len(line) - len(body), opened[0])
+                if whole:
+                    self.keep(index, last, opened, commented=commented)
+                    index = last + 1
+                    continue
+                closed_until = last + 1
+            elif not commented:
+                if lead == "#":
+                    self.heading(index, line, body)
+                elif lead in {"=", "-"} and _UNDERLINE.match(line) and index > first:
+                    self.underline(index)
+                if self.strict and lead and lead in "-*+0123456789" and _LISTED_FENCE.match(line):
+                    self.problem(
+                        index,
+                        "a fence on the line of its list item is not a fence on the site",
+                        "put it on a line of its own, indented by 4 spaces",
+                    )
+            if commented or "<!--" in line:
+                commented = _comment_after(line, commented=commented)
+            index += 1
+
+    def opener(self, index: int, body: str) -> tuple[str, str, str, tuple[tuple[str, str], ...], str] | None:
+        """Return fence, info string, language, attributes and what is no attribute, if superfences sees a fence."""
+        match = _FENCE.match(body)
+        if match is None:
+            return None
+        fence, info = match[1], match[2].strip(" ")
+        ticked = fence[0] == "`" and "`" in info
+        language, attributes, rest, known = _info(match[2])
+        if known:
+            if ticked and self.strict:
+                self.problem(index, "a backtick in an info string makes this no fence on GitHub", "leave it out")
+            return fence, info, language, attributes, rest
+        if ticked or not self.strict:
+            return None
+        self.problem(
+            index,
+            f"the site does not see a fence in `{body.strip()}`: its info string is not understood",
+            "write the language, a space, then a braced attribute list",
+        )
+        return fence, info, language, (), ""
+
+    def body(self, start: int, width: int, fence: str) -> tuple[int, bool]:
+        """Return the index of the fence's last line, and whether the site sees a whole fence."""
+        prefix = self.lines[start][:width]
+        quotes = prefix.count(">")
+        blank_before = False
+        for index in range(start + 1, len(self.lines)):
+            line = self.lines[index]
+            head = line[:width]
+            content = line[width:] if not quotes else line[len(head) - len(head.lstrip("> ")) :]
+            if quotes:
+                content = line[width:] if len(head) == width and not head.strip("> ") else line.lstrip("> ")
+            if not line.strip():
+                if quotes and self.strict:
+                    self.problem(index, "a blank line without `>` ends a quoted fence on GitHub, not on the site")
+                blank_before = True
+                continue
+            if content.rstrip(" ") == fence and self.inside(line, width, prefix, blank_before=blank_before):
+                return index, True
+            if not self.inside(line, width, prefix, blank_before=blank_before):
+                if not self.strict:
+                    return index, False
+                self.problem(
+                    index,
+                    f"this line is indented less than its fence on line {start + 1}, so the site shows no fence there",
+                    "indent every line of a fence like its first",
+                )
+                if _closes(line, fence):
+                    return index, True
+            elif self.strict and content.lstrip(" ")[: len(fence)] == fence and _closes(content, fence):
+                self.problem(
+                    index,
+                    f"GitHub closes the fence of line {start + 1} here, the site does not",
+                    f"close it with exactly `{fence}`, indented like its first line",
+                )
+                return index, True
+            blank_before = False
+        if not self.strict:
+            return len(self.lines) - 1, False
+        self.problem(start, "this fence is never closed", f"end it with a line of `{fence}`, indented like this one")
+        return len(self.lines) - 1, True
+
+    def inside(self, line: str, width: int, prefix: str, *, blank_before: bool) -> bool:
+        """Tell whether superfences keeps a line in a fence that it opened after ``prefix``."""
+        quotes = prefix.count(">")
+        if not quotes:
+            return line.startswith(prefix)
+        head = line[:width]
+        stripped = head.lstrip("> ")
+        level = head[: len(head) - len(stripped)].count(">")
+        if level > quotes:
+            return False
+        if not line[len(head) - len(stripped) :]:
+            return True
+        return not stripped and len(head) == width and not (blank_before and level < quotes)
+
+    def keep(
+        self,
+        first: int,
+        last: int,
+        opened: tuple[str, str, str, tuple[tuple[str, str], ...], str],
+        *,
+        commented: bool,
+    ) -> None:
+        _, info, language, attributes, rest = opened
+        line = self.lines[first]
+        width = len(line) - len(line.lstrip("> "))
+        closed = last > first and _closes(self.lines[last], opened[0])
+        texts = [text[width:] if text.strip() else "" for text in self.lines[first + 1 : last if closed else last + 1]]
+        marked = any(key == CLASS and value in MARKS for key, value in attributes)
+        literal = marked and ">" not in line[:width] and not self.contained(first, width)
+        fence = Fence(
+            span=Span(first + 1, last + 1),
+            indent=width,
+            info=info,
+            language=language,
+            attributes=attributes,
+            rest=rest,
+            text="".join(f"{text}\n" for text in texts),
+            marked=marked,
+            indented_code=literal,
+        )
+        self.fence_lines.update(range(first, last + 1))
+        if marked and self.strict:
+            self.readable(fence, commented=commented)
+        self.fences.append(fence)
+
+    def readable(self, fence: Fence, *, commented: bool) -> None:
+        """Report what keeps a marked fence from being read as it is run."""
+        first, last = fence.span.first - 1, fence.span.last - 1
+        prefix = self.lines[first][: fence.indent]
+        if commented:
+            self.problem(first, "a marked fence inside an HTML comment is run but never read", "take it out")
+        for index in range(first, last + 1):
+            if match := _INVISIBLE.search(self.written[index]):
+                what = "tab, which the site shows as spaces" if match[0] == "\t" else f"control character {match[0]!r}"
+                self.problem(index, f"a marked fence holds a {what}", "write spaces, or an escape such as `\\t`")
+                break
+        if ">" in prefix:
+            if prefix.rpartition(">")[2] not in {"", " "} or not self.contained(first, len(prefix.partition(">")[0])):
+                self.problem(first, "a marked fence in a quotation must stand right after its `> `", "move it there")
+        elif fence.indent % TAB:
+            self.problem(
+                first,
+                f"a marked fence is indented by {fence.indent} spaces, which the site does not take as nested",
+                f"indent by a multiple of {TAB} spaces",
+            )
+        elif fence.indented_code:
+            self.problem(
+                first,
+                "a marked fence is indented but in no list item, admonition or tab: it is an indented code block",
+                "move it to the margin, or indent it like the text of its list item",
+            )
+        if self.after_html(first):
+            self.problem(first, "GitHub reads this fence as part of the HTML above it", "put a blank line before it")
+
+    def contained(self, index: int, indent: int) -> bool:
+        """Tell whether Python-Markdown takes an indented line as the content of a container, not as indented code."""
+        while indent >= TAB:
+            index -= 1
+            while index >= 0 and (not self.lines[index] or _indent(self.lines[index]) >= indent):
+                index -= 1
+            if index < 0 or index in self.fence_lines:
+                return False
+            outer = _indent(self.lines[index])
+            while not self.opens(index, indent):
+                index -= 1
+                above = self.lines[index] if index >= 0 else ""
+                if not above.strip() or index in self.fence_lines or _indent(above) < outer - outer % TAB:
+                    return False
+            indent = _indent(self.lines[index])
+            if indent % TAB:
+                indent -= indent % TAB
+        return True
+
+    def opens(self, index: int, indent: int) -> bool:
+        """Tell whether a line opens a container for content that is indented by ``indent``."""
+        line = self.lines[index]
+        if not indent - TAB <= _indent(line) < indent:
+            return False
+        if match := _LIST_ITEM.match(line):
+            return len(match[1]) <= indent
+        return _CONTAINER.match(line) is not None
+
+    def after_html(self, index: int) -> bool:
+        above = index - 1
+        while above >= 0 and self.lines[above].strip() and above not in self.fence_lines:
+            above -= 1
+        return above + 1 < index and _HTML_BLOCK.match(self.lines[above + 1]) is not None
+
+    def heading(self, index: int, line: str, body: str) -> None:
+        match = _HEADING.match(body)
+        if match is None:
+            return
+        indent = len(line) - len(body)
+        if indent and (">" not in line[:indent]) and (indent % TAB or not self.contained(index, indent)):
+            if self.strict and indent < TAB and match[2].startswith(" "):
+                self.problem(index, "GitHub sees a heading here, the site does not", "move it to the margin")
+            return
+        if self.strict and indent:
+            self.problem(index, "a heading inside a list, an admonition or a quotation", "move it to the margin")
+        if self.strict and match[2] and not match[2].startswith(" "):
+            self.problem(index, "the site sees a heading here, GitHub does not", "put one space after the `#` signs")
+        markup = match[2].rstrip(" ")
+        if not markup.endswith("\\#"):
+            markup = markup.rstrip("#")
+        self.headings.append(RawHeading(Span(index + 1, index + 1), len(match[1]), markup.strip(), indent))
+
+    def underline(self, index: int) -> None:
+        above = self.lines[index - 1]
+        title = above.strip("> ")
+        if not title or title.startswith("#"):
+            return
+        if self.strict:
+            self.problem(
+                index,
+                "a heading underlined with `===` or `---`, which the site and GitHub read differently",
+                f"write `## {title}`, or put a blank line before a rule",
+            )
+        first = index < 2 or not self.lines[index - 2].strip() or index - 2 in self.fence_lines  # noqa: PLR2004
+        if first and index - 1 not in self.fence_lines:
+            level = 1 if "=" in self.lines[index] else 2
+            self.headings.append(RawHeading(Span(index, index + 1), level, title, _indent(above)))
+
+
+def _info(text: str) -> tuple[str, tuple[tuple[str, str], ...], str, bool]:
+    """Return language, attributes, what is no attribute, and whether superfences takes this info string."""
+    match = _LANGUAGE.match(text)
+    language, rest = (match[1], text[match.end() :]) if match else ("", text)
+    if not rest.strip(" "):
+        return language, (), "", True
+    if braced := _BRACED.match(rest):
+        attributes, unread = parse(braced[1])
+        known = not any(value == "" and key in {"hl_lines", "linenums"} for key, value in attributes)
+        return language, attributes, unread, known
+    options = _options(rest)
+    if options is None and match:  # superfences may take the first word as an option
+        options = _options(text)
+        language = "" if options is not None else language
+    return language, options or (), "", options is not None
+
+
+def _options(text: str) -> tuple[tuple[str, str], ...] | None:
+    pairs: list[tuple[str, str]] = []
+    at, end = 0, len(text.rstrip(" "))
+    while at < end:
+        match = _OPTION.match(text, at)
+        if match is None:
+            return None
+        key, value = match[1], match[3] if match[2] else match[1]
+        if key not in _VALID or not _VALID[key].match(value):
+            return None
+        pairs.append((key, value))
+        at = match.end()
+    return tuple(pairs)
+
+
+def _closes(line: str, fence: str) -> bool:
+    """Tell whether CommonMark takes a line as the end of a fence, wherever it is indented."""
+    text = line.strip("> ")
+    return len(text) >= len(fence) and not text.strip(fence[0])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _comment_after(line: str, *, commented: bool) -> bool:
+    at = 0
+    while True:
+        if commented:
+            end = line.find("-->", at)
+            if end < 0:
+                return True
+            at, commented = end + 3, False
+        else:
+            match = _COMMENT.search(line, at)
+            if match is None:
+                return False
+            at, commented = match.end(), match[0] == "<!--"

@@ -1,0 +1,226 @@
+"""The one scanner: the text of a page as a runbook, its procedures and blocks, and every problem of the page."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass, field
+
+from runbook_checks.attributes import CLASS
+from runbook_checks.blocks import ID, Attributes, can_fail, captures, read_block, read_expectation
+from runbook_checks.card import did_you_mean, front_matter, read_card, read_runbook
+from runbook_checks.errors import Problem
+from runbook_checks.fences import Fence, Layout, normal, read
+from runbook_checks.headings import Heading
+from runbook_checks.model import Block, Card, Expectation, Match, Procedure, Role, Runbook
+
+__all__ = ["Fence", "Heading", "Scan", "scan"]
+
+_SEVERAL = {Match.CONTAINS, Match.REGEX}
+_PROOFS = {Role.STEP, Role.CHECK, Role.ROLLBACK}  # what a reader runs too; the other roles prove nothing to them
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a page says; ``runbook`` is None for a page that is none, ``fences`` and ``headings`` are all of the page."""
+
+    runbook: Runbook | None
+    problems: tuple[Problem, ...]
+    fences: tuple[Fence, ...]
+    headings: tuple[Heading, ...]
+
+
+def scan(text: str, path: str) -> Scan:
+    """Return what a page says and all that is wrong with it; never raises, whatever the text.
+
+    ``path`` is relative to the configuration's folder, with forward slashes.
+    """
+    text = normal(text)
+    front, first = front_matter(text)
+    runbook, problems = read_runbook(front, path)
+    layout = read(text, path, first=first, strict=runbook is not None)
+    if runbook is None:
+        stray = (
+            Problem(
+                path,
+                fence.span.first,
+                "a marked fence on a page that is no runbook is never run",
+                "add a `runbook:` key to the front matter, or remove the mark",
+            )
+            for fence in layout.fences
+            if fence.marked and not fence.indented_code
+        )
+        return Scan(None, (*problems, *stray), layout.fences, layout.headings)
+    page = _Page(path, layout, [*problems, *layout.problems])
+    procedures = page.procedures()
+    title = runbook.title or next((heading.title for heading in layout.headings if heading.level == 1), "")
+    runbook = dataclasses.replace(runbook, title=title, procedures=procedures)
+    return Scan(runbook, tuple(sorted(set(page.problems))), layout.fences, layout.headings)
+
+
+@dataclass(slots=True)
+class _Section:
+    heading: Heading
+    card: Card | None = None
+    blocks: list[Block] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Page:
+    path: str
+    layout: Layout
+    problems: list[Problem]
+
+    def problem(self, line: int, reason: str, suggestion: str = "") -> None:
+        self.problems.append(Problem(self.path, line, reason, suggestion))
+
+    def procedures(self) -> tuple[Procedure, ...]:
+        given = [(fence, attributes) for fence in self.layout.fences if (attributes := self.marked(fence))]
+        sections = [_Section(heading) for heading in self.layout.headings if not heading.indent]
+        self.cards(given, sections)
+        self.assign(given, sections)
+        self.unique([attributes for _, attributes in given])
+        taken = {heading.id for heading in self.layout.headings} | {attributes.id for _, attributes in given}
+        return tuple(self.procedure(section, taken) for section in sections if section.blocks)
+
+    def marked(self, fence: Fence) -> Attributes | None:
+        """Return the attributes of a marked fence with one known role, and report all others'."""
+        if not any(key == CLASS for key, _ in fence.attributes):
+            return None
+        given = Attributes(fence, self.path)
+        self.problems.extend(given.problems)
+        given.problems.clear()
+        return given if given.marks else None
+
+    def cards(self, given: list[tuple[Fence, Attributes]], sections: list[_Section]) -> None:
+        for fence, attributes in given:
+            if attributes.marks[0] != "procedure":
+                continue
+            attributes.only((), "a card")
+            self.problems.extend(attributes.problems)
+            if fence.language not in {"yaml", "yml"}:
+                self.problem(fence.span.first, "a card is YAML", "write ```yaml {.procedure}")
+            card, problems = read_card(fence.text, self.path, fence.span.first)
+            self.problems.extend(problems)
+            around = _around(sections, fence.span.first)
+            if not around:
+                self.problem(fence.span.first, "a card outside any section", "put it below the procedure's heading")
+            elif around[-1].card is not None:
+                self.problem(fence.span.first, f"a second card in one section, after line {around[-1].card.line}")
+            else:
+                around[-1].card = card
+
+    def assign(self, given: list[tuple[Fence, Attributes]], sections: list[_Section]) -> None:
+        owner: _Section | None = None
+        for fence, attributes in given:
+            mark = attributes.marks[0]
+            if mark == "procedure":
+                continue
+            found = _owner(_around(sections, fence.span.first))
+            if mark == "expect":
+                expectation = read_expectation(attributes)
+                if found is None or found is not owner or not found.blocks:
+                    self.problem(fence.span.first, "an expectation with no block before it in its procedure")
+                else:
+                    found.blocks[-1] = self.expecting(found.blocks[-1], expectation)
+            else:
+                block = read_block(attributes)
+                owner = found
+                if found is None:
+                    self.problem(
+                        fence.span.first, f"a `.{mark}` block outside any procedure", "put it below a `##` heading"
+                    )
+                else:
+                    found.blocks.append(block)
+            self.problems.extend(attributes.problems)
+        for section in sections:
+            if section.card is not None and not section.blocks:
+                self.problem(section.card.line, "a card without blocks", "mark what this procedure runs")
+
+    def expecting(self, block: Block, expectation: Expectation) -> Block:
+        same = [other for other in block.expectations if other.stream is expectation.stream]
+        if same and not {expectation.match, *(other.match for other in same)} <= _SEVERAL:
+            self.problem(
+                expectation.span.first,
+                f"a second expectation on {expectation.stream.value} of one block",
+                "use match=contains or match=regex for each",
+            )
+        return dataclasses.replace(block, expectations=(*block.expectations, expectation))
+
+    def unique(self, given: list[Attributes]) -> None:
+        seen: dict[str, int] = {}
+        named = [(heading.span.first, heading.id) for heading in self.layout.headings]
+        named += [(attributes.fence.span.first, attributes.id) for attributes in given if attributes.id]
+        for line, identity in sorted(named):
+            if identity in seen:
+                self.problem(
+                    line, f"the id `{identity}` is already used on line {seen[identity]}", "give it another one"
+                )
+            seen.setdefault(identity, line)
+
+    def procedure(self, section: _Section, taken: set[str]) -> Procedure:
+        heading, counts = section.heading, Counter[Role]()
+        blocks = []
+        for block in section.blocks:
+            counts[block.role] += 1
+            identity = block.id or _free(f"{heading.id}-{block.role.value}-{counts[block.role]}", taken)
+            blocks.append(dataclasses.replace(block, id=identity))
+        if not ID.fullmatch(heading.id):
+            self.problem(
+                heading.line, f"`{heading.id}` cannot be the id of a procedure", "use letters, digits, `_`, `-`, `.`"
+            )
+        self.proves(section)
+        card = section.card or Card()
+        known = {block.id for block in blocks}
+        known |= {name for block in blocks for expected in block.expectations for name in captures(expected)}
+        for figure in card.figures:
+            if figure.name not in known:
+                self.problem(
+                    card.line,
+                    f"the figure `{figure.name}` is neither a capture nor a block's id in this procedure",
+                    did_you_mean(figure.name, sorted(known)),
+                )
+        return Procedure(self.path, heading.id, heading.title, heading.line, card, tuple(blocks))
+
+    def proves(self, section: _Section) -> None:
+        proofs = [block for block in section.blocks if block.role in _PROOFS]
+        if any(block.role is Role.CHECK or any(map(can_fail, block.expectations)) for block in proofs):
+            return
+        idle = [expected for block in proofs for expected in block.expectations]
+        if idle:
+            self.problem(idle[0].span.first, "this expectation can never fail, and the procedure has no other")
+        else:
+            self.problem(
+                section.heading.line,
+                "a procedure without a check or an expectation proves nothing",
+                "add a `.check` block or an `.expect` fence",
+            )
+
+
+def _around(sections: list[_Section], line: int) -> list[_Section]:
+    """Return the sections that a line stands in, the outermost first."""
+    around: list[_Section] = []
+    for section in sections:
+        if section.heading.line > line:
+            break
+        while around and around[-1].heading.level >= section.heading.level:
+            around.pop()
+        around.append(section)
+    return around
+
+
+def _owner(around: list[_Section]) -> _Section | None:
+    """Return the innermost section with a card, else the outermost below the page's title."""
+    for section in reversed(around):
+        if section.card is not None:
+            return section
+    return next((section for section in around if section.heading.level > 1), None)
+
+
+def _free(identity: str, taken: set[str]) -> str:
+    count, wanted = 1, identity
+    while identity in taken:
+        count += 1
+        identity = f"{wanted}-{count}"
+    taken.add(identity)
+    return identity

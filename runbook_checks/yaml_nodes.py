@@ -1,0 +1,108 @@
+"""YAML as plain text values that know their lines: no tags, no types, bounded, and with the page's own line numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbook_checks.errors import Problem
+
+if TYPE_CHECKING:
+    from yaml.nodes import Node
+
+LARGEST = 64 * 1024
+MOST_ALIASES = 20
+DEEPEST = 100
+
+
+class Reader:
+    """Reads one YAML text that starts at a one-based line of a page, and collects what is wrong with it."""
+
+    def __init__(self, path: str, line: int, what: str) -> None:
+        """Name the page, the line before the text's first one, and what the text is called in messages."""
+        self.path = path
+        self.line = line
+        self.what = what
+        self.problems: list[Problem] = []
+
+    def problem(self, node: Node | None, reason: str, suggestion: str = "") -> None:
+        """Keep a problem at the node's line of the page."""
+        line = self.line + node.start_mark.line + 1 if node is not None else self.line
+        self.problems.append(Problem(self.path, line, reason, suggestion))
+
+    def root(self, text: str) -> dict[str, Node] | None:
+        """Return the keys of the text's mapping, or None when it is no mapping that we accept."""
+        import yaml  # noqa: PLC0415  loading it costs more than scanning a page
+
+        loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+        if len(text) > LARGEST or len(text.encode(errors="replace")) > LARGEST:
+            self.problem(None, f"{self.what} is larger than {LARGEST // 1024} KiB")
+            return None
+        try:
+            depth = aliases = 0
+            if "*" in text or text.count("[") + text.count("{") + text.count("- ") > DEEPEST:
+                for event in yaml.parse(text, Loader=loader):
+                    aliases += isinstance(event, yaml.AliasEvent)
+                    depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                    if aliases > MOST_ALIASES or depth > DEEPEST:
+                        many = f"more than {MOST_ALIASES} aliases" if depth <= DEEPEST else "lists nested too deeply"
+                        self.problem(None, f"{self.what} has {many}")
+                        return None
+            node = yaml.compose(text, Loader=loader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = self.line + mark.line + 1 if mark is not None else self.line
+            reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+            self.problems.append(Problem(self.path, line, f"{self.what} is not valid YAML: {reason}"))
+            return None
+        if node is None:
+            return {}
+        return self.mapping(node, self.what)
+
+    def mapping(self, node: Node, what: str) -> dict[str, Node] | None:
+        """Return the keys and values of a mapping; a problem and None for anything else."""
+        if node.id != "mapping":
+            if node.id == "scalar" and node.value == "":
+                return {}
+            self.problem(node, f"{what} must be `key: value` lines")
+            return None
+        found: dict[str, Node] = {}
+        for key, value in node.value:
+            if key.id != "scalar":
+                self.problem(key, f"{what} has a key that is no plain word")
+            elif key.value in found:
+                self.problem(key, f"{what} has the key `{key.value}` twice")
+            else:
+                found[key.value] = value
+        return found
+
+    def text(self, node: Node | None, what: str) -> str:
+        """Return a scalar's text, ``""`` without one."""
+        if node is None:
+            return ""
+        if node.id != "scalar":
+            self.problem(node, f"`{what}` must be one value, not a {_kind(node)}")
+            return ""
+        return str(node.value).strip()
+
+    def texts(self, node: Node | None, what: str) -> tuple[str, ...]:
+        """Return the texts of a list of scalars, empty without one."""
+        if node is None or (node.id == "scalar" and node.value == ""):
+            return ()
+        if node.id != "sequence":
+            shown = f"[{node.value}]" if node.id == "scalar" else "[…]"
+            self.problem(node, f"`{what}` must be a list, not a {_kind(node)}", f"write `{what}: {shown}`")
+            return ()
+        found = []
+        for item in node.value:
+            text = self.text(item, what)
+            if text in found:
+                self.problem(item, f"`{what}` names `{text}` twice")
+            elif text:
+                found.append(text)
+            elif item.id == "scalar":
+                self.problem(item, f"`{what}` has an empty entry")
+        return tuple(found)
+
+
+def _kind(node: Node) -> str:
+    return {"scalar": "single value", "sequence": "list", "mapping": "mapping"}[node.id]
