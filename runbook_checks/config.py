@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runbook_checks.durations import seconds
 from runbook_checks.errors import Problem, SourceError, UsageError
+from runbook_checks.yaml_nodes import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    import yaml
+    from yaml.nodes import Node
 
 FILE_NAME = "runbook-checks.yml"
 DEFAULT_VERIFY_EVERY_S = 30 * 86400.0
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,57 +99,50 @@ def find_config(start: Path) -> Path:
 
 def load_config(path: Path) -> Config:
     """Return the configuration in a file; raises SourceError with everything that is wrong in it."""
-    import yaml  # noqa: PLC0415 - `--version` does not pay for it
-
-    reader = _Reader(path.name)
+    reader = _ConfigReader(path.name, 0, "the configuration")
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise SourceError((Problem(path.name, line, f"not YAML: {getattr(error, 'problem', error)}"),)) from error
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError((Problem(path.name, 1, f"cannot be read: {error}"),)) from error
-    config = reader.config(path.parent.resolve(), node)
+    config = reader.config(path.parent.resolve(), reader.root(text))
     if reader.problems:
         raise SourceError(tuple(reader.problems))
     return config
 
 
-class _Reader:
+class _ConfigReader(Reader):
     """Turns YAML nodes into values, and everything unexpected into a problem at its line."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.problems: list[Problem] = []
-
-    def config(self, root: Path, node: yaml.Node | None) -> Config:
+    def config(self, root: Path, found: dict[str, Node] | None) -> Config:
         fields = self._fields(
-            node,
+            found,
             "the configuration",
             {
-                "pages": self._texts,
-                "evidence": self._text,
-                "mkdocs": self._text,
+                "pages": self.texts,
+                "evidence": self.text,
+                "mkdocs": self.text,
                 "verify_every": self._seconds,
                 "languages": self._table,
                 "environments": self._environments,
             },
         )
-        if not fields.get("environments"):
-            self._problem(node, "no environment", "name at least one, such as `environments: {staging: {…}}`")
+        if found is not None and not fields.get("environments"):
+            self.problem(None, "no environment is named", "write at least `environments: {staging: {…}}`")
         return Config(root=root, **_renamed(fields, verify_every="verify_every_s"))
 
-    def _environments(self, node: yaml.Node) -> tuple[Environment, ...]:
-        return tuple(self._environment(key, value) for key, value in self._pairs(node, "environments"))
+    def _environments(self, node: Node, what: str) -> tuple[Environment, ...]:
+        return tuple(self._environment(name, one) for name, one in (self.mapping(node, what) or {}).items())
 
-    def _environment(self, name: str, node: yaml.Node) -> Environment:
+    def _environment(self, name: str, node: Node) -> Environment:
+        what = f"environment {name}"
+        if not _NAME.fullmatch(name):
+            self.problem(node, f"`{name}` is no name for an environment", "use lower-case letters, digits and dashes")
         fields = self._fields(
-            node,
-            f"environment {name}",
+            self.mapping(node, what),
+            what,
             {
                 "variables": self._table,
-                "secrets": self._texts,
+                "secrets": self.texts,
                 "disposable": self._flag,
                 "protected": self._flag,
                 "identity": self._identity,
@@ -154,81 +151,51 @@ class _Reader:
         )
         return Environment(name, **fields)
 
-    def _identity(self, node: yaml.Node) -> Identity:
-        fields = self._fields(node, "identity", {"run": self._text, "prints": self._text})
+    def _identity(self, node: Node, what: str) -> Identity:
+        fields = self._fields(self.mapping(node, what), what, {"run": self.text, "prints": self.text})
         return Identity(self._needed(node, fields, "run"), self._needed(node, fields, "prints"))
 
-    def _stack(self, node: yaml.Node) -> StackCommands:
-        commands = dict.fromkeys(("up", "down", "health", "env", "services", "logs"), self._text)
-        fields = self._fields(node, "stack", {**commands, "definition": self._texts, "timeout": self._seconds})
+    def _stack(self, node: Node, what: str) -> StackCommands:
+        commands = dict.fromkeys(("up", "down", "health", "env", "services", "logs"), self.text)
+        readers = {**commands, "definition": self.texts, "timeout": self._seconds}
+        fields = self._fields(self.mapping(node, what), what, readers)
         for name in ("up", "down"):
             fields[name] = self._needed(node, fields, name)
         return StackCommands(**_renamed(fields, timeout="timeout_s"))
 
-    def _needed(self, node: yaml.Node, fields: Mapping[str, Any], name: str) -> str:
+    def _needed(self, node: Node, fields: Mapping[str, Any], name: str) -> str:
         if not fields.get(name):
-            self._problem(node, f"`{name}` is missing", f"write `{name}: …`")
+            self.problem(node, f"`{name}` is missing", f"write `{name}: …`")
         return str(fields.get(name, ""))
 
     def _fields(
-        self, node: yaml.Node | None, what: str, readers: Mapping[str, Callable[[yaml.Node], Any]]
+        self, found: dict[str, Node] | None, what: str, readers: Mapping[str, Callable[[Node, str], Any]]
     ) -> dict[str, Any]:
         fields = {}
-        for key, value in self._pairs(node, what):
+        for key, value in (found or {}).items():
             if key in readers:
-                fields[key] = readers[key](value)
+                fields[key] = readers[key](value, key)
                 continue
             close = difflib.get_close_matches(key, readers, 1)
-            self._problem(
-                value,
-                f"unknown key `{key}` in {what}",
-                f"did you mean `{close[0]}`?" if close else f"it has {', '.join(readers)}",
-            )
+            suggestion = f"did you mean `{close[0]}`?" if close else f"it has {', '.join(readers)}"
+            self.problem(value, f"unknown key `{key}` in {what}", suggestion)
         return fields
 
-    def _pairs(self, node: yaml.Node | None, what: str) -> Iterator[tuple[str, yaml.Node]]:
-        if node is None or node.id != "mapping":
-            self._problem(node, f"{what} is not a mapping", "write `key: value` lines")
-            return
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                self._problem(key, f"`{key.value}` stands twice in {what}", "keep one")
-            seen.add(key.value)
-            yield str(key.value), value
+    def _table(self, node: Node, what: str) -> tuple[tuple[str, str], ...]:
+        return tuple((key, self.text(value, key)) for key, value in (self.mapping(node, what) or {}).items())
 
-    def _table(self, node: yaml.Node) -> tuple[tuple[str, str], ...]:
-        return tuple((key, self._text(value)) for key, value in self._pairs(node, "the table"))
+    def _flag(self, node: Node, what: str) -> bool:
+        text = self.text(node, what)
+        if text not in {"true", "false"}:
+            self.problem(node, f"`{what}` must be `true` or `false`")
+        return text == "true"
 
-    def _texts(self, node: yaml.Node) -> tuple[str, ...]:
-        if node.id != "sequence":
-            self._problem(node, "a list is needed", f"write `[{node.value}]`" if node.id == "scalar" else "")
-            return ()
-        return tuple(self._text(item) for item in node.value)
-
-    def _text(self, node: yaml.Node) -> str:
-        if node.id != "scalar":
-            self._problem(node, "a single value is needed")
-            return ""
-        return str(node.value)
-
-    def _flag(self, node: yaml.Node) -> bool:
-        if node.id != "scalar" or node.value not in {"true", "false"}:
-            self._problem(node, "neither `true` nor `false`")
-        return bool(node.value == "true")
-
-    def _seconds(self, node: yaml.Node) -> float:
-        from runbook_checks.durations import parse_duration  # noqa: PLC0415 - one name for both readers
-
+    def _seconds(self, node: Node, what: str) -> float:
         try:
-            return parse_duration(self._text(node))
+            return seconds(self.text(node, what))
         except ValueError as error:
-            self._problem(node, str(error))
-            return 0.0
-
-    def _problem(self, node: yaml.Node | None, reason: str, suggestion: str = "") -> None:
-        line = node.start_mark.line + 1 if node is not None else 1
-        self.problems.append(Problem(self.name, line, reason, suggestion))
+            self.problem(node, f"`{what}`: {error}")
+            return 1.0
 
 
 def _renamed(fields: Mapping[str, Any], **names: str) -> dict[str, Any]:

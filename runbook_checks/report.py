@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import Catalog, load
+from runbook_checks.config import FILE_NAME
 from runbook_checks.digest import FileHashes, digest
+from runbook_checks.errors import Problem, SourceError
+from runbook_checks.languages import DEFAULTS, known
 from runbook_checks.status import Judgement, Status, judge
 from runbook_checks.store import Store
 
@@ -64,7 +67,7 @@ class Report:
 
 def load_report(config: Config, *, now: datetime, strict: bool = False) -> Report:
     """Return what the evidence says at ``now``; raises SourceError when the pages cannot be read as written."""
-    catalog = load(config.root, config.page_paths())
+    catalog = load_catalog(config)
     store = Store(config.root / config.evidence)
     hashes = FileHashes(config.root)
     entries = []
@@ -82,6 +85,26 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             )
             entries.append(Entry(procedure, runbook, environment.name, current, judgement))
     return Report(catalog, tuple(entries))
+
+
+def load_catalog(config: Config) -> Catalog:
+    """Return all pages of a configuration; raises SourceError, with every problem, when one cannot be run as written."""
+    catalog = load(config.root, config.page_paths())
+    languages = known({**DEFAULTS, **dict(config.languages)})
+    problems = tuple(
+        Problem(
+            procedure.page,
+            block.span.first,
+            f"`{block.language}` is not a language that can be run",
+            f"use one of {', '.join(sorted(languages))}, or name its command under `languages:` in {FILE_NAME}",
+        )
+        for procedure in catalog.procedures
+        for block in procedure.blocks
+        if block.language not in languages
+    )
+    if problems:
+        raise SourceError(problems)
+    return catalog
 
 
 def digest_in(environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes) -> str:

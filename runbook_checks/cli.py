@@ -1,0 +1,266 @@
+"""The command line, a thin face on the library and on pytest.
+
+Exit codes: 0 all verified, 1 a procedure failed, 2 usage or source error, 3 the stack is unavailable, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook_checks import __version__
+from runbook_checks.errors import RunbookError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from runbook_checks.catalog import Catalog
+    from runbook_checks.config import Config
+    from runbook_checks.progress import Progress
+
+
+class Exit(IntEnum):
+    """The exit codes that others rely on."""
+
+    VERIFIED = 0
+    FAILED = 1
+    USAGE = 2
+    STACK = 3
+    INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out a command line and return its exit code; no traceback reaches the user for an error of theirs."""
+    if arguments and arguments[0] in {"http", "promql"}:  # a block's command: it must start fast
+        return _client(arguments[0], arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except RunbookError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - this is the command line
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="runbook-checks",
+        description="Run the procedures of Markdown runbooks for real, and publish what they are worth.",
+        epilog="Exit codes: 0 all verified, 1 a procedure failed, 2 usage or source error, 3 the stack is unavailable,"
+        " 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"runbook-checks {__version__}")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="the configuration (default: the nearest above)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Any, text: str, to: Any = commands) -> argparse.ArgumentParser:  # noqa: ANN401 - argparse's private type
+        one = to.add_parser(name, help=text, description=text, parents=[common])
+        one.set_defaults(command=command)
+        return one  # type: ignore[no-any-return]
+
+    selection = "a public id, heading id, page, node id or pattern (default: everything)"
+    one = add("list", _list, "List the procedures.")
+    one.add_argument("selection", nargs="*", help=selection)
+    one.add_argument("--json", action="store_true", help="print one JSON document")
+    one = add("verify", _verify, "Run procedures on a stack of their own and keep the evidence.")
+    one.add_argument("selection", nargs="*", help=selection)
+    one.add_argument("--environment", default="", metavar="NAME", help="where (default: the first configured)")
+    one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+    one.add_argument("-n", "--workers", default="0", metavar="N", help="run side by side, each worker on its own stack")
+    one.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as in pytest: by name")
+    one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as in pytest: by role, tag, destructive")
+    one.add_argument("-x", "--exitfirst", action="store_true", help="stop at the first failure")
+    one.add_argument("--lf", action="store_true", help="only what failed last time")
+    one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
+    one = add("status", _status, "Say what every procedure is worth now.")
+    one.add_argument("selection", nargs="*", help=selection)
+    one.add_argument("--json", action="store_true", help="print one JSON document")
+    one.add_argument("--strict", action="store_true", help="a pass from a tree with uncommitted changes does not count")
+    group = commands.add_parser("stack", help="Bring the stack of an environment up and down by hand.")
+    stack = group.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in (
+        ("up", "Bring it up; safe to call twice."),
+        ("down", "Take it down; nothing is left."),
+        ("status", "Say whether it is healthy, and what it is made of."),
+        ("env", 'Print its variables as lines for a shell: `eval "$(runbook-checks stack env)"`.'),
+        ("logs", "Show its logs."),
+    ):
+        one = add(name, _stack, text, stack)
+        one.add_argument("--environment", default="", metavar="NAME", help="which (default: the first configured)")
+        one.set_defaults(action=name)
+    group = commands.add_parser("site", help="Build or serve the site.")
+    site = group.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in (("build", "Build the site, strictly."), ("serve", "Serve the site and rebuild on changes.")):
+        one = add(name, _site, text, site)
+        one.set_defaults(action=name)
+    commands.add_parser("http", help="Send the HTTP request on standard input, as an `http` block does.")
+    commands.add_parser(
+        "promql", help="Ask Prometheus whether the query on standard input holds, as a `promql` block does."
+    )
+    return parser
+
+
+def _client(name: str, arguments: Sequence[str]) -> int:
+    if name == "http":
+        from runbook_checks.http_request import main as run  # noqa: PLC0415 - only what the command needs
+    else:
+        from runbook_checks.promql import main as run  # noqa: PLC0415
+    return run(arguments, sys.stdin, sys.stdout, sys.stderr, os.environ)
+
+
+def _load(options: argparse.Namespace) -> tuple[Config, Catalog]:
+    from runbook_checks.report import load_catalog  # noqa: PLC0415 - only what the command needs
+
+    config = _config(options)
+    return config, load_catalog(config)
+
+
+def _config(options: argparse.Namespace) -> Config:
+    from runbook_checks.config import find_config, load_config  # noqa: PLC0415 - only what the command needs
+
+    return load_config(options.config or find_config(Path.cwd()))
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console  # noqa: PLC0415 - only what the command needs
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def _print(document: object) -> None:
+    print(json.dumps(document, indent=2))  # noqa: T201 - this is the command line
+
+
+def _list(options: argparse.Namespace) -> int:
+    from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
+
+    _, catalog = _load(options)
+    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    if options.json:
+        documents = [tables.procedure_document(one) for one in procedures]
+        _print({"schema_version": tables.SCHEMA_VERSION, "procedures": documents})
+    else:
+        _console().print(tables.list_table(procedures))
+    return Exit.VERIFIED
+
+
+def _status(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime  # noqa: PLC0415 - only what the command needs
+
+    from runbook_checks import tables  # noqa: PLC0415
+    from runbook_checks.report import load_report  # noqa: PLC0415
+    from runbook_checks.status import Status  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    report = load_report(_config(options), now=now, strict=options.strict)
+    wanted = set(report.catalog.select(options.selection)) if options.selection else set(report.catalog.procedures)
+    entries = [entry for entry in report.entries if entry.procedure in wanted]
+    if options.json:
+        documents = [tables.entry_document(entry) for entry in entries]
+        _print({"schema_version": tables.SCHEMA_VERSION, "generated_at": now.isoformat(), "procedures": documents})
+    else:
+        _console().print(tables.status_table(entries))
+    return Exit.VERIFIED if all(entry.status is Status.VERIFIED for entry in entries) else Exit.FAILED
+
+
+def _verify(options: argparse.Namespace) -> int:
+    import pytest  # noqa: PLC0415 - only what the command needs
+
+    from runbook_checks.progress import Progress  # noqa: PLC0415
+    from runbook_checks.verify import refuse_unsafe  # noqa: PLC0415
+
+    config, catalog = _load(options)
+    environment = config.environment(options.environment)
+    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    if not procedures:
+        raise UsageError("there is no procedure to verify")
+    refuse_unsafe(environment, catalog.in_needs_order(procedures))
+    progress = Progress(_console(stderr=True))
+    code = pytest.main(
+        [
+            *(f"{config.root / one.page}::{one.anchor}" for one in procedures),
+            *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
+            *("-p", "no:terminal", "-p", "no:markdown-docs"),
+            *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
+            *("--runbook-environment", environment.name),
+            *(("-n", options.workers) if options.workers != "0" else ()),
+            *(("-k", options.keyword) if options.keyword else ()),
+            *(("-m", options.mark) if options.mark else ()),
+            *(("-x",) if options.exitfirst else ()),
+            *(("--lf",) if options.lf else ()),
+            *((f"--junitxml={options.junitxml}",) if options.junitxml else ()),
+        ],
+        plugins=[progress],
+    )
+    return _conclude(int(code), progress, options)
+
+
+def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:
+    from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.record import to_line  # noqa: PLC0415
+
+    console = _console(stderr=True)
+    for message in (*progress.source_errors, *sorted(progress.stack_errors), *progress.failures):
+        console.print(f"\n{message}", markup=False, soft_wrap=True)
+    if progress.records:
+        console.print()
+        console.print(tables.records_table(progress.records.values()))
+    if options.json:
+        records = [json.loads(to_line(record)) for record in progress.records.values()]
+        _print({"schema_version": tables.SCHEMA_VERSION, "records": records})
+    if progress.stack_errors:
+        return Exit.STACK
+    match code:
+        case 0:
+            return Exit.VERIFIED
+        case 1:
+            return Exit.FAILED
+        case 2 if not progress.source_errors:
+            return Exit.INTERRUPTED
+        case 5:
+            console.print("nothing was selected: no procedure matches")
+    return Exit.USAGE
+
+
+def _stack(options: argparse.Namespace) -> int:
+    import shlex  # noqa: PLC0415 - only what the command needs
+
+    from runbook_checks.stack import stack_of  # noqa: PLC0415
+
+    config = _config(options)
+    stack = stack_of(config.root, config.environment(options.environment), "manual", live=options.action != "env")
+    match options.action:
+        case "up":
+            stack.up()
+        case "down":
+            stack.down()
+        case "env":
+            for name, value in stack.variables().items():
+                print(f"export {name}={shlex.quote(value)}")  # noqa: T201 - this is the command line
+        case "logs":
+            stack.show_logs()
+        case _:
+            if not stack.healthy():
+                return Exit.STACK
+            for service in stack.services():
+                print(service.name, service.version)  # noqa: T201 - this is the command line
+    return Exit.VERIFIED
+
+
+def _site(options: argparse.Namespace) -> int:
+    from mkdocs.__main__ import cli  # noqa: PLC0415 - only what the command needs
+
+    config = _config(options)
+    arguments = [options.action, "--config-file", str(config.root / config.mkdocs)]
+    if options.action == "build":
+        arguments.append("--strict")
+    return int(cli.main(arguments, standalone_mode=False) or 0)
