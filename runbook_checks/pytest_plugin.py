@@ -201,9 +201,11 @@ def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
 
 
 def _is_runbook(path: Path) -> bool:
-    from runbook_checks.markdown import is_runbook  # noqa: PLC0415 - sessions without pages pay for none of it
+    from runbook_checks.card import front_matter, read_runbook  # noqa: PLC0415 - sessions without pages pay for none of it
 
-    return is_runbook(path.read_text(encoding="utf-8", errors="replace"))
+    front, _ = front_matter(path.read_text(encoding="utf-8", errors="replace"))
+    runbook, problems = read_runbook(front, path.name)
+    return runbook is not None or bool(problems)
 
 
 def _interrupt(*_: object) -> None:

@@ -1,0 +1,118 @@
+"""Expectations: what holds, what it captures, and what a reader is shown when it does not hold."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runbook_checks.expect import captured_names, compare
+from runbook_checks.model import Expectation, Match, Span, Stream
+
+
+def expectation(text: str, match: Match = Match.LIKE) -> Expectation:
+    return Expectation(text=text, match=match, stream=Stream.STDOUT, span=Span(10, 12))
+
+
+@pytest.mark.parametrize(
+    ("match", "wanted", "came"),
+    [
+        (Match.LIKE, "a\nb", "a\nb\n"),
+        (Match.LIKE, "a  \nb", "a\nb   \n\n"),
+        (Match.LIKE, "a ... c", "a b b c\n"),
+        (Match.LIKE, "first\n...\nlast", "first\nlast\n"),
+        (Match.LIKE, "first\n...\nlast", "first\n1\n2\nlast\n"),
+        (Match.LIKE, r"\<host> is up", "<host> is up\n"),
+        (Match.LIKE, "a.c (x|y)* [z]", "a.c (x|y)* [z]\n"),
+        (Match.LIKE, "<id> is <id>", "7 is 7\n"),
+        (Match.EXACT, "a\nb", "a\nb\n"),
+        (Match.EXACT, "a", "a"),
+        (Match.CONTAINS, "mid", "a mid b\n"),
+        (Match.REGEX, r"^rows: \d+$", "x\nrows: 12\ny\n"),
+        (Match.JSON, '{"a": 1}', '{"a": 1, "b": 2}'),
+        (Match.JSON, '{"a": [{"b": true}]}', '{"a": [{"b": true, "c": null}]}'),
+        (Match.JSON, '{"a": "..."}', '{"a": {"deep": 1}}'),
+    ],
+)
+def test_holds(match: Match, wanted: str, came: str) -> None:
+    verdict = compare(expectation(wanted, match), came, "page.md")
+    assert (verdict.held, verdict.difference) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("match", "wanted", "came"),
+    [
+        (Match.LIKE, "a\nb", "a\n"),
+        (Match.LIKE, "a", "a\nb\n"),
+        (Match.LIKE, "a", ""),
+        (Match.LIKE, "a ... c", "a b\n"),
+        (Match.LIKE, "a.c", "abc\n"),
+        (Match.LIKE, r"\<host>", "web-1\n"),
+        (Match.LIKE, "rows <n>", "rows \n"),
+        (Match.LIKE, "<id> is <id>", "7 is 8\n"),
+        (Match.LIKE, "<id>\n...\n<id>", "7\nx\n8\n"),
+        (Match.LIKE, "a ... c", "a\nc\n"),
+        (Match.EXACT, "a", "a "),
+        (Match.EXACT, "a", "a\n\n"),
+        (Match.CONTAINS, "mid", "middle".upper()),
+        (Match.REGEX, r"^rows: \d+$", "rows: 12 "),
+        (Match.JSON, '{"a": 1}', '{"a": true}'),
+        (Match.JSON, '{"a": 1}', '{"b": 1}'),
+        (Match.JSON, '{"a": [1]}', '{"a": [1, 2]}'),
+        (Match.JSON, '{"a": 1}', "<html>"),
+        (Match.JSON, '{"a": "<x>"}', '{"a": [1]}'),
+        (Match.JSON, '{"a": "<x>", "b": "<x>"}', '{"a": 1, "b": 2}'),
+    ],
+)
+def test_does_not_hold_and_names_the_place(match: Match, wanted: str, came: str) -> None:
+    verdict = compare(expectation(wanted, match), came, "page.md")
+    assert not verdict.held
+    assert verdict.difference.startswith("page.md:10: ")
+
+
+def test_captures_are_returned_in_order_of_appearance() -> None:
+    verdict = compare(
+        expectation("restored <rows> rows from backup <backup_id>"), "restored 12 rows from backup b-7\n", "p.md"
+    )
+    assert verdict.captures == (("rows", "12"), ("backup_id", "b-7"))
+
+
+def test_json_captures_scalars_as_text() -> None:
+    verdict = compare(expectation('{"a": "<x>", "b": "<y>"}', Match.JSON), '{"a": 1.5, "b": "t"}', "p.md")
+    assert verdict.captures == (("x", "1.5"), ("y", "t"))
+
+
+def test_captured_names_are_known_before_anything_runs() -> None:
+    assert captured_names(expectation(r"<a> \<b> <c_1>")) == ("a", "c_1")
+    assert captured_names(expectation('{"x": "<a>"}', Match.JSON)) == ("a",)
+    assert captured_names(expectation("<a>", Match.EXACT)) == ()
+
+
+def test_difference_shows_page_lines_and_output_lines_side_by_side() -> None:
+    verdict = compare(expectation("start <id>\n...\nok\ndone"), "start 7\nnoise\nbroken\ndone\n", "p.md")
+    assert verdict.difference.splitlines() == [
+        "p.md:10: stdout is not what the page says",
+        "  start 7",
+        "- ok",
+        "+ noise",
+        "+ broken",
+        "  done",
+    ]
+
+
+def test_a_pattern_that_explodes_is_a_failure_and_not_a_hang() -> None:
+    verdict = compare(expectation(r"^(a|aa)+$b", Match.REGEX), "a" * 5000 + "!", "p.md")
+    assert not verdict.held
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="<\n\r\\.", exclude_categories=["C", "Z"])), max_size=6))
+def test_any_text_is_like_itself(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    assert compare(expectation(text), text, "p.md").held
+
+
+@given(st.text(), st.text(), st.sampled_from(list(Match)))
+def test_comparing_never_raises(wanted: str, came: str, match: Match) -> None:
+    if match in {Match.REGEX, Match.JSON}:
+        return  # their text was checked by the scanner: it is a pattern, or JSON
+    compare(expectation(wanted, match), came, "p.md")

@@ -1,0 +1,81 @@
+"""What records say: absence of proof never looks green."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from records import DIGEST, NOW, record
+
+from runbook_checks.record import Outcome, Record
+from runbook_checks.status import Judgement, Status, judge
+
+DAY_S = 86400.0
+
+
+def judged(*records: Record, **changes: Any) -> Judgement:
+    return judge(records, **{"digest": DIGEST, "verify_every_s": 7 * DAY_S, "now": NOW, **changes})
+
+
+def test_a_recent_pass_of_what_is_written_is_verified() -> None:
+    judgement = judged(record())
+    assert judgement.status is Status.VERIFIED
+    assert judgement.verified_at == NOW - timedelta(hours=1)
+    assert judgement.expires_at == NOW - timedelta(hours=1) + timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("records", "changes", "status", "reason"),
+    [
+        ((), {}, Status.UNVERIFIED, "never run"),
+        ((record(outcome=Outcome.INTERRUPTED),), {}, Status.UNVERIFIED, "interrupted"),
+        ((record(ended=NOW + timedelta(hours=1)),), {}, Status.UNVERIFIED, "future"),
+        ((record(dirty=True),), {"strict": True}, Status.UNVERIFIED, "uncommitted"),
+        ((record(),), {"digest": "sha256:2"}, Status.STALE, "no longer what is written"),
+        ((record(ended=NOW - timedelta(days=7)),), {}, Status.EXPIRED, "too long ago"),
+        ((record(outcome=Outcome.FAILED, reason="p:1: it broke"),), {}, Status.FAILED, "p:1: it broke"),
+        ((record(outcome=Outcome.BLOCKED, reason="needs page/two"),), {}, Status.BLOCKED, "page/two"),
+        ((record(outcome=Outcome.FAILED, reason="r"),), {"digest": "sha256:2"}, Status.FAILED, "edited since"),
+    ],
+)
+def test_everything_else_is_not_green_and_says_why(
+    records: tuple[Record, ...], changes: dict[str, Any], status: Status, reason: str
+) -> None:
+    judgement = judged(*records, **changes)
+    assert judgement.status is status
+    assert reason in judgement.reason
+
+
+def test_a_failure_after_a_pass_wins_and_the_pass_is_still_dated() -> None:
+    passed, failed = record(ended=NOW - timedelta(days=1)), record(outcome=Outcome.FAILED)
+    judgement = judged(passed, failed)
+    assert (judgement.status, judgement.record) == (Status.FAILED, failed)
+    assert judgement.verified_at == NOW - timedelta(days=1)
+
+
+def test_a_failure_from_a_dirty_tree_counts_even_when_strict() -> None:
+    clean, dirty = record(ended=NOW - timedelta(days=1)), record(outcome=Outcome.FAILED, dirty=True)
+    assert judged(clean, dirty, strict=True).status is Status.FAILED
+
+
+def test_an_older_clean_pass_carries_a_strict_judgement() -> None:
+    clean, dirty = record(ended=NOW - timedelta(days=1)), record(dirty=True)
+    judgement = judged(clean, dirty, strict=True)
+    assert (judgement.status, judgement.record) == (Status.VERIFIED, clean)
+
+
+def test_a_pass_from_a_dirty_tree_says_so() -> None:
+    assert judged(record(dirty=True)).reason == "from a tree with uncommitted changes"
+
+
+def test_an_interrupted_run_changes_nothing() -> None:
+    assert judged(record(ended=NOW - timedelta(days=1)), record(outcome=Outcome.INTERRUPTED)).status is Status.VERIFIED
+
+
+def test_a_pass_dated_in_the_future_does_not_hide_a_failure() -> None:
+    assert judged(record(outcome=Outcome.FAILED), record(ended=NOW + timedelta(days=1))).status is Status.FAILED
+
+
+def test_a_small_clock_skew_between_machines_is_no_future() -> None:
+    assert judged(record(ended=NOW + timedelta(minutes=1))).status is Status.VERIFIED

@@ -1,0 +1,112 @@
+"""The store keeps records whole, whatever happened to the file before."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from records import NOW, record
+
+from runbook_checks.record import to_line
+from runbook_checks.store import Store, StoreError
+
+
+def test_records_come_back_oldest_first(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    newer, older = record(run="new"), record(run="old", ended=NOW - timedelta(days=2))
+    store.append(newer)
+    store.append(older)  # merged evidence of another machine: order in the file says nothing
+    assert store.read("staging", "page/one") == (older, newer)
+
+
+def test_a_procedure_that_never_ran_has_no_records(tmp_path: Path) -> None:
+    assert Store(tmp_path).read("staging", "page/one") == ()
+
+
+def test_a_torn_last_line_does_not_swallow_the_next_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(tmp_path)
+    store.append(record(run="first"))
+    path = store.path("staging", "page/one")
+    with path.open("a") as file:
+        file.write(to_line(record(run="torn"))[:40])
+    store.append(record(run="second"))
+    with caplog.at_level(logging.WARNING):
+        assert [one.run for one in store.read("staging", "page/one")] == ["first", "second"]
+    assert f"{path}:2" in caplog.text
+
+
+def test_an_unreadable_line_is_skipped_wherever_it_stands(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(tmp_path)
+    store.append(record())
+    path = store.path("staging", "page/one")
+    path.write_bytes(b"\xff\xfe\n" + path.read_bytes() + b"\nnonsense\n")
+    assert store.read("staging", "page/one") == (record(),)
+    assert caplog.text.count("skipped") == 2
+
+
+def test_a_record_of_another_procedure_or_environment_never_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for other in (record(procedure="page/two"), record(environment="production")):
+        path = store.path("staging", "page/one")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(to_line(other))
+        assert store.read("staging", "page/one") == ()
+
+
+@pytest.mark.parametrize("anchor", ["..", ".", "a/../../b", "a.b", "ü b"])
+def test_no_name_leaves_the_folder(tmp_path: Path, anchor: str) -> None:
+    store = Store(tmp_path)
+    store.append(record(procedure=f"page/{anchor}"))
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".jsonl"]
+    assert store.read("staging", f"page/{anchor}") == (record(procedure=f"page/{anchor}"),)
+
+
+def test_a_full_disk_is_a_clear_error_and_the_old_evidence_is_intact(tmp_path: Path) -> None:
+    import resource
+
+    store = Store(tmp_path)
+    store.append(record(run="first"))
+    before = store.path("staging", "page/one").read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, limit[1]))
+    try:
+        with pytest.raises(StoreError, match="could not be written"):
+            store.append(record(run="second"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, old)
+    assert store.path("staging", "page/one").read_bytes() == before
+
+
+def _append_forever(root: Path, writer: int) -> None:
+    store, number = Store(root), 0
+    while True:
+        store.append(record(run=f"{writer}-{number}"))
+        number += 1
+
+
+def test_writers_that_are_killed_lose_nothing_and_tear_at_most_their_own_line(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_append_forever, args=(tmp_path, number)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    path = Store(tmp_path).path("staging", "page/one")
+    deadline = time.monotonic() + 20
+    while not (path.exists() and path.stat().st_size > 300_000):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for writer in writers:
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+    runs = [one.run for one in Store(tmp_path).read("staging", "page/one")]
+    for writer in range(3):
+        numbers = sorted(int(run.split("-")[1]) for run in runs if run.startswith(f"{writer}-"))
+        assert numbers == list(range(len(numbers)))
