@@ -88,33 +88,16 @@ class Attributes:
 
 def read_block(given: Attributes) -> Block:
     """Return the block of a fence with a role; its id is empty when the page gives none."""
-    fence, role = given.fence, Role(given.marks[0])
-    what = f"a `.{role.value}` block"
-    values = given.values
-    if role is not Role.CHECK:
-        for key in ("within", "every"):
-            if key in values:
-                given.problem(f"`{key}` belongs on a check: a {role.value} runs exactly once")
-    if "status" in values and fence.language != "http":
-        given.problem("`status` belongs on an http block", "write `exit=` for an exit status")
-    given.only(BLOCK_ATTRIBUTES, what)
+    fence, role, values = given.fence, Role(given.marks[0]), given.values
+    given.only(BLOCK_ATTRIBUTES, f"a `.{role.value}` block")
     if not fence.text.strip():
         given.problem("the block is empty")
-    status = values.get("status", "")
-    if "status" in values and not _STATUS.fullmatch(status):
-        given.problem(f"`status={status}` is not an HTTP status", "write 200, 2xx or 200|201")
+    within, every = _polling(given, role)
+    if fence.language == "promql" and role is Role.CHECK and not _compares(fence.text):
+        given.problem("a promql check needs a comparison, else any sample passes", "compare, such as `… < 0.01`", 1)
     environment = values.get("environment", "")
     if "environment" in values and not _ENVIRONMENT.fullmatch(environment):
         given.problem(f"`environment={environment}` is not the name of an environment")
-    exit_text = values.get("exit", "0")
-    if not re.fullmatch(r"[0-9]{1,3}", exit_text) or int(exit_text) > 255:  # noqa: PLR2004  an exit status is a byte
-        given.problem(f"`exit={exit_text}` is not an exit status", "write a number from 0 to 255")
-        exit_text = "0"
-    within, every = given.duration("within"), given.duration("every")
-    if every is not None and "within" not in values:
-        given.problem("`every` without `within` never polls", "add `within=`")
-    if fence.language == "promql" and role is Role.CHECK and not _compares(fence.text):
-        given.problem("a promql check needs a comparison, else any sample passes", "compare, such as `… < 0.01`", 1)
     return Block(
         id=given.id,
         role=role,
@@ -122,13 +105,42 @@ def read_block(given: Attributes) -> Block:
         text=fence.text,
         span=fence.span,
         title=values.get("title", ""),
-        exit_status=int(exit_text),
-        http_status=status,
+        exit_status=_exit_status(given),
+        http_status=_http_status(given),
         timeout_s=given.duration("timeout"),
         within_s=within,
         every_s=every,
         environment=environment,
     )
+
+
+def _polling(given: Attributes, role: Role) -> tuple[float | None, float | None]:
+    if role is not Role.CHECK:
+        for key in ("within", "every"):
+            if key in given.values:
+                given.problem(f"`{key}` belongs on a check: a {role.value} runs exactly once")
+    elif "every" in given.values and "within" not in given.values:
+        given.problem("`every` without `within` never polls", "add `within=`")
+    return given.duration("within"), given.duration("every")
+
+
+def _http_status(given: Attributes) -> str:
+    status = given.values.get("status")
+    if status is None:
+        return ""
+    if given.fence.language != "http":
+        given.problem("`status` belongs on an http block", "write `exit=` for an exit status")
+    elif not _STATUS.fullmatch(status):
+        given.problem(f"`status={status}` is not an HTTP status", "write 200, 2xx or 200|201")
+    return status
+
+
+def _exit_status(given: Attributes) -> int:
+    text = given.values.get("exit", "0")
+    if re.fullmatch(r"[0-9]{1,3}", text) and int(text) <= 255:  # noqa: PLR2004  an exit status is a byte
+        return int(text)
+    given.problem(f"`exit={text}` is not an exit status", "write a number from 0 to 255")
+    return 0
 
 
 def read_expectation(given: Attributes) -> Expectation:
@@ -157,8 +169,8 @@ def read_expectation(given: Attributes) -> Expectation:
 
 
 def captures(expectation: Expectation) -> tuple[str, ...]:
-    """Return the names that a ``like`` expectation captures."""
-    if expectation.match is not Match.LIKE:
+    """Return the names that a ``like`` or ``json`` expectation captures."""
+    if expectation.match not in {Match.LIKE, Match.JSON}:
         return ()
     return tuple(dict.fromkeys(name for name in _PLACEHOLDER.findall(expectation.text) if CAPTURE.fullmatch(name)))
 
@@ -174,7 +186,7 @@ def can_fail(expectation: Expectation) -> bool:
         import regex  # noqa: PLC0415  only pages that use it pay for it
 
         try:
-            pattern = regex.compile(expectation.text)
+            pattern = regex.compile(expectation.text, flags=regex.MULTILINE)
             return not (pattern.search("", timeout=1) and pattern.search(_UNLIKELY, timeout=1))
         except (regex.error, TimeoutError):
             return True
@@ -182,39 +194,50 @@ def can_fail(expectation: Expectation) -> bool:
 
 
 def _readable(given: Attributes, expectation: Expectation) -> None:
-    text = expectation.text
     match expectation.match:
         case Match.LIKE:
-            for offset, line in enumerate(text.split("\n"), start=1):
-                for name in _PLACEHOLDER.findall(line):
-                    if not CAPTURE.fullmatch(name):
-                        given.problem(
-                            f"`<{name}>` cannot be a capture",
-                            f"write a lower-case name, or `\\<{name}>` as text",
-                            offset,
-                        )
+            _like(given, expectation.text)
         case Match.JSON:
-            import json  # noqa: PLC0415
-
-            try:
-                json.loads(text)
-            except json.JSONDecodeError as error:
-                given.problem(f"the expectation is not valid JSON: {error.msg}", offset=error.lineno)
-            except (ValueError, RecursionError) as error:
-                given.problem(f"the expectation is not usable JSON: {error}")
+            _json(given, expectation.text)
         case Match.REGEX:
-            import regex  # noqa: PLC0415
-
-            try:
-                regex.compile(text)
-            except regex.error as error:
-                given.problem(f"the regular expression is not valid: {error.msg}", offset=error.lineno or 1)
-        case Match.CONTAINS if not text:
-            given.problem("`contains` nothing is always true")
+            _regex(given, expectation.text)
+        case Match.CONTAINS if not expectation.text:
+            given.problem("every output contains nothing", "write what it must contain")
         case Match.EXACT | Match.CONTAINS:
             pass
-    if not text and expectation.match in {Match.REGEX, Match.JSON}:
-        given.problem("the expectation is empty")
+
+
+def _like(given: Attributes, text: str) -> None:
+    for offset, line in enumerate(text.split("\n"), start=1):
+        for name in _PLACEHOLDER.findall(line):
+            if not CAPTURE.fullmatch(name):
+                suggestion = f"write a lower-case name, or `\\<{name}>` for the text itself"
+                given.problem(f"`<{name}>` cannot be a capture", suggestion, offset)
+
+
+def _json(given: Attributes, text: str) -> None:
+    import json  # noqa: PLC0415
+
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        given.problem(f"the expectation is not valid JSON: {error.msg}", offset=error.lineno if text else 0)
+    except (ValueError, RecursionError) as error:
+        given.problem(f"the expectation is not usable JSON: {error}")
+
+
+def _regex(given: Attributes, text: str) -> None:
+    import regex  # noqa: PLC0415  only pages that use it pay for it
+
+    if not text:
+        given.problem("an empty regular expression is always true", "write what must be found")
+    try:
+        regex.compile(text, flags=regex.MULTILINE)
+    except regex.error as error:
+        line = text.count("\n", 0, getattr(error, "pos", 0) or 0) + 1
+        given.problem(f"the regular expression is not valid: {error}", offset=line)
+    except (RecursionError, OverflowError, ValueError) as error:
+        given.problem(f"the regular expression is not usable: {error}")
 
 
 def _compares(query: str) -> bool:

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from runbook_checks.durations import seconds
-from runbook_checks.errors import Problem
 from runbook_checks.model import Card, FigureBound, Runbook
 from runbook_checks.yaml_nodes import Reader
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from yaml.nodes import Node
+
+    from runbook_checks.errors import Problem
 
 SEVERITIES = ("critical", "warning", "info")
 RUNBOOK_KEYS = ("owner", "escalation", "verify_every", "tags")
@@ -105,9 +106,9 @@ def read_card(text: str, path: str, line: int) -> tuple[Card, tuple[Problem, ...
 
 
 def _unknown(reader: Reader, keys: dict[str, Node], known: tuple[str, ...], where: str) -> None:
-    for key in keys:
+    for key, node in keys.items():
         if key not in known:
-            reader.problem(keys[key], f"unknown key `{key}` {where}", did_you_mean(key, known))
+            reader.problem(node, f"unknown key `{key}` {where}", did_you_mean(key, known))
 
 
 def _figures(reader: Reader, node: Node | None) -> tuple[FigureBound, ...]:

@@ -144,18 +144,12 @@ class _Reader:
         blank_before = False
         for index in range(start + 1, len(self.lines)):
             line = self.lines[index]
-            head = line[:width]
-            content = line[width:] if not quotes else line[len(head) - len(head.lstrip("> ")) :]
-            if quotes:
-                content = line[width:] if len(head) == width and not head.strip("> ") else line.lstrip("> ")
-            if not line.strip():
+            if not line or line.isspace():
                 if quotes and self.strict:
-                    self.problem(index, "a blank line without `>` ends a quoted fence on GitHub, not on the site")
+                    self.problem(index, "a blank line ends a quoted fence on GitHub, not on the site", "write `>`")
                 blank_before = True
                 continue
-            if content.rstrip(" ") == fence and self.inside(line, width, prefix, blank_before=blank_before):
-                return index, True
-            if not self.inside(line, width, prefix, blank_before=blank_before):
+            if not (_quoted(line, width, quotes, blank_before=blank_before) if quotes else line.startswith(prefix)):
                 if not self.strict:
                     return index, False
                 self.problem(
@@ -165,32 +159,20 @@ class _Reader:
                 )
                 if _closes(line, fence):
                     return index, True
-            elif self.strict and content.lstrip(" ")[: len(fence)] == fence and _closes(content, fence):
+            elif (content := line[width:]).rstrip(" ") == fence:
+                return index, True
+            elif self.strict and fence in content and _closes(content, fence):
                 self.problem(
                     index,
                     f"GitHub closes the fence of line {start + 1} here, the site does not",
                     f"close it with exactly `{fence}`, indented like its first line",
                 )
                 return index, True
-            blank_before = False
+            blank_before = quotes > 0 and not line[width:]
         if not self.strict:
             return len(self.lines) - 1, False
         self.problem(start, "this fence is never closed", f"end it with a line of `{fence}`, indented like this one")
         return len(self.lines) - 1, True
-
-    def inside(self, line: str, width: int, prefix: str, *, blank_before: bool) -> bool:
-        """Tell whether superfences keeps a line in a fence that it opened after ``prefix``."""
-        quotes = prefix.count(">")
-        if not quotes:
-            return line.startswith(prefix)
-        head = line[:width]
-        stripped = head.lstrip("> ")
-        level = head[: len(head) - len(stripped)].count(">")
-        if level > quotes:
-            return False
-        if not line[len(head) - len(stripped) :]:
-            return True
-        return not stripped and len(head) == width and not (blank_before and level < quotes)
 
     def keep(
         self,
@@ -319,6 +301,18 @@ class _Reader:
         if first and index - 1 not in self.fence_lines:
             level = 1 if "=" in self.lines[index] else 2
             self.headings.append(RawHeading(Span(index, index + 1), level, title, _indent(above)))
+
+
+def _quoted(line: str, width: int, quotes: int, *, blank_before: bool) -> bool:
+    """Tell whether superfences keeps a line in a fence whose prefix is so wide and has so many quotation marks."""
+    head = line[:width]
+    prefix = head[: len(head) - len(head.lstrip("> "))]
+    level = prefix.count(">")
+    if level > quotes:
+        return False
+    if len(prefix) == len(line):
+        return True
+    return len(prefix) == width and not (blank_before and level < quotes)
 
 
 def _info(text: str) -> tuple[str, tuple[tuple[str, str], ...], str, bool]:

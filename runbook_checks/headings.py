@@ -5,11 +5,15 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runbook_checks.attributes import parse
-from runbook_checks.model import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runbook_checks.model import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from runbook_checks.fences import Fence, Layout, normal, read
 from runbook_checks.headings import Heading
 from runbook_checks.model import Block, Card, Expectation, Match, Procedure, Role, Runbook
 
-__all__ = ["Fence", "Heading", "Scan", "scan"]
+__all__ = ["Fence", "Heading", "Scan", "is_runbook", "scan"]
 
 _SEVERAL = {Match.CONTAINS, Match.REGEX}
 _PROOFS = {Role.STEP, Role.CHECK, Role.ROLLBACK}  # what a reader runs too; the other roles prove nothing to them
@@ -22,12 +22,17 @@ _PROOFS = {Role.STEP, Role.CHECK, Role.ROLLBACK}  # what a reader runs too; the 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a page says; ``runbook`` is None for a page that is none, ``fences`` and ``headings`` are all of the page."""
+    """What a page says, with all its fences and headings; ``runbook`` is None for a page that is none."""
 
     runbook: Runbook | None
     problems: tuple[Problem, ...]
     fences: tuple[Fence, ...]
     headings: tuple[Heading, ...]
+
+
+def is_runbook(text: str) -> bool:
+    """Tell whether a page asks to be read as a runbook, even one whose front matter is broken."""
+    return read_runbook(front_matter(normal(text))[0], "")[0] is not None
 
 
 def scan(text: str, path: str) -> Scan:

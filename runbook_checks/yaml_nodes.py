@@ -60,14 +60,16 @@ class Reader:
 
     def mapping(self, node: Node, what: str) -> dict[str, Node] | None:
         """Return the keys and values of a mapping; a problem and None for anything else."""
-        if node.id != "mapping":
-            if node.id == "scalar" and node.value == "":
-                return {}
+        from yaml.nodes import MappingNode, ScalarNode  # noqa: PLC0415
+
+        if isinstance(node, ScalarNode) and node.value == "":
+            return {}
+        if not isinstance(node, MappingNode):
             self.problem(node, f"{what} must be `key: value` lines")
             return None
         found: dict[str, Node] = {}
         for key, value in node.value:
-            if key.id != "scalar":
+            if not isinstance(key, ScalarNode):
                 self.problem(key, f"{what} has a key that is no plain word")
             elif key.value in found:
                 self.problem(key, f"{what} has the key `{key.value}` twice")
@@ -77,32 +79,40 @@ class Reader:
 
     def text(self, node: Node | None, what: str) -> str:
         """Return a scalar's text, ``""`` without one."""
+        from yaml.nodes import ScalarNode  # noqa: PLC0415
+
         if node is None:
             return ""
-        if node.id != "scalar":
+        if not isinstance(node, ScalarNode):
             self.problem(node, f"`{what}` must be one value, not a {_kind(node)}")
             return ""
         return str(node.value).strip()
 
     def texts(self, node: Node | None, what: str) -> tuple[str, ...]:
         """Return the texts of a list of scalars, empty without one."""
-        if node is None or (node.id == "scalar" and node.value == ""):
+        from yaml.nodes import ScalarNode, SequenceNode  # noqa: PLC0415
+
+        if node is None or (isinstance(node, ScalarNode) and node.value == ""):
             return ()
-        if node.id != "sequence":
-            shown = f"[{node.value}]" if node.id == "scalar" else "[…]"
+        if not isinstance(node, SequenceNode):
+            shown = f"[{node.value}]" if isinstance(node, ScalarNode) else "[…]"
             self.problem(node, f"`{what}` must be a list, not a {_kind(node)}", f"write `{what}: {shown}`")
             return ()
-        found = []
+        found: list[str] = []
         for item in node.value:
             text = self.text(item, what)
             if text in found:
                 self.problem(item, f"`{what}` names `{text}` twice")
             elif text:
                 found.append(text)
-            elif item.id == "scalar":
+            elif isinstance(item, ScalarNode):
                 self.problem(item, f"`{what}` has an empty entry")
         return tuple(found)
 
 
 def _kind(node: Node) -> str:
-    return {"scalar": "single value", "sequence": "list", "mapping": "mapping"}[node.id]
+    from yaml.nodes import ScalarNode, SequenceNode  # noqa: PLC0415
+
+    if isinstance(node, ScalarNode):
+        return "single value"
+    return "list" if isinstance(node, SequenceNode) else "mapping"
