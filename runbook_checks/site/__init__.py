@@ -1,0 +1,1 @@
+"""The published site: what a page says, beside what its records prove."""

@@ -1,0 +1,175 @@
+"""What machines and other pages read: SVG badges, shields endpoints, and ``status.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+from unicodedata import east_asian_width
+
+from runbook_checks.errors import UsageError
+from runbook_checks.site.render import badge_svg, deciding_moment
+from runbook_checks.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from runbook_checks.model import Procedure
+    from runbook_checks.report import Entry
+
+STATUS_SCHEMA_VERSION = 1
+
+# Advance widths of Verdana's printable ASCII, in 1/2048 of an em, from its hmtx table.
+_WIDTHS = (
+    720, 806, 940, 1676, 1302, 2204, 1488, 550, 930, 930, 1302, 1676, 745, 930, 745, 930,
+    1302, 1302, 1302, 1302, 1302, 1302, 1302, 1302, 1302, 1302, 930, 930, 1676, 1676, 1676, 1117,
+    2048, 1400, 1404, 1430, 1578, 1295, 1178, 1588, 1540, 862, 931, 1419, 1140, 1726, 1532, 1612,
+    1235, 1612, 1424, 1400, 1262, 1499, 1400, 2025, 1403, 1260, 1403, 930, 930, 930, 1676, 1302,
+    1302, 1230, 1276, 1067, 1276, 1220, 720, 1276, 1296, 562, 705, 1212, 562, 1992, 1296, 1243,
+    1276, 1276, 874, 1067, 807, 1296, 1212, 1676, 1212, 1212, 1076, 1300, 930, 1300, 1676,
+)  # fmt: skip
+_EM = 2048
+_FONT_SIZE = 11
+_PADDING = 6
+
+
+def text_width(text: str) -> int:
+    """Return the pixels that a text takes in 11 px Verdana, rounded up; other scripts are taken as wide."""
+    units = 0
+    for char in text:
+        if " " <= char <= "~":
+            units += _WIDTHS[ord(char) - ord(" ")]
+        else:
+            units += _EM if east_asian_width(char) in "WF" else 1600
+    return -(-units * _FONT_SIZE // _EM)
+
+
+def message(entry: Entry) -> str:
+    """Return what a badge says, such as ``verified 2026-11-21``, with an absolute date: an image gets old."""
+    words = entry.status.value
+    day = deciding_moment(entry)[:10]
+    if day:
+        words += f", last verified {day}" if entry.status in {Status.STALE, Status.EXPIRED} else f" {day}"
+    if entry.record and entry.record.dirty:
+        words += ", uncommitted changes"
+    return words
+
+
+def colour(status: Status) -> str:
+    """Return a badge's colour, on which white text has a contrast of at least 4.5."""
+    match status:
+        case Status.VERIFIED:
+            return "#1a7f37"
+        case Status.FAILED:
+            return "#c62828"
+        case Status.STALE | Status.EXPIRED | Status.BLOCKED:
+            return "#9a5b00"
+        case Status.UNVERIFIED:
+            return "#5f6672"
+        case _:
+            assert_never(status)
+
+
+def svg(entry: Entry) -> str:
+    """Return a badge as an SVG image of its own, readable by screen readers."""
+    label, words = entry.procedure.title or "runbook", message(entry)
+    label_width = text_width(label) + 2 * _PADDING
+    return badge_svg(label, words, colour(entry.status), label_width, label_width + text_width(words) + 2 * _PADDING)
+
+
+def shields(entry: Entry) -> dict[str, object]:
+    """Return a badge in the schema of https://shields.io/badges/endpoint-badge."""
+    return {
+        "schemaVersion": 1,
+        "label": entry.procedure.title or "runbook",
+        "message": message(entry),
+        "color": colour(entry.status),
+        "isError": entry.status is Status.FAILED,
+    }
+
+
+def status_document(entries: Iterable[Entry], url: Callable[[Procedure], str], generated_at: datetime) -> dict[str, object]:
+    """Return ``status.json``: one object per procedure and environment; ``url`` gives a procedure's address."""
+    return {
+        "schema_version": STATUS_SCHEMA_VERSION,
+        "generated_at": generated_at.isoformat(timespec="seconds"),
+        "procedures": [_status_of(entry, url(entry.procedure)) for entry in entries],
+    }
+
+
+def _status_of(entry: Entry, url: str) -> dict[str, object]:
+    record = entry.record
+    return {
+        "id": entry.procedure.id,
+        "page": entry.procedure.page,
+        "title": entry.procedure.title,
+        "url": url,
+        "status": entry.status.value,
+        "environment": entry.environment,
+        "verified_at": entry.verified_at.isoformat() if entry.verified_at else None,
+        "expires_at": entry.expires_at.isoformat() if entry.expires_at else None,
+        "duration_s": record.duration_s if record else None,
+        "alerts": list(entry.procedure.card.alerts),
+        "owner": entry.runbook.owner,
+        "figures": [
+            {
+                "name": figure.name,
+                "value": figure.value,
+                "unit": figure.unit,
+                "minimum": figure.minimum,
+                "maximum": figure.maximum,
+                "kept": figure.kept,
+            }
+            for figure in (record.figures if record else ())
+        ],
+        "digest": entry.digest,
+    }
+
+
+def write_all(
+    site: Path,
+    entries: Sequence[Entry],
+    *,
+    environments: Sequence[str],
+    url: Callable[[Procedure], str],
+    generated_at: datetime,
+) -> None:
+    """Write every badge and ``status.json`` below a built site, each file whole or not at all.
+
+    The plain badge of a procedure is that of the first of ``environments``; with several, each has one of its own.
+    Raises UsageError when a badge would lie outside the site.
+    """
+    for path, text in _files(entries, environments):
+        write_whole(_inside(site / "badges", path), text)
+    document = status_document(entries, url, generated_at)
+    write_whole(site / "status.json", json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def _files(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        names = [f"{entry.procedure.id}.{entry.environment}"] if len(environments) > 1 else []
+        if entry.environment == environments[0]:
+            names.append(entry.procedure.id)
+        for name in names:
+            yield f"{name}.svg", svg(entry) + "\n"
+            yield f"{name}.json", json.dumps(shields(entry), ensure_ascii=False) + "\n"
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = Path(os.path.normpath(folder / name))
+    if not path.is_relative_to(folder):
+        raise UsageError(f"the badge {name!r} would lie outside the site; give the heading another id")
+    return path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, newline="\n") as file:
+        file.write(text)
+    # NamedTemporaryFile is for its owner only; a web server reads as somebody else.
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)

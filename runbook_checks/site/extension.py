@@ -1,0 +1,218 @@
+"""A Python-Markdown extension that shows the marked fences of a runbook as what they are.
+
+It wraps the formatter of ``pymdownx.superfences``, so that what is marked is exactly what is rendered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, assert_never
+from xml.etree.ElementTree import Element  # noqa: S405 - Python-Markdown's own tree; nothing is parsed
+
+from markdown.extensions import Extension
+from markdown.treeprocessors import Treeprocessor
+from markupsafe import Markup
+from pymdownx.superfences import SuperFencesCodeExtension
+
+from runbook_checks.errors import UsageError
+from runbook_checks.model import Match, Role, Stream
+from runbook_checks.site.marked import Kind, MarkedFence, kind_of, visible_text
+from runbook_checks.site.render import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from markdown import Markdown
+
+    from runbook_checks.model import Block, Expectation
+
+
+@dataclass(frozen=True, slots=True)
+class PageView:
+    """What a page is rendered with: its fences in order, and the HTML of each procedure's card by heading id."""
+
+    fences: tuple[MarkedFence, ...] = ()
+    cards: Mapping[str, str] = field(default_factory=dict)
+
+
+class RunbookChecksExtension(Extension):
+    """Marks blocks and expectations and fills cards; ``view`` is what the next page is rendered with."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Start with a view of nothing: marked fences are then shown by their role, as unknown to the scanner."""
+        self.config = {}
+        super().__init__(**settings)
+        self.view = PageView()
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - the name that Python-Markdown calls
+        """Wrap the formatter of superfences; raises UsageError when superfences is not there to be wrapped."""
+        superfences = [each for each in md.registeredExtensions if isinstance(each, SuperFencesCodeExtension)]
+        if not superfences:
+            raise UsageError("runbook_checks needs pymdownx.superfences before it in `markdown_extensions`")
+        default = superfences[0].superfences[0]
+        default["formatter"] = _Formatter(default["formatter"], self.view)
+        carded = {known.id for known in self.view.fences if known.kind is Kind.CARD}
+        cardless = {anchor: html for anchor, html in self.view.cards.items() if anchor not in carded}
+        if cardless:
+            # After toc (5), which gives headings their ids.
+            md.treeprocessors.register(_CardsBelowHeadings(md, cardless), "runbook_checks_cards", 4)
+
+
+class _Formatter:
+    """The default formatter of superfences, with what a marked fence is for shown around its code.
+
+    Superfences takes an exception here for "this is no fence", so nothing that can fail is done here: cards come
+    rendered, and a fence that the scanner does not have is left for the cross-check to refuse.
+    """
+
+    def __init__(self, plain: Callable[..., Any], view: PageView) -> None:
+        self._plain = plain
+        self._view = view
+        self._next = 0
+
+    def __call__(
+        self,
+        src: str = "",
+        language: str = "",
+        options: dict[str, Any] | None = None,
+        md: Markdown | None = None,
+        **fence: Any,
+    ) -> Any:
+        kind = kind_of(fence["classes"])
+        if kind is None:
+            return self._plain(src=src, language=language, options=options, md=md, **fence)
+        known = self._take(kind, src.strip("\n"), fence["id_value"])
+        classes = tuple(fence["classes"])
+        data = {key: value for key, value in fence["attrs"].items() if key.startswith("data-")}
+        shown = {key: value for key, value in (options or {}).items() if not key.startswith("title")}
+        title = str((options or {}).get("title", fence["attrs"].get("title", "")))
+        code = Markup(  # noqa: S704 - the highlighter's own output, which it has escaped
+            self._plain(src=src, language=language, options=shown, md=md, classes=[], id_value="", attrs=data)
+        )
+        match kind:
+            case Kind.CARD:
+                return self._view.cards.get(known.id, str(code)) if known else str(code)
+            case Kind.BLOCK:
+                return str(_block(code, _role(classes), known.block if known else None, fence["id_value"], title))
+            case Kind.EXPECTATION:
+                return str(_expectation(code, known.expectation if known else None, known.id if known else ""))
+            case _:
+                assert_never(kind)
+
+    def _take(self, kind: Kind, text: str, fence_id: str) -> MarkedFence | None:
+        for position in range(self._next, len(self._view.fences)):
+            known = self._view.fences[position]
+            if known.kind is kind and (
+                kind is Kind.CARD or (visible_text(known.text) == visible_text(text) and fence_id in {"", known.id})
+            ):
+                self._next = position + 1
+                return known
+        return None
+
+
+class _CardsBelowHeadings(Treeprocessor):
+    """Puts the card of a procedure that wrote none below its heading."""
+
+    def __init__(self, md: Markdown, cards: Mapping[str, str]) -> None:
+        super().__init__(md)
+        self._cards = cards
+
+    def run(self, root: Element) -> None:
+        for parent in list(root.iter()):
+            for position, child in reversed(list(enumerate(parent))):
+                html = self._cards.get(child.get("id", "")) if child.tag in _HEADINGS else None
+                if html is not None:
+                    placed = Element("p")
+                    placed.text = self.md.htmlStash.store(html)
+                    parent.insert(position + 1, placed)
+
+
+_HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
+
+
+def _role(classes: Sequence[str]) -> Role:
+    return next(role for role in Role if role.value in classes)
+
+
+def _block(code: Markup, role: Role, block: Block | None, written_id: str, title: str) -> Markup:
+    block_id = block.id if block else written_id
+    attributes = Markup('class="rb-block rb-{}"').format(role.value)
+    if block_id:
+        attributes += Markup(' id="{}"').format(block_id)
+    attributes += Markup(' data-rb-block="{}"').format(block.id if block else "")
+    label = Markup('<span class="rb-role">{}</span>').format(_ROLE_WORDS[role])
+    if title:
+        label += Markup(' <span class="rb-title">{}</span>').format(title)
+    for hint in _hints(block) if block else ():
+        label += Markup(' <span class="rb-hint">{}</span>').format(hint)
+    if role in _FOLDED:
+        return Markup("<details {}><summary>{}</summary>{}</details>").format(attributes, label, code)
+    return Markup('<div {}><p class="rb-label">{}</p>{}</div>').format(attributes, label, code)
+
+
+def _expectation(code: Markup, expectation: Expectation | None, block_id: str) -> Markup:
+    label, how = "Expected output", ""
+    if expectation:
+        if expectation.stream is Stream.STDERR:
+            label = "Expected on standard error"
+        how = _match_words(expectation)
+    label_html = Markup('<span class="rb-role">{}</span>').format(label)
+    if how:
+        label_html += Markup(' <span class="rb-hint">{}</span>').format(how)
+    return Markup('<div class="rb-expect" data-rb-expect="{}"><p class="rb-label">{}</p>{}</div>').format(
+        block_id, label_html, code
+    )
+
+
+_FOLDED = frozenset({Role.SETUP, Role.CLEANUP, Role.FAULT})
+_ROLE_WORDS = {
+    Role.STEP: "Step",
+    Role.CHECK: "Check",
+    Role.SETUP: "Setup (test only)",
+    Role.CLEANUP: "Cleanup (test only)",
+    Role.ROLLBACK: "Rollback",
+    Role.FAULT: "Fault (drill only)",
+}
+
+
+def _hints(block: Block) -> Sequence[str]:
+    hints = []
+    if block.within_s is not None:
+        hints.append(f"within {format_duration(block.within_s)}")
+    if block.every_s is not None:
+        hints.append(f"asked every {format_duration(block.every_s)}")
+    if block.timeout_s is not None:
+        hints.append(f"at most {format_duration(block.timeout_s)}")
+    if block.exit_status:
+        hints.append(f"exit status {block.exit_status}")
+    if block.http_status:
+        hints.append(f"answers {block.http_status}")
+    if block.environment:
+        hints.append(f"on {block.environment} only")
+    return hints
+
+
+def _match_words(expectation: Expectation) -> str:
+    match expectation.match:
+        case Match.LIKE:
+            words = []
+            if "..." in expectation.text:
+                words.append("“...” is any text")
+            if "<" in expectation.text.replace("\\<", ""):
+                words.append("a name in angle brackets is a value that varies")
+            return "; ".join(words)
+        case Match.EXACT:
+            return "exactly this"
+        case Match.CONTAINS:
+            return "this among other text"
+        case Match.REGEX:
+            return "matches this regular expression"
+        case Match.JSON:
+            return "JSON with at least these values"
+        case _:
+            assert_never(expectation.match)
+
+
+def makeExtension(**settings: Any) -> RunbookChecksExtension:  # noqa: N802 - the name that Python-Markdown calls
+    """Return the extension, for ``markdown_extensions: [runbook_checks.site.extension]``."""
+    return RunbookChecksExtension(**settings)

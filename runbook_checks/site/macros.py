@@ -1,0 +1,78 @@
+"""What pages can say about procedures, as a module of mkdocs-macros: ``badge``, ``status_table`` and ``figure``.
+
+Name it in ``mkdocs.yml`` under ``plugins: - macros: modules: [runbook_checks.site.macros]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbook_checks.errors import UsageError
+from runbook_checks.fences import read
+from runbook_checks.site import render
+from runbook_checks.site.plugin import RunbookChecksPlugin
+from runbook_checks.site.protect import Protected, protect
+
+if TYPE_CHECKING:
+    from mkdocs_macros.plugin import MacrosPlugin
+
+_PROTECTED = "runbook_checks_protected"  # where a page's Protected waits on the macros plugin between the two hooks
+
+
+def define_env(env: MacrosPlugin) -> None:
+    """Give pages the macros; what a page asks for and does not exist fails the build, with page and line."""
+
+    def plugin() -> RunbookChecksPlugin:
+        return next(each for each in env.conf["plugins"].values() if isinstance(each, RunbookChecksPlugin))
+
+    @env.macro
+    def badge(procedure_id: str, environment: str = "") -> str:
+        """Return the badge of a procedure, a link to it."""
+        try:
+            entry = plugin().lookup.entry(procedure_id, environment or "")
+        except UsageError as error:
+            return plugin().refuse(env.page, procedure_id, str(error))
+        return render.badge(entry, plugin().lookup.href(entry.procedure, env.page.url))
+
+    @env.macro
+    def status_table(page: str = "", status: str = "", owner: str = "") -> str:
+        """Return a table of procedures, what needs attention first."""
+        lookup = plugin().lookup
+        try:
+            entries = lookup.select(page=page or "", status=status or "", owner=owner or "")
+        except UsageError as error:
+            return plugin().refuse(env.page, "status_table", str(error))
+        rows = sorted(entries, key=lambda entry: render.urgency(entry.status))
+        return render.table([(entry, lookup.href(entry.procedure, env.page.url)) for entry in rows])
+
+    @env.macro
+    def figure(procedure_id: str, name: str, environment: str = "") -> str:
+        """Return the last value of a figure that a procedure's card lists."""
+        lookup = plugin().lookup
+        try:
+            bound = lookup.figure(procedure_id, name)
+            entry = lookup.entry(procedure_id, environment or "")
+        except UsageError as error:
+            return plugin().refuse(env.page, procedure_id, str(error))
+        return render.figure(bound, render.last_figures([entry], name))
+
+
+def on_pre_page_macros(env: MacrosPlugin) -> None:
+    """Take fences, inline code and attribute lists of headings out of Jinja's reach."""
+    protected = protect(env.markdown, [fence.span for fence in read(env.markdown, "", strict=False).fences])
+    env.markdown = protected.text
+    page = env.page
+    # Without a title of its own a page is titled by its first line, `# Title {#id}`, which Jinja would get to see.
+    untitled = "title" not in page.meta and "title" not in vars(page)
+    if untitled:
+        page.title = ""
+    setattr(env, _PROTECTED, (protected, untitled))
+
+
+def on_post_page_macros(env: MacrosPlugin) -> None:
+    """Put back what was protected, byte for byte."""
+    protected, untitled = getattr(env, _PROTECTED)
+    assert isinstance(protected, Protected)
+    env.markdown = protected.restore(env.markdown)
+    if untitled:
+        del env.page.title

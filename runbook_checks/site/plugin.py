@@ -1,0 +1,196 @@
+"""The MkDocs plugin: it reads the evidence once, shows it on every page, and refuses a page that would lie."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from mkdocs.config import config_options
+from mkdocs.config.base import Config as PluginConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
+from mkdocs.structure.files import File
+
+from runbook_checks.config import FILE_NAME, Config, load_config
+from runbook_checks.errors import Problem, RunbookError
+from runbook_checks.markdown import scan
+from runbook_checks.report import load_report
+from runbook_checks.site.badges import write_all
+from runbook_checks.site.crosscheck import differences, read_page
+from runbook_checks.site.extension import PageView, RunbookChecksExtension
+from runbook_checks.site.lookup import Lookup
+from runbook_checks.site.marked import marked_fences
+from runbook_checks.site.render import Need, card
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.livereload import LiveReloadServer
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+    from runbook_checks.markdown import Scan
+    from runbook_checks.model import Procedure
+    from runbook_checks.report import Report
+
+log = get_plugin_logger("runbook-checks")
+
+MACROS_MODULE = "runbook_checks.site.macros"
+_ASSETS = ("runbook-checks.css", "runbook-checks.js")
+
+
+class Settings(PluginConfig):
+    """What ``mkdocs.yml`` can say under ``plugins: - runbook-checks:``."""
+
+    config = config_options.Type(str, default=FILE_NAME)
+    strict_evidence = config_options.Optional(config_options.Type(bool))
+
+
+class RunbookChecksPlugin(BasePlugin[Settings]):
+    """Shows what the evidence says of every procedure; fails the build when a page shows anything else than what runs."""
+
+    lookup: Lookup
+    _checks: Config
+    _report: Report
+    _extension: RunbookChecksExtension
+    _problems: list[Problem]
+    _scan: Scan | None
+    _built_at: datetime
+    _assets: dict[str, str]
+
+    def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
+        """Read configuration, pages and evidence; raises PluginError with everything that is wrong with them."""
+        _refuse_unsafe_macros(config)
+        self._built_at = datetime.now(UTC)
+        path = Path(config.config_file_path).parent / self.config.config
+        strict = self.config.strict_evidence
+        if strict is None:
+            strict = os.environ.get("CI") == "true"
+        try:
+            self._checks = load_config(path)
+            self._report = load_report(self._checks, now=self._built_at, strict=strict)
+        except RunbookError as error:
+            raise PluginError(str(error)) from error
+        self.lookup = Lookup(self._report.entries)
+        self._problems = []
+        self._extension = RunbookChecksExtension()
+        config.markdown_extensions.append(self._extension)
+        self._assets = {}
+        for name in _ASSETS:
+            content = package_files("runbook_checks.site").joinpath("assets", name).read_text(encoding="utf-8")
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
+            version = hashlib.sha256(content.encode()).hexdigest()[:8]
+            self._assets[f"assets/{stem}.{version}{suffix}"] = content
+        config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
+        config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
+        return config
+
+    def on_files(self, files: Files, config: MkDocsConfig) -> Files:
+        """Add the site's assets, and learn where each page stands."""
+        for uri, content in self._assets.items():
+            files.append(File.generated(config, uri, content=content))
+        urls = {self._path(file): file.url for file in files.documentation_pages()}
+        self.lookup = Lookup(self._report.entries, urls)
+        for page in sorted(self.lookup.pages - urls.keys()):
+            log.warning("%s is run, and is no page of this site: nobody reads it here", page)
+        return files
+
+    @event_priority(-100)
+    def on_page_markdown(self, markdown: str, page: Page, **_: object) -> str:
+        """Tell the extension what the scanner has of the page's source, whatever other plugins made of the text."""
+        path = self._path(page.file)
+        self._scan = scan(page.file.content_string, path)
+        runbook = self._scan.runbook
+        if runbook is None or path not in self.lookup.pages:
+            self._extension.view = PageView()
+            return markdown
+        cards = {
+            procedure.anchor: card(
+                procedure, runbook, self.lookup.of(procedure.id), self._needs(procedure, page.url)
+            )
+            for procedure in runbook.procedures
+        }
+        self._extension.view = PageView(marked_fences(runbook), cards)
+        return markdown
+
+    @event_priority(-100)
+    def on_page_content(self, html: str, page: Page, **_: object) -> str:
+        """Hold the finished page against the scanner; what differs is kept for on_env."""
+        fences = self._extension.view.fences
+        if not fences and "rb-" not in html:
+            return html
+        assert self._scan is not None
+        shown = read_page(html)
+        headings = self._scan.headings if fences else ()
+        self._problems.extend(differences(self._path(page.file), fences, headings, shown))
+        if page.present_anchor_ids is not None:
+            page.present_anchor_ids |= {fence.id for fence in shown.fences}
+        return html
+
+    @event_priority(-100)
+    def on_env(self, env: object, **_: object) -> object:
+        """Fail the build when any page shows anything else than what runs, with every difference."""
+        if self._problems:
+            raise PluginError("\n".join(map(str, sorted(set(self._problems)))))
+        return env
+
+    def on_post_build(self, config: MkDocsConfig) -> None:
+        """Write badges and ``status.json``; raises PluginError when one would lie outside the site."""
+        base = config.site_url or ""
+        try:
+            write_all(
+                Path(config.site_dir),
+                self._report.entries,
+                environments=[environment.name for environment in self._checks.environments],
+                url=lambda procedure: urljoin(base, self.lookup.url(procedure)),
+                generated_at=self._built_at,
+            )
+        except RunbookError as error:
+            raise PluginError(str(error)) from error
+
+    def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, **_: object) -> LiveReloadServer:
+        """Rebuild when the configuration or the evidence changes."""
+        watched = (Path(config.config_file_path).parent / self.config.config, self._checks.root / self._checks.evidence)
+        for path in watched:
+            if path.exists():
+                server.watch(str(path))
+        return server
+
+    def refuse(self, page: Page, near: str, reason: str) -> str:
+        """Keep a problem of a page's macros, at the first line that holds ``near``, and return nothing to show."""
+        lines = page.file.content_string.splitlines()
+        line = next((number for number, text in enumerate(lines, 1) if near in text), 1)
+        self._problems.append(Problem(self._path(page.file), line, reason))
+        return ""
+
+    def _needs(self, procedure: Procedure, page_url: str) -> list[Need]:
+        needed = (self.lookup.needed_by(procedure, need) for need in procedure.card.needs)
+        return [Need(each.title, self.lookup.href(each, page_url)) for each in needed]
+
+    def _path(self, file: File) -> str:
+        source = Path(file.abs_src_path) if file.abs_src_path else self._checks.root / file.src_uri
+        if source.is_relative_to(self._checks.root):
+            return source.relative_to(self._checks.root).as_posix()
+        return file.src_uri
+
+
+def _refuse_unsafe_macros(config: MkDocsConfig) -> None:
+    macros = config.plugins.get("macros")
+    if macros is None:
+        return
+    missing = []
+    if MACROS_MODULE not in macros.config["modules"]:
+        missing.append(f"modules: [{MACROS_MODULE}]")
+    if macros.config["on_error_fail"] is not True:
+        missing.append("on_error_fail: true")
+    if macros.config["on_undefined"] != "strict":
+        missing.append("on_undefined: strict")
+    if missing:
+        raise PluginError(
+            "mkdocs-macros as configured replaces commands by error texts and still succeeds; "
+            "write into mkdocs.yml, below `- macros:`, " + ", ".join(f"`{each}`" for each in missing)
+        )

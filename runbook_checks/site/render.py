@@ -1,0 +1,172 @@
+"""Report entries as HTML: badges, cards, tables and figures; every text is escaped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from runbook_checks.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from runbook_checks.model import FigureBound, Procedure, Runbook
+    from runbook_checks.record import Figure
+    from runbook_checks.report import Entry
+
+_ENTITY_OR_ACTIVE = re.compile(r"(&(?:#\d+|#x[0-9a-fA-F]+|\w+);)|([\\`*_\[\]{}!~^|:+#$@])")
+_BETWEEN_TABLE_TAGS = re.compile(r">\s+<(?=/?(?:td|th|tr|tbody|thead|table)\b)")
+_BY_URGENCY = (Status.FAILED, Status.BLOCKED, Status.STALE, Status.EXPIRED, Status.UNVERIFIED, Status.VERIFIED)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A procedure that another one needs, and where it stands, seen from the page that is rendered."""
+
+    title: str
+    href: str
+
+
+def format_duration(seconds: float) -> str:
+    """Return a length of time in a reader's words, such as ``14 s``, ``2 min`` or ``7 days``."""
+    if seconds < 10:  # noqa: PLR2004 - below it, tenths tell something
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    whole = round(seconds)
+    parts = [(whole // 86400, "day"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    told = [(count, unit) for count, unit in parts if count][:2]
+    return " ".join(f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}" for count, unit in told)
+
+
+def format_number(value: float) -> str:
+    """Return a measured number without digits that nobody reads."""
+    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"  # noqa: PLR2004
+
+
+def format_bounds(bound: FigureBound | Figure) -> str:
+    """Return the bounds of a figure, such as ``at most 300 s``, or nothing when it has none."""
+    unit = f" {bound.unit}" if bound.unit else ""
+    told = []
+    if bound.minimum is not None:
+        told.append(f"at least {format_number(bound.minimum)}{unit}")
+    if bound.maximum is not None:
+        told.append(f"at most {format_number(bound.maximum)}{unit}")
+    return ", ".join(told)
+
+
+def headline(status: Status) -> str:
+    """Return what a responder has to know first about a procedure of this status."""
+    match status:
+        case Status.VERIFIED:
+            return ""
+        case Status.FAILED:
+            return "This procedure failed when it was last run."
+        case Status.STALE:
+            return "The text has changed since it was last proven."
+        case Status.EXPIRED:
+            return "The last proof is too old."
+        case Status.UNVERIFIED:
+            return "Nothing proves this procedure."
+        case Status.BLOCKED:
+            return "This procedure could not be tried."
+        case _:
+            assert_never(status)
+
+
+def deciding_moment(entry: Entry) -> str:
+    """Return the moment that an entry's status speaks of, in ISO 8601, or nothing when no run counts."""
+    if entry.status in {Status.FAILED, Status.BLOCKED}:
+        return entry.record.ended_at if entry.record else ""
+    return entry.verified_at.isoformat() if entry.verified_at else ""
+
+
+def last_figures(entries: Sequence[Entry], name: str) -> tuple[tuple[str, Figure], ...]:
+    """Return, for each environment that measured it, its name and the figure's last value."""
+    return tuple(
+        (entry.environment, figure)
+        for entry in entries
+        if entry.record
+        for figure in entry.record.figures
+        if figure.name == name
+    )
+
+
+def urgency(status: Status) -> int:
+    """Return where a status stands in a list that begins with what needs attention."""
+    return _BY_URGENCY.index(status)
+
+
+def card(procedure: Procedure, runbook: Runbook, entries: Sequence[Entry], needs: Sequence[Need]) -> str:
+    """Return the card of a procedure: its status in each environment, its facts, its figures and its evidence."""
+    return _TEMPLATES.get_template("card.html").render(
+        procedure=procedure,
+        runbook=runbook,
+        entries=entries,
+        needs=needs,
+        worst=min((entry.status for entry in entries), key=urgency, default=Status.UNVERIFIED),
+        expires_at=min((entry.expires_at for entry in entries if entry.expires_at), default=None),
+        figures=[(bound, last_figures(entries, bound.name)) for bound in procedure.card.figures],
+    )
+
+
+def badge(entry: Entry, href: str) -> str:
+    """Return a badge as HTML for the middle of a Markdown sentence."""
+    return inline(_TEMPLATES.get_template("badge.html").render(entry=entry, href=href))
+
+
+def table(rows: Sequence[tuple[Entry, str]]) -> str:
+    """Return a table of entries, each with the place of its procedure, as HTML for a Markdown page."""
+    return inline(_TEMPLATES.get_template("table.html").render(rows=rows))
+
+
+def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
+    """Return a figure's last value as HTML for the middle of a Markdown sentence."""
+    return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
+
+
+def badge_svg(label: str, message: str, fill: str, label_width: int, width: int) -> str:
+    """Return an SVG image of two words side by side, readable by screen readers, ``width`` pixels wide."""
+    return _TEMPLATES.get_template("badge.svg").render(
+        label=label, message=message, fill=fill, label_width=label_width, width=width
+    )
+
+
+def inline(html: str) -> str:
+    """Return HTML as one line in which Markdown finds nothing to interpret."""
+    line = _BETWEEN_TABLE_TAGS.sub("><", re.sub(r"\s*\n\s*", " ", html.strip()))
+    return _ENTITY_OR_ACTIVE.sub(lambda match: match[1] or f"&#{ord(match[2])};", line)
+
+
+def _day(moment: str | datetime) -> str:
+    return _moment(moment)[:10]
+
+
+def _moment(moment: str | datetime) -> str:
+    text = moment if isinstance(moment, str) else moment.isoformat()
+    return f"{text[:10]} {text[11:16]} UTC"
+
+
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("runbook_checks.site"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": format_duration,
+        "number": format_number,
+        "bounds": format_bounds,
+        "headline": headline,
+        "deciding_moment": deciding_moment,
+        "day": _day,
+        "moment": _moment,
+    }
+    return environment
+
+
+_TEMPLATES = _templates()

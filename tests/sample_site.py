@@ -1,0 +1,103 @@
+"""The sample site of ``tests/samples/site`` with evidence for every status, relative to now."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from runbook_checks.config import load_config
+from runbook_checks.record import BlockRecord, Figure, Outcome, Record, Service
+from runbook_checks.report import Entry, load_report
+from runbook_checks.store import Store
+
+SAMPLE = Path(__file__).parent / "samples" / "site"
+_PASSED, _FAILED = Outcome.PASSED, Outcome.FAILED
+
+
+def write_sample(folder: Path, *, evidence: bool = True, dirty: bool = False) -> Path:
+    """Copy the sample site into a folder and write evidence for every status; return the folder."""
+    shutil.copytree(SAMPLE, folder, dirs_exist_ok=True)
+    if evidence:
+        config = load_config(folder / "runbook-checks.yml")
+        now = datetime.now(UTC)
+        entries = {entry.procedure.anchor: entry for entry in load_report(config, now=now).entries}
+        store = Store(folder / config.evidence)
+        hours = timedelta(hours=1)
+        for record in (
+            record_of(entries["restore-database"], now - 3 * hours, dirty=dirty),
+            record_of(entries["back-up-database"], now - 200 * hours),
+            record_of(entries["grow-disk"], now - 2 * hours, _FAILED, reason="check `disk-grown`: exit status 0, not 1"),
+            record_of(entries["promote-replica"], now - 5 * hours, digest="sha256:edited-since"),
+            record_of(entries["replay-log"], now - hours, Outcome.BLOCKED, reason="needs database/grow-disk, which failed"),
+        ):
+            store.append(record)
+    return folder
+
+
+def record_of(
+    entry: Entry,
+    ended_at: datetime,
+    outcome: Outcome = _PASSED,
+    *,
+    digest: str = "",
+    reason: str = "",
+    dirty: bool = False,
+) -> Record:
+    """Return the evidence of a run of an entry's procedure."""
+    figures = tuple(
+        Figure(bound.name, 42.0, bound.unit, bound.minimum, bound.maximum) for bound in entry.procedure.card.figures
+    )
+    return Record(
+        run="run-1",
+        procedure=entry.procedure.id,
+        page=entry.procedure.page,
+        title=entry.procedure.title,
+        outcome=outcome,
+        reason=reason,
+        digest=digest or entry.digest,
+        environment=entry.environment,
+        started_at=(ended_at - timedelta(seconds=14)).isoformat(),
+        ended_at=ended_at.isoformat(),
+        duration_s=14.0,
+        commit="0123456789abcdef0123456789abcdef01234567",
+        dirty=dirty,
+        services=(Service("pipelines", "0.2.0"), Service("postgresql", "18.1")),
+        blocks=tuple(
+            BlockRecord(
+                id=block.id,
+                role=block.role.value,
+                language=block.language,
+                line=block.span.first,
+                command=block.text,
+                outcome=outcome if outcome is not Outcome.BLOCKED else Outcome.SKIPPED,
+                exit_status=0,
+                duration_s=1.5,
+                attempts=1,
+                message=f"{entry.procedure.page}:{block.span.first}: exit status 0, not 1" if outcome is _FAILED else "",
+            )
+            for block in entry.procedure.blocks
+        ),
+        figures=figures,
+    )
+
+
+def build(folder: Path, *options: str, ci: bool = False) -> subprocess.CompletedProcess[str]:
+    """Build the site in a folder as a user does; return what MkDocs said and its exit status."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", *options],
+        cwd=folder,
+        env={**_environment(), **({"CI": "true"} if ci else {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _environment() -> dict[str, str]:
+    import os  # noqa: PLC0415
+
+    return {key: value for key, value in os.environ.items() if key != "CI"} | {"NO_MKDOCS_2_WARNING": "1"}
