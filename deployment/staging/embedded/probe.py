@@ -9,6 +9,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from embedded.toolbox import Toolbox
 
 ANSWER_S = 5.0
+# Prometheus takes up targets in fixed steps of 5 s, the first one 5 to 10 s after it started.
+DISCOVERY_S = 12.0
 # A proxy of the caller's environment has nothing to do with the loopback interface.
 _opener = build_opener(ProxyHandler({}))
 
@@ -109,7 +112,14 @@ def _prometheus(instance: Instance) -> str:
         return problem
     targets = json.loads(text)["data"]["activeTargets"]
     down = [f"{t['labels']['job']} {t['labels']['instance']} is {t['health']}" for t in targets if t["health"] != "up"]
-    return "; ".join(down) if targets else "no targets yet"
+    if targets:
+        return "; ".join(down)
+    text, problem = _get(f"{instance.url('prometheus')}/api/v1/status/runtimeinfo")
+    if problem:
+        return problem
+    started_at = datetime.fromisoformat(json.loads(text)["data"]["startTime"])
+    young = (datetime.now(UTC) - started_at).total_seconds() < DISCOVERY_S
+    return "" if young else "it has found no targets"
 
 
 def _envoy(instance: Instance) -> str:

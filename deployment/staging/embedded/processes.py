@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -35,6 +36,8 @@ def start(instance: Instance, tools: Toolbox) -> None:
         )
     if done.returncode:
         raise StagingError(f"supervisord did not start:\n{log.read_text()[-2000:]}")
+    # Its loop sleeps a second before it starts anything, unless a connection wakes it.
+    socket.create_connection(("127.0.0.1", instance.ports["supervisor"]), timeout=KILL_S).close()
 
 
 def find(instance_id: str) -> list[psutil.Process]:
@@ -85,16 +88,33 @@ def end(instance_id: str) -> int:
             process.send_signal(signal.SIGQUIT if process.name() == "postgres" else signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
-    deadline = time.monotonic() + KILL_S
-    _, left = psutil.wait_procs(first, timeout=KILL_S)
-    while left := [*left, *find(instance_id)]:
-        for process in left:
-            if process.is_running():
-                process.kill()
-        _, left = psutil.wait_procs(left, timeout=1)
-        if left and time.monotonic() > deadline:
-            raise StagingError(f"processes that do not end: {', '.join(str(process.pid) for process in left)}")
+    _wait(first)
+    # Whatever is still there, or was started in the meantime, has had its chance.
+    left = [*filter(_runs, first), *find(instance_id)]
+    for process in left:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    _wait(left)
+    if stubborn := [str(process.pid) for process in left if _runs(process)]:
+        raise StagingError(f"processes that do not end: {', '.join(stubborn)}")
     return len(first)
+
+
+def _wait(processes: list[psutil.Process]) -> None:
+    # Polled here: psutil.wait_procs waits for one after the other, which takes seconds for what ends at once.
+    deadline = time.monotonic() + KILL_S
+    while any(map(_runs, processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process still runs; one that only waits for its parent to notice does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def free_shared_memory(database_folder: Path) -> None:

@@ -43,44 +43,44 @@ class Release:
             raise StagingError(f"ia-service migrate of release {self.name} failed:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
-def release(cache: Path, version: str) -> Release | None:
-    """Return the release for the sources as they are, built or not; None while there is no service to build."""
-    if not BUILD.exists():
-        return None
-    key = hashlib.sha256()
-    for path in sorted(_sources()):
-        key.update(f"{path.relative_to(DEPLOYMENT)}\0".encode() + path.read_bytes())
-    name = f"{version}-{key.hexdigest()[:12]}"
-    return Release(version, cache / "releases" / name / version, name)
-
-
 def prepare_release(cache: Path, version: str) -> Release | None:
     """Build a release into the cache unless it is there; None while there is no service to build."""
-    wanted = release(cache, version)
-    if wanted is None or (wanted.folder.parent / DONE).exists():
-        return wanted
-    with locked(cache / "releases.lock", "waiting for another prepare to build the release"):
-        into = wanted.folder.parent
-        if (into / DONE).exists():
-            return wanted
-        print(f"building release {version} of the service", flush=True)
-        shutil.rmtree(into, ignore_errors=True)
-        into.mkdir(parents=True)
-        done = subprocess.run(
-            [str(BUILD), version, "--into", str(into)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode or not wanted.program.exists():
-            raise StagingError(f"{BUILD.name} {version} failed:\n{(done.stdout + done.stderr)[-3000:]}")
-        (into / DONE).touch()
-    return wanted
+    if not BUILD.exists():
+        return None
+    into = cache / "releases" / f"{version}-{_digest(version)}"
+    if not (into / DONE).exists():
+        with locked(cache / "releases.lock", "waiting for another prepare to build the release"):
+            if not (into / DONE).exists():
+                _build(version, into)
+    found = [program.parent.parent for program in into.glob("*/bin/ia-service")]
+    if len(found) != 1:
+        raise StagingError(f"{into} should hold one release; remove it and try again")
+    return Release(found[0].name, found[0], into.name)
 
 
-def _sources() -> Iterator[Path]:
+def _build(version: str, into: Path) -> None:
+    print(f"building the release on ia-modules {version}", flush=True)
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    command = [str(BUILD), version, "--into", str(into)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StagingError(f"{BUILD.name} {version} failed:\n{(done.stdout + done.stderr)[-3000:]}")
+    (into / DONE).touch()
+
+
+def _digest(version: str) -> str:
+    """Return a digest of everything that a release is built from."""
+    digest = hashlib.sha256()
+    for path in sorted(_sources(version)):
+        digest.update(f"{path.relative_to(DEPLOYMENT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _sources(version: str) -> Iterator[Path]:
     yield BUILD
-    for path in (DEPLOYMENT / "service").rglob("*"):
-        if path.is_file() and not {"__pycache__", "tests", ".venv", "build", "dist"} & set(path.parts):
+    yield DEPLOYMENT / f"releases/ia-modules-{version}.txt"
+    yield DEPLOYMENT / "service/pyproject.toml"
+    for path in (DEPLOYMENT / "service/ia_service").rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
             yield path
