@@ -37,7 +37,7 @@ def known(table: Mapping[str, str]) -> frozenset[str]:
 
 
 def assign(name: str, value: str) -> str:
-    """Return a line of bash that sets a shell variable to exactly the value; raise UsageError for what bash cannot hold."""
+    """Return a line of bash that sets a shell variable to the value; raise UsageError for what it cannot hold."""
     if not _IDENTIFIER.fullmatch(name):
         raise UsageError(f"{name!r} is no name of a shell variable")
     if "\0" in value:
@@ -48,7 +48,7 @@ def assign(name: str, value: str) -> str:
 def script(block: Block, table: Mapping[str, str]) -> str:
     """Return what the session runs for a block; raise KeyError for a language that is not ``known``.
 
-    Bash is run as it is. Any other text becomes standard input of the language's command, as written, in a subshell that
+    Bash is run as it is. Any other text becomes standard input of the language's command, in a subshell that
     exports every shell variable that the text names: programs see captures, and nothing stays exported. What bash says
     about such a block is about its line 1; the program itself counts the lines of the text.
     """

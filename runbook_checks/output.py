@@ -58,7 +58,7 @@ class Output:
         """Create the FIFO and open its reading end."""
         os.mkfifo(path, 0o600)
         self.stream = stream
-        self._path = path
+        self._path = str(path)
         self._limit_bytes = limit_bytes
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._writer = -1
@@ -103,6 +103,10 @@ class Output:
             os.close(self._writer)
             self._writer = -1
 
+    def mute(self) -> None:
+        """Tell nobody any more: it is the listener that was interrupted, or that failed."""
+        self._tell = None
+
     def renew(self) -> None:
         """Keep apart what comes from now on: the block has been reported, the rest is late."""
         self.kept = Kept(self._limit_bytes)
@@ -115,7 +119,7 @@ class Output:
         self._pass_on(self._redactor.flush())
         os.close(self._fd)
         self._fd = -1
-        self._path.unlink()
+        os.unlink(self._path)  # noqa: PTH108  (a Path for every block would cost)
 
     def fileno(self) -> int:
         """Return the reading end, for a selector."""

@@ -7,7 +7,7 @@ if [[ ! -v __rb ]]; then
   set --
   shopt -s expand_aliases inherit_errexit
   trap() { # a block's EXIT trap runs when the session ends; ours stays armed
-    if [[ $# -lt 2 || $1 == -[lp]* ]]; then builtin trap "$@"; return; fi
+    if [[ $# -lt 2 || $1 == -[lp]* || $BASHPID != "$__rb_pid" ]]; then builtin trap "$@"; return; fi
     [[ $1 != -- ]] || shift
     local h=$1 s
     shift

@@ -34,6 +34,7 @@ GRACE_S = 2.0  # between asking a process to end and killing it
 _FAREWELL_S = 5.0  # for the EXIT trap that a block has set
 _KILLED_S = 1.0  # for the kernel and the shell to notice what was killed
 _START_S = 10.0  # for bash to start on a busy machine
+_HIT_S = 0.2  # for a signal to an idle shell to show its effect
 _ROUNDS = 10  # of killing what has forked meanwhile
 _SCRIPT = Path(__file__).with_name("session.bash")
 _SWITCHES = ("BASH_ENV", "BASHOPTS", "ENV", "POSIXLY_CORRECT", "SHELLOPTS")  # would change what bash itself does
@@ -78,9 +79,10 @@ class LateOutput:
 
 @dataclass(slots=True)
 class _Pair:
-    """The two FIFOs of a block; reused by the next one unless a background job holds them."""
+    """The script and the two FIFOs of a block; reused by the next one unless a background job holds them."""
 
     name: int
+    script: str  # the path of the file block.N
     outputs: tuple[Output, Output]
     number: int = 0
 
@@ -182,8 +184,8 @@ class Session:
         pair = self._begin(on_output)
         self._number += 1
         pair.number = self._number
-        block = self._dir / f"block.{pair.name}"
-        block.write_bytes(script.encode("utf-8", "surrogateescape"))
+        with open(pair.script, "xb") as file:  # noqa: PTH123  (a Path for every block would cost)
+            file.write(script.encode("utf-8", "surrogateescape"))
         moment = self._command(b"sub" if subshell else b"run", pair)
         timed_out = False
         try:
@@ -191,11 +193,13 @@ class Session:
             if timed_out:
                 self._end(moment, spare_shell=subshell)
         except BaseException:  # an interrupt: the block ends, the session stays for cleanup
+            for output in pair.outputs:
+                output.mute()
             self._end(moment, spare_shell=subshell)
             raise
         finally:
             held = self._settle(pair)
-            block.unlink()
+            os.unlink(pair.script)  # noqa: PTH108
         (stdout, stdout_cut), (stderr, stderr_cut) = (output.kept.result() for output in pair.outputs)
         if held:
             for output in pair.outputs:
@@ -236,10 +240,10 @@ class Session:
             return
         if self.alive:
             self._say_goodbye()
-        jobs = tuple(p for p in self._processes() if p.session == self._process.pid)
-        self._signal(jobs, signal.SIGTERM)
+        jobs = self._jobs()
+        processes.send(jobs, signal.SIGTERM)
         self._wait_for_deaths(jobs, time.monotonic() + GRACE_S)
-        self._signal([p for p in self._processes() if p.session == self._process.pid], signal.SIGKILL)
+        processes.send(self._jobs(), signal.SIGKILL)
         self._process.wait()
         for pair in [*self._held, *([self._pair] if self._pair else [])]:
             for output in pair.outputs:
@@ -259,7 +263,7 @@ class Session:
                 Output(self._dir / f"{short}.{self._pairs}", stream, self._secrets, self._limit_bytes)
                 for short, stream in (("out", Stream.STDOUT), ("err", Stream.STDERR))
             )
-            self._pair = _Pair(self._pairs, (outputs[0], outputs[1]))
+            self._pair = _Pair(self._pairs, str(self._dir / f"block.{self._pairs}"), (outputs[0], outputs[1]))
             for output in outputs:
                 self._selector.register(output, selectors.EVENT_READ, partial(self._take, output))
         for output in self._pair.outputs:
@@ -336,29 +340,40 @@ class Session:
     def _processes(self) -> tuple[processes.Process, ...]:
         return processes.belonging(self._process.pid, self._token)
 
+    def _jobs(self) -> tuple[int, ...]:
+        return tuple(process.pid for process in self._processes() if process.session == self._process.pid)
+
     def _end(self, moment: processes.Moment, *, spare_shell: bool) -> None:
         """End what the block has started, and the block: TERM, a grace, KILL; without an answer the shell is lost."""
-        doomed = processes.started_since(moment, self._processes(), self._shells)
-        if self._shell and not spare_shell:
-            processes.send(self._shell, signal.SIGTERM)
-        self._signal(doomed, signal.SIGTERM)
+        doomed = self._started_since(moment)
+        asked = 0 if spare_shell or self._reported() else self._shell
+        if asked:
+            processes.send([asked], signal.SIGTERM)  # first: the block must not go on when its child is gone
+        processes.send(doomed, signal.SIGTERM)
         self._wait_for_deaths(doomed, time.monotonic() + GRACE_S, self._ready)
         for _ in range(_ROUNDS):
-            doomed = processes.started_since(moment, self._processes(), self._shells)
-            self._wait(0, lambda: False)
-            if self._reported() and not self._ready():  # one of the doomed may be the fork that carries the session on
-                self._wait(time.monotonic() + _KILLED_S, self._ready)
-                continue
+            doomed = self._started_since(moment)
             if not doomed:
                 break
-            self._signal(doomed, signal.SIGKILL)
+            processes.send(doomed, signal.SIGKILL)
             self._wait_for_deaths(doomed, time.monotonic() + _KILLED_S)
-        if not self._wait(time.monotonic() + _KILLED_S, self._ready):
+        if self._wait(time.monotonic() + _KILLED_S, self._ready) and self._shell == asked:
+            # The block came to its end just when we asked: the next one must not be hit by the signal.
+            self._wait(time.monotonic() + _HIT_S, lambda: self._shell != asked)
+            self._wait(time.monotonic() + _KILLED_S, self._ready)
+        if not self._ready():
             self._kill_shells()
 
+    def _started_since(self, moment: processes.Moment) -> tuple[int, ...]:
+        while True:
+            found = processes.started_since(moment, self._processes(), self._shells)
+            self._wait(0, lambda: False)  # what was said before we looked
+            if self._reported() and not self._shell and self._wait(time.monotonic() + _KILLED_S, self._ready):
+                continue  # one of them may have been the fork that carries the session on
+            return tuple(process.pid for process in found if process.pid not in self._shells)
+
     def _kill_shells(self) -> None:
-        for pid in self._shells:
-            processes.send(pid, signal.SIGKILL)
+        processes.send(self._shells, signal.SIGKILL)
         self._wait(time.monotonic() + _KILLED_S, lambda: not self.alive)
 
     def _say_goodbye(self) -> None:
@@ -372,14 +387,7 @@ class Session:
             self._held.append(pair)
             self._pair = None
 
-    @staticmethod
-    def _signal(doomed: Iterable[processes.Process], number: int) -> None:
-        for process in doomed:
-            processes.send(process.pid, number)
-
-    def _wait_for_deaths(
-        self, doomed: Iterable[processes.Process], until_s: float, also: Callable[[], bool] = lambda: True
-    ) -> None:
+    def _wait_for_deaths(self, doomed: Iterable[int], until_s: float, also: Callable[[], bool] = lambda: True) -> None:
         living: set[processes.Death] = set()
 
         def bury(death: processes.Death) -> None:
@@ -387,9 +395,9 @@ class Session:
             living.discard(death)
             death.close()
 
-        for process in doomed:
+        for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
-                death = processes.Death(process.pid)
+                death = processes.Death(pid)
                 living.add(death)
                 self._selector.register(death, selectors.EVENT_READ, partial(bury, death))
         while (living or not also()) and (left_s := until_s - time.monotonic()) > 0:

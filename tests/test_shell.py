@@ -1,0 +1,229 @@
+"""The session against everything that a block can do to a shell."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from runbook_checks import shell
+from runbook_checks.errors import RunbookError, UsageError
+from runbook_checks.model import Stream
+from runbook_checks.shell import How, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CASES = yaml.safe_load((Path(__file__).parent / "samples/shell/cases.yml").read_text(encoding="utf-8"))
+BASH = shell.find_bash(os.environ)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with Session(tmp_path, os.environ, BASH) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ignores TERM is killed after 0.2 s here, so that the tests are quick."""
+    monkeypatch.setattr(shell, "GRACE_S", 0.2)
+    monkeypatch.setattr(shell, "_KILLED_S", 0.5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+def test_a_block_ends_as_the_table_says(case: dict[str, Any], session: Session) -> None:
+    for block in case["blocks"]:
+        ended = session.run(block["run"], timeout_s=block.get("timeout", 10), subshell=block.get("sub", False))
+        shown = f"{block['run']!r} gave {ended}"
+        assert (ended.how, ended.status) == (How(block.get("how", "end")), block.get("status", 0)), shown
+        for stream in ("stdout", "stderr"):
+            if stream in block:
+                assert getattr(ended, stream).decode() == block[stream], shown
+        if "line" in block:
+            assert ended.line == block["line"], shown
+        assert session.alive == block.get("alive", True), shown
+        assert ended.duration_s < 5, shown
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except FileNotFoundError:
+        return False
+
+
+def ends(pid: int) -> bool:
+    """Whether the process ends within a second."""
+    until_s = time.monotonic() + 1
+    while alive(pid) and time.monotonic() < until_s:
+        time.sleep(0.01)
+    return not alive(pid)
+
+
+def test_a_session_starts_in_the_folder_and_the_environment_it_is_given(tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "GREETING": "it's\nme", "BASH_ENV": "/no/such/file", "SHELLOPTS": "xtrace"}
+    with Session(tmp_path, environ, BASH, marker="run-7") as opened:
+        ended = opened.run("pwd; echo \"$GREETING\"; bash -c 'echo $RUNBOOK_CHECKS_RUN'", timeout_s=10)
+    assert ended.stdout.decode() == f"{tmp_path}\nit's\nme\nrun-7\n"
+    assert ended.stderr == b""
+
+
+def test_a_lost_session_refuses_the_next_block(session: Session) -> None:
+    session.run("exec true", timeout_s=10)
+    with pytest.raises(RunbookError, match="fresh one"):
+        session.run("true", timeout_s=10)
+
+
+def test_output_comes_live_and_streams_are_apart(session: Session) -> None:
+    seen: list[tuple[Stream, bytes, float]] = []
+    begun_s = time.monotonic()
+    session.run(
+        "echo one; sleep 0.3; echo two >&2",
+        timeout_s=10,
+        on_output=lambda stream, data: seen.append((stream, data, time.monotonic() - begun_s)),
+    )
+    assert [(stream, data) for stream, data, _ in seen] == [(Stream.STDOUT, b"one\n"), (Stream.STDERR, b"two\n")]
+    assert seen[0][2] < seen[1][2] - 0.2
+
+
+def test_late_output_belongs_to_the_block_that_started_it(session: Session) -> None:
+    seen: list[bytes] = []
+    first = session.run("(sleep 0.2; echo late) & echo now", timeout_s=10, on_output=lambda _, data: seen.append(data))
+    second = session.run("echo second; wait", timeout_s=10)
+    assert (first.stdout, second.stdout) == (b"now\n", b"second\n")
+    assert [(late.number, late.stdout) for late in session.late_output()] == [(first.number, b"late\n")]
+    assert seen == [b"now\n", b"late\n"]
+
+
+def test_late_output_is_complete_after_closing(tmp_path: Path) -> None:
+    with Session(tmp_path, os.environ, BASH) as opened:
+        opened.run("trap 'echo farewell' EXIT", timeout_s=10)
+        opened.run("(trap 'echo ended; exit' TERM; while :; do sleep 0.01; done) & sleep 0.1", timeout_s=10)
+        opened.run("true", timeout_s=10)
+    assert [(late.number, late.stdout) for late in opened.late_output()] == [(2, b"ended\n"), (3, b"farewell\n")]
+
+
+def test_a_background_job_that_prints_without_end_keeps_no_block_from_ending(session: Session) -> None:
+    session.run("yes & y=$!", timeout_s=10)
+    ended = session.run("kill $y; echo b", timeout_s=10)
+    assert (ended.how, ended.stdout) == (How.END, b"b\n")
+
+
+def test_five_megabytes_of_here_document_pass_through(session: Session) -> None:
+    line = "0123456789abcdef" * 4 + "\n"
+    ended = session.run(f"wc -c <<'END'\n{line * 80_000}END\n", timeout_s=30)
+    assert ended.stdout.strip() == str(len(line) * 80_000).encode()
+
+
+def test_much_output_is_cut_in_the_middle_in_flat_memory(tmp_path: Path) -> None:
+    with Session(tmp_path, os.environ, BASH, limit_bytes=10_000) as opened:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        ended = opened.run("echo begin; head -c 20000000 /dev/zero; echo; echo end", timeout_s=60)
+        grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert ended.stdout.startswith(b"begin\n\0")
+    assert ended.stdout.endswith(b"\0\nend\n")
+    assert ended.stdout_cut == 20_000_011 - 10_000
+    assert f"[... {ended.stdout_cut} bytes left out ...]".encode() in ended.stdout
+    assert grown_kib < 4096
+
+
+def test_bytes_come_as_they_are(session: Session) -> None:
+    assert session.run(r"printf '\0\377\r\n\033[1m'", timeout_s=10).stdout == b"\0\xff\r\n\x1b[1m"
+
+
+def test_a_secret_is_redacted_across_chunks_and_blocks(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    with Session(tmp_path, {**os.environ, "TOKEN": "s3cr3t-value"}, BASH, secrets=("s3cr3t-value",)) as opened:
+        ended = opened.run(
+            'printf "a ${TOKEN:0:5}"; sleep 0.05; printf "${TOKEN:5} b\n"; base64 <<<"$TOKEN" >&2; printf s3c',
+            timeout_s=10,
+            on_output=lambda _, data: seen.append(data),
+        )
+        assert opened.run("printf r3t-value", timeout_s=10).stdout == b"r3t-value"
+    assert ended.stdout == b"a [redacted] b\ns3c"
+    assert b"czNjcjN0" not in ended.stderr
+    assert b"s3cr3" not in b"".join(seen)
+
+
+def test_a_deadline_ends_the_blocks_daemon_and_spares_earlier_jobs(session: Session) -> None:
+    earlier = session.run("(while :; do sleep 0.05; done) & setsid sleep 60 & echo $!", timeout_s=10)
+    job = session.run("jobs -p", timeout_s=10).stdout.split()
+    ended = session.run("setsid --fork bash -c 'echo $$; exec sleep 60'; sleep 60 & echo $!; sleep 60", timeout_s=0.2)
+    assert ended.how is How.TIMEOUT
+    assert len(ended.stdout.split()) == 2
+    assert [alive(int(pid)) for pid in ended.stdout.split()] == [False, False]
+    assert all(alive(int(pid)) for pid in [*job, earlier.stdout])
+    session.run("kill " + earlier.stdout.decode(), timeout_s=10)  # a daemon: closing would leave it
+
+
+def test_closing_ends_background_jobs_and_leaves_daemons(tmp_path: Path) -> None:
+    with Session(tmp_path, os.environ, BASH) as opened:
+        ended = opened.run("sleep 60 & echo $!; setsid sleep 60 & sleep 0.05; echo $!", timeout_s=10)
+    job, daemon = map(int, ended.stdout.split())
+    try:
+        assert ends(job)
+        assert alive(daemon)
+    finally:
+        os.kill(daemon, signal.SIGKILL)
+
+
+def test_a_failed_block_does_not_make_processes_pile_up_after_closing(tmp_path: Path) -> None:
+    with Session(tmp_path, os.environ, BASH) as opened:
+        pids = [int(opened.run("echo $BASHPID; false", timeout_s=10).stdout) for _ in range(5)]
+    assert len(set(pids)) == 5
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_an_interrupt_ends_the_block_and_keeps_the_session(session: Session) -> None:
+    def interrupt(_: Stream, __: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        session.run("a=1; sleep 60 & b=$!; echo go; sleep 60", timeout_s=10, on_output=interrupt)
+    ended = session.run("echo $a; kill -0 $b || echo ended", timeout_s=10)
+    assert ended.stdout == b"1\nended\n"
+
+
+def test_closing_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with Session(tmp_path, os.environ, BASH) as opened:
+        opened.run("sleep 0.05 &", timeout_s=10)
+        opened.run("true", timeout_s=10)
+        assert list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), Session(tmp_path / "none", os.environ, BASH):
+        pass
+
+
+def test_an_old_bash_is_refused_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook_checks.bash._FOLDERS", ())
+    (tmp_path / "bash").write_text("#!/bin/sh\necho 3 2\n")
+    (tmp_path / "bash").chmod(0o755)
+    with pytest.raises(UsageError, match=r"bash is 3\.2.*brew install bash"):
+        shell.find_bash({"PATH": str(tmp_path)})
+    with pytest.raises(UsageError, match="brew install bash"):
+        shell.find_bash({})
+    assert shell.find_bash({"PATH": f"{tmp_path}:{BASH.parent}"}) == BASH
+
+
+def test_syntax_is_checked_without_running(tmp_path: Path) -> None:
+    said = shell.check_syntax(
+        [f"touch {tmp_path}/ran", "a\nif x\n", "cat <<END\nx\n", "echo 'a\n", "f() { local x=$(date); }\n"], BASH
+    )
+    assert said[0] == said[4] == ""
+    assert said[1] == "line 3: syntax error: unexpected end of file"
+    assert "here-document at line 1 delimited by end-of-file" in said[2]
+    assert "line 1: unexpected EOF" in said[3]
+    assert list(tmp_path.iterdir()) == []
