@@ -1,0 +1,95 @@
+"""What a replica does while its dependencies are silent, gone, and back."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from conftest import RunningReplica, StartReplica, free_port, wait_until
+from line import Line
+
+
+@pytest.fixture
+def behind_line(database: str, line: Line, start_replica: StartReplica) -> RunningReplica:
+    host, _, rest = database.partition("127.0.0.1:")
+    return start_replica(f"{host}127.0.0.1:{line.port}/{rest.partition('/')[2]}", QUERY_TIMEOUT_SECONDS="0.5")
+
+
+def test_a_lost_database_is_a_clear_503_and_comes_back_without_a_restart(behind_line: RunningReplica, line: Line) -> None:
+    assert behind_line.execute("transform", text="x")["status"] == "completed"
+    line.cut()
+    answer = behind_line.http.post("/api/execute/pipeline", json={"pipeline": "transform"})
+    assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
+    health = behind_line.http.get("/health")
+    assert (health.status_code, health.json()["checks"]["database"]["ok"]) == (503, False)
+    assert behind_line.http.get("/ready").status_code == 200
+    assert behind_line.metric("ia_service_db_up") == 0
+    line.mend()
+    assert behind_line.execute("transform", text="x")["status"] == "completed"
+    assert behind_line.http.get("/health").status_code == 200
+
+
+def test_a_silent_database_holds_up_neither_health_nor_requests(behind_line: RunningReplica, line: Line) -> None:
+    assert behind_line.http.get("/health").status_code == 200
+    line.freeze()
+    started = time.monotonic()
+    health = behind_line.http.get("/health")
+    assert time.monotonic() - started < 2.5
+    assert health.json()["checks"]["database"]["ok"] is False
+    started = time.monotonic()
+    answer = behind_line.http.get("/api/execute/status/any")
+    assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
+    assert time.monotonic() - started < 2
+    line.thaw()
+    wait_until(lambda: behind_line.http.get("/health").status_code == 200, "health returns")
+
+
+def test_a_replica_starts_without_its_database_and_serves_once_it_is_there(
+    behind_line: RunningReplica, line: Line, database: str, start_replica: StartReplica
+) -> None:
+    line.cut()
+    _, _, name = database.rpartition("/")
+    late = start_replica(f"postgresql://ia@127.0.0.1:{line.port}/{name}", "late")
+    assert late.http.get("/health").status_code == 503
+    line.mend()
+    assert late.execute("transform", text="x")["status"] == "completed"
+
+
+def test_an_end_that_could_not_be_recorded_is_recorded_when_the_database_is_back(
+    behind_line: RunningReplica, line: Line
+) -> None:
+    job = behind_line.execute("slow", wait_s=0, seconds=0.4)["job_id"]
+    line.cut()
+    time.sleep(0.8)
+    line.mend()
+    status = f"/api/execute/status/{job}"
+    wait_until(lambda: behind_line.http.get(status).json()["status"] == "failed", "the failure is recorded")
+    assert "database does not answer" in behind_line.http.get(status).json()["error"]
+
+
+def test_without_redis_the_api_serves_and_health_says_so(database: str, start_replica: StartReplica) -> None:
+    alone = start_replica(database, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert alone.execute("transform", text="x")["status"] == "completed"
+    health = alone.http.get("/health")
+    assert health.status_code == 503
+    assert {n: c["ok"] for n, c in health.json()["checks"].items()} == {
+        "database": True,
+        "redis": False,
+        "migrations": True,
+    }
+
+
+def test_an_exhausted_pool_is_a_clear_503(database: str, line: Line, start_replica: StartReplica) -> None:
+    _, _, name = database.rpartition("/")
+    narrow = start_replica(
+        f"postgresql://ia@127.0.0.1:{line.port}/{name}", POOL_SIZE="1", POOL_TIMEOUT_SECONDS="0.2", QUERY_TIMEOUT_SECONDS="3"
+    )
+    assert narrow.execute("transform", text="x")["status"] == "completed"
+    job = narrow.execute("slow", wait_s=0, seconds=0.4)["job_id"]
+    line.freeze()
+    time.sleep(0.5)
+    answer = narrow.http.get("/api/execute/status/any")
+    line.thaw()
+    assert (answer.status_code, answer.json()["error"]) == (503, "pool_exhausted")
+    assert narrow.metric("ia_service_db_pool_exhausted") >= 1
+    wait_until(lambda: narrow.http.get(f"/api/execute/status/{job}").json()["status"] == "completed", "the job ends")
