@@ -234,6 +234,9 @@ def _link_release(instance: Instance, release: releases.Release) -> None:
         current.parent.mkdir(parents=True, exist_ok=True)
         if not current.is_symlink():
             current.symlink_to(Path("../../releases") / release.name)
+    deployed = instance.path / "replicas/.deployed"
+    if not deployed.exists():
+        deployed.write_text(f"{release.name}\n")
 
 
 def _tail(instance: Instance, service: str, lines: int) -> str:
