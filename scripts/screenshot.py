@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Request
 
 WIDTHS = {"desktop": 1280, "phone": 360}
 SCHEMES = ("light", "dark")
@@ -61,7 +61,7 @@ def _pictures(browser: Browser, base: str, page_url: str, folder: Path) -> Itera
             )
             page = context.new_page()
             asked: list[str] = []
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.on("request", functools.partial(_note, asked))
             page.goto(base + page_url, wait_until="load")
             name = f"{page_url.strip('/').replace('/', '-') or 'home'}-{device}-{scheme}"
             page.screenshot(path=str(folder / f"{name}.png"), full_page=True)
@@ -71,6 +71,10 @@ def _pictures(browser: Browser, base: str, page_url: str, folder: Path) -> Itera
             yield from (f"{name}: asks {url}" for url in asked if not url.startswith((base, "data:", "blob:")))
             print(folder / f"{name}.png")
             context.close()
+
+
+def _note(asked: list[str], request: Request) -> None:
+    asked.append(request.url)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,13 @@ def write_sample(folder: Path, *, evidence: bool = True, dirty: bool = False) ->
         for record in (
             record_of(entries["restore-database"], now - 3 * hours, dirty=dirty),
             record_of(entries["back-up-database"], now - 200 * hours),
-            record_of(entries["grow-disk"], now - 2 * hours, _FAILED, reason="check `disk-grown`: exit status 0, not 1"),
+            record_of(
+                entries["grow-disk"], now - 2 * hours, _FAILED, reason="check `disk-grown`: exit status 0, not 1"
+            ),
             record_of(entries["promote-replica"], now - 5 * hours, digest="sha256:edited-since"),
-            record_of(entries["replay-log"], now - hours, Outcome.BLOCKED, reason="needs database/grow-disk, which failed"),
+            record_of(
+                entries["replay-log"], now - hours, Outcome.BLOCKED, reason="needs database/grow-disk, which failed"
+            ),
         ):
             store.append(record)
     return folder
@@ -76,7 +80,9 @@ def record_of(
                 exit_status=0,
                 duration_s=1.5,
                 attempts=1,
-                message=f"{entry.procedure.page}:{block.span.first}: exit status 0, not 1" if outcome is _FAILED else "",
+                message=f"{entry.procedure.page}:{block.span.first}: exit status 0, not 1"
+                if outcome is _FAILED
+                else "",
             )
             for block in entry.procedure.blocks
         ),

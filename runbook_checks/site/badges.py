@@ -91,7 +91,9 @@ def shields(entry: Entry) -> dict[str, object]:
     }
 
 
-def status_document(entries: Iterable[Entry], url: Callable[[Procedure], str], generated_at: datetime) -> dict[str, object]:
+def status_document(
+    entries: Iterable[Entry], url: Callable[[Procedure], str], generated_at: datetime
+) -> dict[str, object]:
     """Return ``status.json``: one object per procedure and environment; ``url`` gives a procedure's address."""
     return {
         "schema_version": STATUS_SCHEMA_VERSION,

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from runbook_checks.headings import Heading
 
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
+_VOID = frozenset(
+    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
+)
 _NEVER_SHOWN = frozenset({"noscript", "script", "style", "template"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _OUR_CLASSES = frozenset({"rb-block", "rb-expect", "rb-card", *(f"rb-{role}" for role in ROLE_CLASSES)})
@@ -58,19 +60,19 @@ def differences(
     path: str, fences: Sequence[MarkedFence], headings: Sequence[Heading], shown: ShownPage
 ) -> tuple[Problem, ...]:
     """Return every difference between what the scanner has of a page and what its reader sees, with what to do."""
-    expected = {key: fence for key, fence in _keyed(fences)}
+    expected = dict(_keyed(fences))
     seen: dict[tuple[Kind, str, int], ShownFence] = {}
     problems = list(_heading_problems(path, headings, shown))
     lines = {heading.id: heading.line for heading in headings}
     without_card = {fence.procedure.anchor for fence in fences if not fence.procedure.card.line}
-    for key, fence in _keyed(shown.fences):
-        if fence.kind is Kind.CARD and fence.id in without_card:
+    for key, there in _keyed(shown.fences):
+        if there.kind is Kind.CARD and there.id in without_card:
             continue
-        if not fence.id or key not in expected:
-            line = next((lines[heading] for heading in reversed(fence.headings) if heading in lines), 1)
-            problems.append(_not_scanned(path, line, fence))
+        if not there.id or key not in expected:
+            line = next((lines[heading] for heading in reversed(there.headings) if heading in lines), 1)
+            problems.append(_not_scanned(path, line, there))
         else:
-            seen[key] = fence
+            seen[key] = there
     for key, fence in expected.items():
         if key not in seen:
             problems.append(_not_shown(path, fence))
@@ -97,9 +99,7 @@ def _heading_problems(path: str, headings: Sequence[Heading], shown: ShownPage) 
             return
 
 
-def _fence_problems(
-    path: str, fence: MarkedFence, shown: ShownFence, sections: tuple[str, ...]
-) -> Iterator[Problem]:
+def _fence_problems(path: str, fence: MarkedFence, shown: ShownFence, sections: tuple[str, ...]) -> Iterator[Problem]:
     if sections != shown.headings:
         yield Problem(
             path,

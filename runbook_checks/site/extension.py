@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
-from xml.etree.ElementTree import Element  # noqa: S405 - Python-Markdown's own tree; nothing is parsed
+from xml.etree.ElementTree import Element
 
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
 from markupsafe import Markup
-from pymdownx.superfences import SuperFencesCodeExtension
+from pymdownx.superfences import SuperFencesCodeExtension  # type: ignore[import-untyped]  # has no types
 
 from runbook_checks.errors import UsageError
 from runbook_checks.model import Match, Role, Stream
@@ -38,7 +38,7 @@ class PageView:
 class RunbookChecksExtension(Extension):
     """Marks blocks and expectations and fills cards; ``view`` is what the next page is rendered with."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: object) -> None:
         """Start with a view of nothing: marked fences are then shown by their role, as unknown to the scanner."""
         self.config = {}
         super().__init__(**settings)
@@ -76,8 +76,8 @@ class _Formatter:
         language: str = "",
         options: dict[str, Any] | None = None,
         md: Markdown | None = None,
-        **fence: Any,
-    ) -> Any:
+        **fence: Any,  # noqa: ANN401 - classes, id_value and attrs, as superfences has them
+    ) -> str:
         kind = kind_of(fence["classes"])
         if kind is None:
             return self._plain(src=src, language=language, options=options, md=md, **fence)
@@ -213,6 +213,6 @@ def _match_words(expectation: Expectation) -> str:
             assert_never(expectation.match)
 
 
-def makeExtension(**settings: Any) -> RunbookChecksExtension:  # noqa: N802 - the name that Python-Markdown calls
+def makeExtension(**settings: object) -> RunbookChecksExtension:  # noqa: N802 - the name that Python-Markdown calls
     """Return the extension, for ``markdown_extensions: [runbook_checks.site.extension]``."""
     return RunbookChecksExtension(**settings)

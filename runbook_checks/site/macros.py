@@ -11,7 +11,7 @@ from runbook_checks.errors import UsageError
 from runbook_checks.fences import read
 from runbook_checks.site import render
 from runbook_checks.site.plugin import RunbookChecksPlugin
-from runbook_checks.site.protect import Protected, protect
+from runbook_checks.site.protect import protect
 
 if TYPE_CHECKING:
     from mkdocs_macros.plugin import MacrosPlugin
@@ -25,7 +25,7 @@ def define_env(env: MacrosPlugin) -> None:
     def plugin() -> RunbookChecksPlugin:
         return next(each for each in env.conf["plugins"].values() if isinstance(each, RunbookChecksPlugin))
 
-    @env.macro
+    @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def badge(procedure_id: str, environment: str = "") -> str:
         """Return the badge of a procedure, a link to it."""
         try:
@@ -34,7 +34,7 @@ def define_env(env: MacrosPlugin) -> None:
             return plugin().refuse(env.page, procedure_id, str(error))
         return render.badge(entry, plugin().lookup.href(entry.procedure, env.page.url))
 
-    @env.macro
+    @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def status_table(page: str = "", status: str = "", owner: str = "") -> str:
         """Return a table of procedures, what needs attention first."""
         lookup = plugin().lookup
@@ -45,7 +45,7 @@ def define_env(env: MacrosPlugin) -> None:
         rows = sorted(entries, key=lambda entry: render.urgency(entry.status))
         return render.table([(entry, lookup.href(entry.procedure, env.page.url)) for entry in rows])
 
-    @env.macro
+    @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def figure(procedure_id: str, name: str, environment: str = "") -> str:
         """Return the last value of a figure that a procedure's card lists."""
         lookup = plugin().lookup
@@ -72,7 +72,6 @@ def on_pre_page_macros(env: MacrosPlugin) -> None:
 def on_post_page_macros(env: MacrosPlugin) -> None:
     """Put back what was protected, byte for byte."""
     protected, untitled = getattr(env, _PROTECTED)
-    assert isinstance(protected, Protected)
     env.markdown = protected.restore(env.markdown)
     if untitled:
         del env.page.title

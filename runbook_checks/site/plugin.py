@@ -28,6 +28,7 @@ from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.render import Need, card
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
     from mkdocs.structure.files import Files
@@ -43,15 +44,15 @@ MACROS_MODULE = "runbook_checks.site.macros"
 _ASSETS = ("runbook-checks.css", "runbook-checks.js")
 
 
-class Settings(PluginConfig):
+class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
     """What ``mkdocs.yml`` can say under ``plugins: - runbook-checks:``."""
 
     config = config_options.Type(str, default=FILE_NAME)
     strict_evidence = config_options.Optional(config_options.Type(bool))
 
 
-class RunbookChecksPlugin(BasePlugin[Settings]):
-    """Shows what the evidence says of every procedure; fails the build when a page shows anything else than what runs."""
+class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call]  # MkDocs types it in part
+    """Shows what the evidence says of every procedure; fails the build when a page shows what does not run."""
 
     lookup: Lookup
     _checks: Config
@@ -78,7 +79,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):
         self.lookup = Lookup(self._report.entries)
         self._problems = []
         self._extension = RunbookChecksExtension()
-        config.markdown_extensions.append(self._extension)
+        config.markdown_extensions.append(self._extension)  # type: ignore[arg-type]  # Python-Markdown takes both
         self._assets = {}
         for name in _ASSETS:
             content = package_files("runbook_checks.site").joinpath("assets", name).read_text(encoding="utf-8")
@@ -109,9 +110,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):
             self._extension.view = PageView()
             return markdown
         cards = {
-            procedure.anchor: card(
-                procedure, runbook, self.lookup.of(procedure.id), self._needs(procedure, page.url)
-            )
+            procedure.anchor: card(procedure, runbook, self.lookup.of(procedure.id), self._needs(procedure, page.url))
             for procedure in runbook.procedures
         }
         self._extension.view = PageView(marked_fences(runbook), cards)
@@ -123,16 +122,15 @@ class RunbookChecksPlugin(BasePlugin[Settings]):
         fences = self._extension.view.fences
         if not fences and "rb-" not in html:
             return html
-        assert self._scan is not None
         shown = read_page(html)
-        headings = self._scan.headings if fences else ()
+        headings = self._scan.headings if fences and self._scan else ()
         self._problems.extend(differences(self._path(page.file), fences, headings, shown))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
         return html
 
     @event_priority(-100)
-    def on_env(self, env: object, **_: object) -> object:
+    def on_env(self, env: Environment, **_: object) -> Environment:
         """Fail the build when any page shows anything else than what runs, with every difference."""
         if self._problems:
             raise PluginError("\n".join(map(str, sorted(set(self._problems)))))
