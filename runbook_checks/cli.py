@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from runbook_checks.progress import Progress
 
 
+_LOG_WIDTH = 160  # where there is no terminal to ask
+
+
 class Exit(IntEnum):
     """The exit codes that others rely on."""
 
@@ -133,7 +136,8 @@ def _config(options: argparse.Namespace) -> Config:
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console  # noqa: PLC0415 - only what the command needs
 
-    return Console(stderr=stderr, highlight=False)
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_LOG_WIDTH)
 
 
 def _print(document: object) -> None:

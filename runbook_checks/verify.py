@@ -77,7 +77,8 @@ class Verifier:
         self.stack: Stack | None = None
         self.target: Target | None = None
         self.broken: StackError | None = None
-        self.done: dict[str, Record] = {}
+        self.done: dict[str, Record] = {}  # what has passed on the stack that is up
+        self.failed: dict[str, Record] = {}  # what has failed in this run: asking again would not mend it
         self.resources = ExitStack()
         commit, dirty = _git_state(config.root)
         self.run = Run(
@@ -121,15 +122,18 @@ class Verifier:
             stack.down()
 
     def _once(self, procedure: Procedure, target: Target) -> Record:
-        if procedure.id not in self.done:
-            record = self._keep(execute(procedure, self._digest(procedure), target, self.run))
+        known = self.done.get(procedure.id) or self.failed.get(procedure.id)
+        if known is not None:
+            return known
+        record = self._keep(execute(procedure, self._digest(procedure), target, self.run))
+        if record.outcome is Outcome.INTERRUPTED:
+            raise KeyboardInterrupt
+        if record.outcome is Outcome.PASSED:
             self.done[procedure.id] = record
-            if record.outcome is Outcome.INTERRUPTED:
-                raise KeyboardInterrupt
-            if record.outcome is not Outcome.PASSED:
-                self.discard()
-                return record
-        return self.done[procedure.id]
+        else:
+            self.failed[procedure.id] = record
+            self.discard()
+        return record
 
     def _digest(self, procedure: Procedure) -> str:
         return digest_in(self.environment, procedure, self.catalog, self.hashes)
