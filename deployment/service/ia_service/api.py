@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from concurrent.futures import wait
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ia_service.errors import NotFoundError, ServiceError
@@ -52,9 +52,7 @@ def create_app(replica: Replica) -> FastAPI:
     app = FastAPI(title="IA Modules", version=replica.release.service_version, lifespan=lifespan)
     app.state.replica = replica
     app.include_router(router)
-    app.add_middleware(
-        Observe, metrics=replica.metrics, release=replica.release.release, replica=replica.settings.name
-    )
+    app.add_middleware(Observe, replica=replica)
     app.add_exception_handler(ServiceError, _answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -107,16 +105,19 @@ async def list_pipelines(request: Request) -> dict[str, Any]:
 
 
 @router.post("/api/execute/pipeline", status_code=202)
-def execute(request: Request, response: Response, order: ExecuteRequest) -> dict[str, Any]:
+async def execute(request: Request, response: Response, order: ExecuteRequest) -> dict[str, Any]:
     """Start a pipeline; 200 with its result when it ended while waiting, else 202."""
     replica = _replica(request)
     pipeline = replica.pipelines.get(order.pipeline)
     if pipeline is None:
         raise NotFoundError(f"there is no pipeline {order.pipeline!r}")
-    job = replica.executions.take(pipeline, order.input)
-    if order.wait_s and wait([job.done], timeout=order.wait_s).done:
-        response.status_code = 200
-        return _execution(replica, job.id)
+    job = await run_in_threadpool(replica.executions.take, pipeline, order.input)
+    if order.wait_s:
+        # Waiting must not hold a thread: a few slow executions would stop every other request.
+        ended, _ = await asyncio.wait({asyncio.wrap_future(job.done)}, timeout=order.wait_s)
+        if ended:
+            response.status_code = 200
+            return await run_in_threadpool(_execution, replica, job.id)
     return {"job_id": job.id, "pipeline": pipeline.id, "status": "running"}
 
 
@@ -160,9 +161,7 @@ def checkpoints(
 
 
 @router.get("/api/reliability/metrics")
-def reliability(
-    request: Request, window_s: Annotated[int, Query(ge=1, le=30 * 86_400)] = 3600
-) -> dict[str, Any]:
+def reliability(request: Request, window_s: Annotated[int, Query(ge=1, le=30 * 86_400)] = 3600) -> dict[str, Any]:
     """Report the library's reliability metrics over the last ``window_s`` seconds."""
     since = datetime.now(UTC) - timedelta(seconds=window_s)
     report = asyncio.run(_replica(request).library().reliability.get_report(since=since))
@@ -202,7 +201,7 @@ async def _send_updates(socket: WebSocket, job: str | None) -> None:
         await socket.accept()
         if job is not None:
             try:
-                state = await asyncio.to_thread(_execution, replica, job)
+                state = await run_in_threadpool(_execution, replica, job)
             except ServiceError as error:
                 await socket.send_json({"type": "error", "data": _error_body(error.code, str(error))})
                 await socket.close(1011 if error.status >= 500 else 1008)  # noqa: PLR2004  # server error

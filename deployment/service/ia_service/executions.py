@@ -1,7 +1,7 @@
 """Executions of this replica: taken, run in worker threads, ended or interrupted.
 
-The library's tracker talks to the database in blocking calls inside coroutines, so an execution gets a thread and an event
-loop of its own, and a slow database never holds up the server.
+The library's tracker talks to the database in blocking calls inside coroutines, so an execution gets a thread and an
+event loop of its own, and a slow database never holds up the server.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Job:
 class Executions:
     """Runs pipelines, a bounded number at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # named, each of them
         self,
         library: Callable[[], Library],
         metrics: Metrics,
@@ -61,6 +61,7 @@ class Executions:
         self._metrics = metrics
         self._replica = replica
         self._release = release
+        self._interrupted = f"interrupted: {replica} was stopped; its checkpoints are kept"
         self._limit = max_running + max_queued
         self._threads = ThreadPoolExecutor(max_running, thread_name_prefix="execution")
         self._lock = threading.Lock()
@@ -156,11 +157,10 @@ class Executions:
         job.loop, job.task = asyncio.get_running_loop(), asyncio.current_task()
         try:
             if self._stopping.is_set():
-                raise asyncio.CancelledError
+                return ExecutionStatus.CANCELLED, None, self._interrupted
             output = await self._library().run(job.pipeline.graph, data, job.id, job.pipeline.id)
         except asyncio.CancelledError:
-            reason = f"interrupted: {self._replica} was stopped; its checkpoints are kept"
-            return ExecutionStatus.CANCELLED, None, reason
+            return ExecutionStatus.CANCELLED, None, self._interrupted
         except PipelineError as error:
             return ExecutionStatus.FAILED, None, _reason(error)
         except Exception as error:  # a step may raise anything, and that is the execution's result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,8 @@ class Prober:
         self._pool = Pool(database_url, size=1, wait_s=_PROBE_S, query_s=_PROBE_S, name=f"{name} probe")
         self._database = PooledDatabase(database_url, self._pool)
         self._redis = redis.asyncio.from_url(redis_url, socket_timeout=_PROBE_S, socket_connect_timeout=_PROBE_S)
+        # A thread of its own: the shared ones may all be waiting for the database.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._metrics = metrics
 
     async def probe(self) -> Health:
@@ -47,6 +50,7 @@ class Prober:
 
     async def close(self) -> None:
         """Close the probe's connections."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
         await self._redis.aclose()
 
@@ -54,7 +58,7 @@ class Prober:
         started = time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):
-                state = await asyncio.to_thread(read_state, self._database)
+                state = await asyncio.get_running_loop().run_in_executor(self._thread, read_state, self._database)
         except (ServiceError, TimeoutError) as error:
             reason = str(error) or f"no answer within {LIMIT_S:g} s"
             return {"ok": False, "reason": reason}, {"ok": False, "reason": "unknown: the database does not answer"}
@@ -65,7 +69,7 @@ class Prober:
         started = time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):
-                await self._redis.ping()
+                await self._redis.execute_command("PING")  # type: ignore[no-untyped-call]  # ping() is typed for two worlds
         except (redis.exceptions.RedisError, OSError, TimeoutError):
             return {"ok": False, "reason": "Redis does not answer"}
         return {"ok": True, "latency_ms": _since_ms(started)}

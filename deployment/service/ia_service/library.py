@@ -2,8 +2,8 @@
 
 What differs or does not work as it stands, and is settled here and nowhere else:
 
-- The runner of 0.1.3 never records the end of an execution; that of 0.2.0 does, but without its output, so that a reader
-  could see "completed" and no result. The end is recorded once, by the service, for both.
+- The runner of 0.1.3 never records the end of an execution; that of 0.2.0 does, but without its output, so that a
+  reader could see "completed" and no result. The end is recorded once, by the service, for both.
 - Only the runner of 0.2.0 records reliability; for 0.1.3 the service does.
 - Neither runner passes the thread id on to the pipeline, without which no checkpoint is ever saved.
 - The SQL checkpointer awaits a database whose methods are not coroutines, and parses JSON and times that the PostgreSQL

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 LOCK_KEY = 0x1A_5EB1CE  # any number, as long as every release uses the same
 LOCK_TIMEOUT_MS = 60_000
+CONNECT_TIMEOUT_S = 10
 _HERE = Path(__file__).parent
 
 
@@ -114,7 +115,7 @@ def check(url: str) -> SchemaState:
 
 
 def _connect(url: str) -> Any:
-    database = DatabaseManager(url)
+    database = DatabaseManager(f"{url}{'&' if '?' in url else '?'}connect_timeout={CONNECT_TIMEOUT_S}")
     # connect() tells of a failure by its result and a log line alone.
     if not database.connect():
         raise MigrationError("the database does not answer")

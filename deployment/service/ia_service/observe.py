@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ia_service.logs import accept_request_id, request_id
-from ia_service.metrics import Metrics
+from ia_service.replica import Replica
 
 logger = logging.getLogger(__name__)
 
@@ -19,12 +19,11 @@ _QUIET = frozenset({"/health", "/ready", "/metrics"})
 class Observe:
     """ASGI middleware; every answer carries X-Request-ID and the release that gave it."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, release: str, replica: str) -> None:
+    def __init__(self, app: ASGIApp, replica: Replica) -> None:
         """Wrap ``app``."""
         self._app = app
-        self._metrics = metrics
-        self._release = release
         self._replica = replica
+        self._metrics = replica.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -42,8 +41,11 @@ class Observe:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = identity
-                headers["x-release"] = self._release
-                headers["x-replica"] = self._replica
+                headers["x-release"] = self._replica.release.release
+                headers["x-replica"] = self._replica.settings.name
+                if self._replica.draining:
+                    # Else a load balancer may send its next request into a connection that is about to close.
+                    headers["connection"] = "close"
             await send(message)
 
         try:

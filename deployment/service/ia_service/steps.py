@@ -6,12 +6,19 @@ import asyncio
 import hashlib
 import math
 import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ia_modules.pipeline.core import Step
 
 MAX_SECONDS = 600.0
 MAX_VALUES = 100_000
+
+_STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "mean": statistics.fmean,
+    "median": statistics.median,
+    "spread": statistics.pstdev,
+}
 
 
 class RequestedFailure(Exception):  # noqa: N818  # an order carried out, not an accident
@@ -70,9 +77,8 @@ class Measure(Step):  # type: ignore[misc]
 
     async def run(self, data: dict[str, Any]) -> dict[str, Any]:
         """Return the statistic named in the step's configuration."""
-        measure = {"mean": statistics.fmean, "median": statistics.median, "spread": statistics.pstdev}
         name = self.config["statistic"]
-        return {name: measure[name](data["values"])}
+        return {name: _STATISTICS[name](data["values"])}
 
 
 class JoinMeasures(Step):  # type: ignore[misc]

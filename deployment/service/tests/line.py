@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 
 class Line:
@@ -19,11 +21,13 @@ class Line:
         self._listener: socket.socket | None = None
         self.port = 0
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> Self:
         self.mend()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._flowing.set()
         self.cut()
 
@@ -65,19 +69,15 @@ class Line:
                 threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
 
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
+        with suppress(OSError):
             while data := source.recv(65536):
                 self._flowing.wait()
                 sink.sendall(data)
-        except OSError:
-            pass
         _end(source)
         _end(sink)
 
 
 def _end(each: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         each.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     each.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from conftest import RunningReplica, StartReplica, wait_until
@@ -93,7 +94,7 @@ def test_reliability_counts_what_was_executed(database: str, start_replica: Star
 def test_a_replica_knows_and_watches_what_the_other_one_executes(database: str, start_replica: StartReplica) -> None:
     one, other = start_replica(database, "one"), start_replica(database, "other")
     job = one.execute("slow", wait_s=0, seconds=0.8)["job_id"]
-    seen = []
+    seen: list[dict[str, Any]] = []
     with connect(f"{other.url.replace('http', 'ws')}/ws/executions/{job}") as socket:
         snapshot = json.loads(socket.recv(timeout=5))
         assert (snapshot["type"], snapshot["data"]["metadata"]["replica"]) == ("snapshot", "one")
@@ -188,3 +189,14 @@ def test_a_hundred_executions_at_once_all_complete(replica: RunningReplica) -> N
     assert ended == ["completed"] * 100
     assert time.monotonic() - started < 30
     assert replica.metric("ia_service_db_pool_exhausted") == 0
+
+
+def test_many_callers_that_wait_hold_up_nobody_else(database: str, start_replica: StartReplica) -> None:
+    busy = start_replica(database, MAX_RUNNING="60")
+    with ThreadPoolExecutor(50) as threads:
+        waiting = [threads.submit(busy.execute, "slow", seconds=2.5) for _ in range(50)]
+        wait_until(lambda: busy.metric("ia_service_executions_in_flight") == 50, "all are waiting")
+        started = time.monotonic()
+        assert busy.http.get("/api/execute/status/nope").status_code == 404
+        assert time.monotonic() - started < 0.5
+        assert {future.result()["status"] for future in waiting} == {"completed"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from conftest import query, run_service
+
 from ia_service.migrate import migration_files
 
 
@@ -37,7 +38,9 @@ def test_a_migration_that_fails_leaves_the_old_schema(empty_database: str) -> No
     failed = run_service("migrate", DATABASE_URL=empty_database)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].endswith("failed; nothing was changed")
-    assert query(empty_database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [("pipeline_executions",)]
+    assert query(empty_database, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == [
+        ("pipeline_executions",)
+    ]
 
 
 def test_a_reference_that_the_older_v002_left_out_is_reconciled(database: str) -> None:

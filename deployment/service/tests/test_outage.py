@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from conftest import RunningReplica, StartReplica, free_port, wait_until
+from conftest import RunningReplica, StartReplica, create_database, free_port, replica_starter, wait_until
 from line import Line
 
 
-@pytest.fixture
-def behind_line(database: str, line: Line, start_replica: StartReplica) -> RunningReplica:
-    host, _, rest = database.partition("127.0.0.1:")
-    return start_replica(f"{host}127.0.0.1:{line.port}/{rest.partition('/')[2]}", QUERY_TIMEOUT_SECONDS="0.5")
+def through(line: Line, url: str) -> str:
+    return f"postgresql://ia@127.0.0.1:{line.port}/{url.rpartition('/')[2]}"
 
 
-def test_a_lost_database_is_a_clear_503_and_comes_back_without_a_restart(behind_line: RunningReplica, line: Line) -> None:
+@pytest.fixture(scope="module")
+def behind_line(place: Path, postgres: int, valkey: str, migrated: str, line: Line) -> Iterator[RunningReplica]:
+    """A replica that every test leaves with a mended line."""
+    with replica_starter(place, valkey) as start:
+        yield start(through(line, create_database(postgres, migrated)), QUERY_TIMEOUT_SECONDS="0.5")
+
+
+def test_a_lost_database_is_a_clear_503_and_comes_back_without_a_restart(
+    behind_line: RunningReplica, line: Line
+) -> None:
     assert behind_line.execute("transform", text="x")["status"] == "completed"
     line.cut()
     answer = behind_line.http.post("/api/execute/pipeline", json={"pipeline": "transform"})
@@ -45,11 +54,10 @@ def test_a_silent_database_holds_up_neither_health_nor_requests(behind_line: Run
 
 
 def test_a_replica_starts_without_its_database_and_serves_once_it_is_there(
-    behind_line: RunningReplica, line: Line, database: str, start_replica: StartReplica
+    line: Line, database: str, start_replica: StartReplica
 ) -> None:
     line.cut()
-    _, _, name = database.rpartition("/")
-    late = start_replica(f"postgresql://ia@127.0.0.1:{line.port}/{name}", "late")
+    late = start_replica(through(line, database), "late")
     assert late.http.get("/health").status_code == 503
     line.mend()
     assert late.execute("transform", text="x")["status"] == "completed"
@@ -80,9 +88,11 @@ def test_without_redis_the_api_serves_and_health_says_so(database: str, start_re
 
 
 def test_an_exhausted_pool_is_a_clear_503(database: str, line: Line, start_replica: StartReplica) -> None:
-    _, _, name = database.rpartition("/")
     narrow = start_replica(
-        f"postgresql://ia@127.0.0.1:{line.port}/{name}", POOL_SIZE="1", POOL_TIMEOUT_SECONDS="0.2", QUERY_TIMEOUT_SECONDS="3"
+        through(line, database),
+        POOL_SIZE="1",
+        POOL_TIMEOUT_SECONDS="0.2",
+        QUERY_TIMEOUT_SECONDS="3",
     )
     assert narrow.execute("transform", text="x")["status"] == "completed"
     job = narrow.execute("slow", wait_s=0, seconds=0.4)["job_id"]

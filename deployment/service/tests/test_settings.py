@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import run_service
+
 from ia_service.settings import ConfigurationError, read_settings
 
 GOOD = {"DATABASE_URL": "postgresql://u:secret@127.0.0.1:5432/d", "REDIS_URL": "redis://127.0.0.1:6379/0"}
