@@ -57,8 +57,16 @@ _UNDERLINE = re.compile(r"[> ]*(?:=+|-+) *$")
 _LISTED_FENCE = re.compile(r"[> ]*(?:[-*+]|\d{1,9}[.)]) +(?:`{3,}[^`]*|~{3,}.*)$")
 _COMMENT = re.compile(r"(`+)[^`]*\1|<!--")
 _INVISIBLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
-_LIST_ITEM = re.compile(r"([ ]*(?:[-*+]|\d+\.)[ ]+)\S")
-_CONTAINER = re.compile(r"[ ]*(?:(?:!!!|\?\?\?\+?|===[!+]?)[ ]|\[\^[^\]]+\]:|:[ ]|///)")
+_LIST_ITEM = re.compile(r"[ ]*(?:[-*+]|\d+\.)[ ]+(?=\S)")
+# The first lines of admonition, details and pymdownx.tabbed, and of definitions. No footnotes:
+# the site shows those at the end of the page.
+_CONTAINER = re.compile(
+    r"""!!!\ ?[\w-]+(?:\ +[\w-]+)*(?:\ +".*?")?\ *$
+    | \?{3}\+?(?:\ +(?:[\w-]+(?:\ +[\w-]+)*)(?:\ +".*?")?|\ +".*?")\ *$
+    | ={3}(?:\+|\+!|!\+|!)?\ +".*?"\ *$
+    | :\ {1,3}\S""",
+    re.VERBOSE,
+)
 _HTML_BLOCK = re.compile(r" {0,3}</?[A-Za-z][A-Za-z0-9-]*(?=[\s/>]|$)")
 
 
@@ -84,12 +92,15 @@ class _Reader:
     headings: list[RawHeading] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     fence_lines: set[int] = field(default_factory=set)
+    start: int = 0  # the first line after the front matter
+    comment_end: int | None = None  # the last line with a `-->`
 
     def problem(self, index: int, reason: str, suggestion: str = "") -> None:
         self.problems.append(Problem(self.path, index + 1, reason, suggestion))
 
     def read(self, first: int) -> None:
         lines, index, commented, closed_until = self.lines, first, False, first
+        self.start = first
         while index < len(lines):
             line = lines[index]
             body = line.lstrip("> ")
@@ -113,8 +124,20 @@ class _Reader:
                         "put it on a line of its own, indented by 4 spaces",
                     )
             if commented or "<!--" in line:
-                commented = _comment_after(line, commented=commented)
+                commented = self.comment(index, commented=commented)
             index += 1
+
+    def comment(self, index: int, *, commented: bool) -> bool:
+        """Tell whether an HTML comment is open after a line; one that nothing closes is none to Python-Markdown."""
+        if not _comment_after(self.lines[index], commented=commented):
+            return False
+        if self.comment_end is None:
+            self.comment_end = max((at for at, line in enumerate(self.lines) if "-->" in line), default=-1)
+        if index < self.comment_end:
+            return True
+        if self.strict and not commented:
+            self.problem(index, "an HTML comment that is never closed", "end it with `-->`, or write `&lt;!--`")
+        return False
 
     def opener(self, index: int, body: str) -> tuple[str, str, str, tuple[tuple[str, str], ...], str] | None:
         """Return fence, info string, language, attributes and what is no attribute, if superfences sees a fence."""
@@ -157,11 +180,11 @@ class _Reader:
                     f"this line is indented less than its fence on line {start + 1}, so the site shows no fence there",
                     "indent every line of a fence like its first",
                 )
-                if _closes(line, fence):
+                if _closes(line.lstrip("> "), fence):
                     return index, True
             elif (content := line[width:]).rstrip(" ") == fence:
                 return index, True
-            elif self.strict and fence in content and _closes(content, fence):
+            elif self.strict and fence in content and _indent(content) < TAB and _closes(content, fence):
                 self.problem(
                     index,
                     f"GitHub closes the fence of line {start + 1} here, the site does not",
@@ -185,7 +208,7 @@ class _Reader:
         _, info, language, attributes, rest = opened
         line = self.lines[first]
         width = len(line) - len(line.lstrip("> "))
-        closed = last > first and _closes(self.lines[last], opened[0])
+        closed = last > first and _closes(self.lines[last].lstrip("> "), opened[0])
         texts = [text[width:] if text.strip() else "" for text in self.lines[first + 1 : last if closed else last + 1]]
         marked = any(key == CLASS and value in MARKS for key, value in attributes)
         literal = marked and ">" not in line[:width] and not self.contained(first, width)
@@ -231,11 +254,21 @@ class _Reader:
                 "a marked fence is indented but in no list item, admonition or tab: it is an indented code block",
                 "move it to the margin, or indent it like the text of its list item",
             )
-        if self.after_html(first):
+        start = self.block_start(first)
+        margin = len(prefix.partition(">")[0])
+        above = _indent(self.lines[start])
+        if start < first and start not in self.fence_lines and _HTML_BLOCK.match(self.lines[start]):
             self.problem(first, "GitHub reads this fence as part of the HTML above it", "put a blank line before it")
+        elif above >= margin + TAB and not self.contained(start, above - above % TAB, github=False):
+            self.problem(
+                first, "the site reads this fence as part of the indented code above it", "put a blank line before it"
+            )
 
-    def contained(self, index: int, indent: int) -> bool:
-        """Tell whether Python-Markdown takes an indented line as the content of a container, not as indented code."""
+    def contained(self, index: int, indent: int, *, github: bool = True) -> bool:
+        """Tell whether Python-Markdown takes an indented line as a container's content, not as indented code.
+
+        With ``github``, a list item whose text starts right of the line does not count either.
+        """
         while indent >= TAB:
             index -= 1
             while index >= 0 and (not self.lines[index] or _indent(self.lines[index]) >= indent):
@@ -243,7 +276,7 @@ class _Reader:
             if index < 0 or index in self.fence_lines:
                 return False
             outer = _indent(self.lines[index])
-            while not self.opens(index, indent):
+            while not self.opens(index, indent, github=github):
                 index -= 1
                 above = self.lines[index] if index >= 0 else ""
                 if not above.strip() or index in self.fence_lines or _indent(above) < outer - outer % TAB:
@@ -253,32 +286,37 @@ class _Reader:
                 indent -= indent % TAB
         return True
 
-    def opens(self, index: int, indent: int) -> bool:
+    def opens(self, index: int, indent: int, *, github: bool) -> bool:
         """Tell whether a line opens a container for content that is indented by ``indent``."""
         line = self.lines[index]
         if not indent - TAB <= _indent(line) < indent:
             return False
         if match := _LIST_ITEM.match(line):
-            return len(match[1]) <= indent
-        return _CONTAINER.match(line) is not None
+            return not github or match.end() <= indent
+        return _CONTAINER.match(line, indent - TAB) is not None
 
-    def after_html(self, index: int) -> bool:
-        above = index - 1
-        while above >= 0 and self.lines[above].strip() and above not in self.fence_lines:
-            above -= 1
-        return above + 1 < index and _HTML_BLOCK.match(self.lines[above + 1]) is not None
+    def block_start(self, index: int) -> int:
+        """Return the index of the first line of the run of lines, without a blank or a heading, that a line ends."""
+        while index > self.start:
+            above = self.lines[index - 1]
+            if index - 1 not in self.fence_lines and (not above.strip() or above.startswith("#")):
+                break
+            index -= 1
+        return index
 
     def heading(self, index: int, line: str, body: str) -> None:
         match = _HEADING.match(body)
         if match is None:
             return
         indent = len(line) - len(body)
-        if indent and (">" not in line[:indent]) and (indent % TAB or not self.contained(index, indent)):
+        if indent and (">" not in line[:indent]) and (indent % TAB or not self.contained(index, indent, github=False)):
             if self.strict and indent < TAB and match[2].startswith(" "):
                 self.problem(index, "GitHub sees a heading here, the site does not", "move it to the margin")
             return
         if self.strict and indent:
             self.problem(index, "a heading inside a list, an admonition or a quotation", "move it to the margin")
+        if self.strict and _HTML_BLOCK.match(self.lines[self.block_start(index)]):
+            self.problem(index, "GitHub reads this heading as part of the HTML above it", "put a blank line before it")
         if self.strict and match[2] and not match[2].startswith(" "):
             self.problem(index, "the site sees a heading here, GitHub does not", "put one space after the `#` signs")
         markup = match[2].rstrip(" ")
@@ -349,7 +387,7 @@ def _options(text: str) -> tuple[tuple[str, str], ...] | None:
 
 def _closes(line: str, fence: str) -> bool:
     """Tell whether CommonMark takes a line as the end of a fence, wherever it is indented."""
-    text = line.strip("> ")
+    text = line.strip(" ")
     return len(text) >= len(fence) and not text.strip(fence[0])
 
 
