@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import mkdocs.commands.build
+import mkdocs.config
 
 from runbook_checks.config import load_config
 from runbook_checks.record import BlockRecord, Figure, Outcome, Record, Service
@@ -90,20 +91,8 @@ def record_of(
     )
 
 
-def build(folder: Path, *options: str, ci: bool = False) -> subprocess.CompletedProcess[str]:
-    """Build the site in a folder as a user does; return what MkDocs said and its exit status."""
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", *options],
-        cwd=folder,
-        env={**_environment(), **({"CI": "true"} if ci else {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def _environment() -> dict[str, str]:
-    import os  # noqa: PLC0415
-
-    return {key: value for key, value in os.environ.items() if key != "CI"} | {"NO_MKDOCS_2_WARNING": "1"}
+def build(folder: Path) -> Path:
+    """Build the site in a folder; return the built site. Raises click's Abort, or SystemExit from mkdocs-macros."""
+    config = mkdocs.config.load_config(str(folder / "mkdocs.yml"), site_dir=str(folder / "built"))
+    mkdocs.commands.build.build(config)
+    return folder / "built"

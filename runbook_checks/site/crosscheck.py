@@ -138,7 +138,7 @@ def _not_scanned(path: str, line: int, fence: ShownFence) -> Problem:
         path,
         line,
         f"the page shows a {fence.role or fence.kind.value} that is never run: `{first}`",
-        "write it into a page with a `runbook:` key itself, once; "
+        "write it once, into a page with a `runbook:` key that the configuration names; "
         "marked blocks cannot come from snippets, macros or raw HTML",
     )
 

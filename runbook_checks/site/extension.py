@@ -65,7 +65,7 @@ class _Formatter:
     rendered, and a fence that the scanner does not have is left for the cross-check to refuse.
     """
 
-    def __init__(self, plain: Callable[..., Any], view: PageView) -> None:
+    def __init__(self, plain: Callable[..., str], view: PageView) -> None:
         self._plain = plain
         self._view = view
         self._next = 0
@@ -91,7 +91,7 @@ class _Formatter:
         )
         match kind:
             case Kind.CARD:
-                return self._view.cards.get(known.id, str(code)) if known else str(code)
+                return self._view.cards[known.id] if known else f'<div class="rb-card">{code}</div>'
             case Kind.BLOCK:
                 return str(_block(code, _role(classes), known.block if known else None, fence["id_value"], title))
             case Kind.EXPECTATION:

@@ -66,6 +66,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Read configuration, pages and evidence; raises PluginError with everything that is wrong with them."""
         _refuse_unsafe_macros(config)
+        _refuse_without_superfences(config)
         self._built_at = datetime.now(UTC)
         path = Path(config.config_file_path).parent / self.config.config
         strict = self.config.strict_evidence
@@ -191,4 +192,12 @@ def _refuse_unsafe_macros(config: MkDocsConfig) -> None:
         raise PluginError(
             "mkdocs-macros as configured replaces commands by error texts and still succeeds; "
             "write into mkdocs.yml, below `- macros:`, " + ", ".join(f"`{each}`" for each in missing)
+        )
+
+
+def _refuse_without_superfences(config: MkDocsConfig) -> None:
+    if not {"pymdownx.superfences", "pymdownx.extra"}.intersection(config.markdown_extensions):
+        raise PluginError(
+            "only pymdownx.superfences shows marked fences as they are run; "
+            "write `- pymdownx.superfences` below `markdown_extensions:` in mkdocs.yml"
         )

@@ -34,7 +34,7 @@ class Protected:
     def restore(self, rendered: str) -> str:
         """Return a rendered page with everything protected back in its place."""
         pattern = re.compile(f"{self.quote}([0-9]+){self.quote}")
-        while self.quote in rendered:  # what was kept may itself hold a placeholder
+        while pattern.search(rendered):  # what was kept may itself hold a placeholder
             rendered = pattern.sub(lambda match: self.kept[int(match[1])], rendered)
         return rendered
 

@@ -106,6 +106,7 @@ def card(procedure: Procedure, runbook: Runbook, entries: Sequence[Entry], needs
         runbook=runbook,
         entries=entries,
         needs=needs,
+        shown={block.id for block in procedure.blocks},
         worst=min((entry.status for entry in entries), key=urgency, default=Status.UNVERIFIED),
         expires_at=min((entry.expires_at for entry in entries if entry.expires_at), default=None),
         figures=[(bound, last_figures(entries, bound.name)) for bound in procedure.card.figures],

@@ -1,0 +1,145 @@
+"""Badges and ``status.json``: true at the day they were made, readable by people and programs, written whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from runbook_checks.errors import UsageError
+from runbook_checks.model import Card, Procedure, Runbook
+from runbook_checks.record import Figure, Outcome, Record
+from runbook_checks.report import Entry
+from runbook_checks.site.badges import colour, message, shields, status_document, svg, text_width, write_all
+from runbook_checks.status import Judgement, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
+SVG = "{http://www.w3.org/2000/svg}"
+PROCEDURE = Procedure("docs/db.md", "restore", "Restore <all> & go", 3, Card(alerts=("Down",)), ())
+RECORD = Record(
+    run="r",
+    procedure="db/restore",
+    page="docs/db.md",
+    title="",
+    outcome=Outcome.PASSED,
+    reason="",
+    digest="d",
+    environment="staging",
+    started_at=DAY.isoformat(),
+    ended_at=DAY.isoformat(),
+    duration_s=14.5,
+    figures=(Figure("rto", 42.0, "s", maximum=300.0),),
+)
+
+
+def entry(status: Status = Status.VERIFIED, *, environment: str = "staging", dirty: bool = False) -> Entry:
+    record = replace(RECORD, dirty=dirty)
+    judgement = (
+        Judgement(status, "never run")
+        if status is Status.UNVERIFIED
+        else Judgement(status, "", record, DAY, DAY + timedelta(days=7))
+    )
+    return Entry(PROCEDURE, Runbook("docs/db.md", "DB", owner="platform"), environment, "sha256:1", judgement)
+
+
+def test_a_message_has_the_status_and_an_absolute_date() -> None:
+    assert message(entry()) == "verified 2026-11-21"
+    assert message(entry(Status.FAILED)) == "failed 2026-11-21"
+    assert message(entry(Status.EXPIRED)) == "expired, last verified 2026-11-21"
+    assert message(entry(Status.UNVERIFIED)) == "unverified"
+
+
+def test_evidence_from_uncommitted_changes_says_so() -> None:
+    assert message(entry(dirty=True)) == "verified 2026-11-21, uncommitted changes"
+
+
+def luminance(hex_colour: str) -> float:
+    parts = [int(hex_colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("background", [*(colour(status) for status in Status), "#3d4450"])
+def test_white_text_has_a_contrast_of_at_least_4_5(background: str) -> None:
+    assert 1.05 / (luminance(background) + 0.05) >= 4.5
+
+
+def test_no_other_status_has_the_colour_of_verified() -> None:
+    assert [status for status in Status if colour(status) == colour(Status.VERIFIED)] == [Status.VERIFIED]
+
+
+def test_an_svg_badge_is_accessible_escaped_and_as_wide_as_its_text() -> None:
+    root = ET.fromstring(svg(entry()))
+    texts = [element.text for element in root.iter(f"{SVG}text")]
+    assert root.get("role") == "img"
+    assert root.findtext(f"{SVG}title") == "Restore <all> & go: verified 2026-11-21"
+    assert texts == ["Restore <all> & go", "verified 2026-11-21"]
+    assert int(root.get("width", "0")) == sum(map(text_width, map(str, texts))) + 24
+    assert "http" not in svg(entry()).replace("http://www.w3.org/2000/svg", "")
+
+
+def test_text_width_grows_with_the_text() -> None:
+    assert text_width("iiii") < text_width("nnnn") < text_width("WWWW") <= text_width("日本日本")
+
+
+def test_a_shields_endpoint_has_the_keys_of_its_schema() -> None:
+    assert shields(entry(Status.FAILED)) == {
+        "schemaVersion": 1,
+        "label": "Restore <all> & go",
+        "message": "failed 2026-11-21",
+        "color": "#c62828",
+        "isError": True,
+    }
+
+
+def test_the_status_document_has_the_documented_keys_for_every_entry() -> None:
+    entries = [entry(), entry(Status.UNVERIFIED, environment="other")]
+    document = status_document(entries, lambda _: "operations/db/#restore", DAY)
+    keys = {"id", "page", "title", "url", "status", "environment", "verified_at", "expires_at"}
+    keys |= {"duration_s", "alerts", "owner", "figures", "digest"}
+    procedures = document["procedures"]
+    assert isinstance(procedures, list)
+    assert [set(each) for each in procedures] == [keys, keys]
+    assert (document["schema_version"], document["generated_at"]) == (1, "2026-11-21T07:30:00+00:00")
+    assert (procedures[0]["id"], procedures[0]["verified_at"]) == ("db/restore", "2026-11-21T07:30:00+00:00")
+    assert procedures[0]["figures"] == [
+        {"name": "rto", "value": 42.0, "unit": "s", "minimum": None, "maximum": 300.0, "kept": True}
+    ]
+    assert (procedures[1]["verified_at"], procedures[1]["duration_s"]) == (None, None)
+
+
+def write(site: Path, entries: list[Entry], environments: list[str]) -> list[str]:
+    write_all(site, entries, environments=environments, url=lambda _: "", generated_at=DAY)
+    return sorted(path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file())
+
+
+def test_the_plain_badge_is_that_of_the_first_environment(tmp_path: Path) -> None:
+    written = write(tmp_path, [entry(Status.FAILED), entry(environment="other")], ["staging", "other"])
+    assert written == [
+        "badges/db/restore.json",
+        "badges/db/restore.other.json",
+        "badges/db/restore.other.svg",
+        "badges/db/restore.staging.json",
+        "badges/db/restore.staging.svg",
+        "badges/db/restore.svg",
+        "status.json",
+    ]
+    assert json.loads((tmp_path / "badges/db/restore.json").read_text())["message"] == "failed 2026-11-21"
+    assert (tmp_path / "badges/db/restore.svg").stat().st_mode & 0o777 == 0o644
+
+
+def test_one_environment_has_only_plain_badges(tmp_path: Path) -> None:
+    assert write(tmp_path, [entry()], ["staging"]) == ["badges/db/restore.json", "badges/db/restore.svg", "status.json"]
+
+
+def test_a_badge_never_lies_outside_the_site(tmp_path: Path) -> None:
+    outside = replace(entry(), procedure=replace(PROCEDURE, anchor="../../../x"))
+    with pytest.raises(UsageError, match="outside the site"):
+        write(tmp_path, [outside], ["staging"])

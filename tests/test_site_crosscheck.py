@@ -1,0 +1,220 @@
+"""A page that shows anything else than what is run is refused, at path and line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import markdown
+import pytest
+
+from runbook_checks.markdown import scan
+from runbook_checks.site.crosscheck import differences, read_page
+from runbook_checks.site.extension import PageView, RunbookChecksExtension
+from runbook_checks.site.marked import marked_fences
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FRONT = "---\nrunbook: {owner: platform}\n---\n"
+BODY = """# Page
+
+## First { #first }
+
+```yaml {.procedure}
+severity: critical
+```
+
+1. Do it.
+
+    ```bash {.step #go}
+    echo "<hi>" && printf '\\n'
+
+    date
+    ```
+    ```text {.expect}
+    <hi>
+    ...
+    ```
+
+### Details
+
+```bash {.check}
+true
+```
+
+## Second
+
+```bash {.setup}
+true
+```
+
+```bash {.check #last}
+test 1 = 1
+```
+"""
+EXTENSIONS = ["attr_list", "admonition", "md_in_html", "toc", "pymdownx.superfences", "pymdownx.highlight"]
+
+
+def refuse(
+    written: str,
+    rendered: str | None = None,
+    *,
+    extensions: list[str] | None = None,
+    configs: dict[str, Any] | None = None,
+    change: tuple[str, str] = ("", ""),
+) -> list[str]:
+    """Return the problems of a page whose source is ``written`` and that other plugins made ``rendered`` of."""
+    found = scan(FRONT + written, "docs/page.md")
+    assert found.runbook is not None
+    extension = RunbookChecksExtension()
+    cards = {
+        each.anchor: f'<div class="rb-card" data-rb-card="{each.anchor}"></div>' for each in found.runbook.procedures
+    }
+    fences = marked_fences(found.runbook)
+    extension.view = PageView(fences, cards)
+    html = markdown.markdown(
+        rendered if rendered is not None else written,
+        extensions=[*(extensions or EXTENSIONS), extension],
+        extension_configs=configs or {},
+    )
+    shown = read_page(html.replace(*change) if change[0] else html)
+    return [str(problem) for problem in differences("docs/page.md", fences, found.headings, shown)]
+
+
+def line_of(text: str) -> int:
+    return (FRONT + BODY).split("\n").index(text) + 1
+
+
+def test_a_page_that_shows_what_is_run_is_accepted() -> None:
+    assert refuse(BODY) == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"linenums": True},
+        {"linenums": True, "linenums_style": "inline"},
+        {"linenums": True, "linenums_style": "pymdownx-inline", "anchor_linenums": True},
+        {"use_pygments": False},
+    ],
+)
+def test_line_numbers_and_other_highlighters_change_nothing(settings: dict[str, Any]) -> None:
+    assert refuse(BODY, configs={"pymdownx.highlight": settings}) == []
+
+
+def test_a_block_in_a_comment_is_run_and_never_read() -> None:
+    text = BODY.replace("```bash {.check #last}", "<!--\n\n```bash {.check #last}") + "\n-->\n"
+    (problem,) = refuse(text)
+    assert problem.startswith(
+        f"docs/page.md:{line_of('```bash {.check #last}') + 2}: block `last` would be run and is not"
+    )
+
+
+@pytest.mark.parametrize("wrapper", ['<div hidden markdown="1">', '<div style="display: none" markdown="1">'])
+def test_a_block_in_a_hidden_element_is_never_read(wrapper: str) -> None:
+    (problem,) = refuse(BODY.replace("```bash {.check #last}", f"{wrapper}\n\n```bash {{.check #last}}") + "\n</div>\n")
+    assert "block `last` would be run and is not on the page" in problem
+
+
+def test_a_step_from_a_snippet_is_shown_and_never_run(tmp_path: Path) -> None:
+    (tmp_path / "more.md").write_text("```bash {.step}\nrm -rf data\n```\n")
+    (problem,) = refuse(
+        BODY + '\n--8<-- "more.md"\n',
+        extensions=["pymdownx.snippets", *EXTENSIONS],
+        configs={"pymdownx.snippets": {"base_path": [str(tmp_path)]}},
+    )
+    assert problem.startswith(
+        f"docs/page.md:{line_of('## Second')}: the page shows a step that is never run: `rm -rf data`"
+    )
+
+
+def test_a_step_from_a_macro_is_shown_and_never_run() -> None:
+    (problem,) = refuse(BODY + "\n{{ steps() }}\n", BODY + "\n```sh {.step #made}\nmake it\n```\n")
+    assert "shows a step that is never run: `make it`" in problem
+
+
+def test_a_card_from_a_macro_is_refused() -> None:
+    (problem,) = refuse(BODY + "\n{{ card() }}\n", BODY + "\n```yaml {.procedure}\nreversible: true\n```\n")
+    assert "shows a procedure that is never run" in problem
+
+
+def test_a_step_that_a_macro_took_away_is_refused() -> None:
+    gone = "```bash {.check #last}\ntest 1 = 1\n```\n"
+    (problem,) = refuse(BODY, BODY.replace(gone, ""))
+    assert "block `last` would be run and is not on the page" in problem
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<div class="rb-block rb-step"><pre><code>rm -rf data</code></pre></div>',
+        '<div class="rb-step" data-rb-block="go"><pre><code>rm -rf data</code></pre></div>',
+        '<div class="rb-step" data-rb-block="invented"><pre><code>rm -rf data</code></pre></div>',
+    ],
+)
+def test_our_marks_copied_by_hand_are_refused(html: str) -> None:
+    (problem,) = refuse(f"{BODY}\n\n{html}\n")
+    assert "shows a step that is never run: `rm -rf data`" in problem
+
+
+def test_code_that_an_extension_changes_is_refused_with_both_texts() -> None:
+    assert refuse(BODY, change=('data-rb-block="last"><p', 'data-rb-block="last"><pre><code>sudo </code></pre><p')) == [
+        f"docs/page.md:{line_of('```bash {.check #last}')}: block `last` is run as `test 1 = 1` and shown as "
+        "`sudo test 1 = 1`; write it so that the page shows what is run: no tabs, no extension that changes code"
+    ]
+
+
+def test_a_snippet_inside_a_marked_fence_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "more.sh").write_text("rm -rf data\n")
+    problems = refuse(
+        BODY.replace("test 1 = 1", '--8<-- "more.sh"'),
+        extensions=["pymdownx.snippets", *EXTENSIONS],
+        configs={"pymdownx.snippets": {"base_path": [str(tmp_path)]}},
+    )
+    assert any("would be run and is not on the page" in problem for problem in problems)
+    assert any("never run: `rm -rf data`" in problem for problem in problems)
+
+
+def test_a_language_that_another_formatter_renders_is_refused() -> None:
+    def diagram(*_: object, **__: object) -> str:
+        return "<pre>a picture</pre>"
+
+    fences = [{"name": "bash", "class": "bash", "format": diagram}]
+    problems = refuse(BODY, configs={"pymdownx.superfences": {"custom_fences": fences}})
+    assert sum("would be run and is not on the page" in problem for problem in problems) == 4
+
+
+def test_fenced_code_after_superfences_is_refused() -> None:
+    problems = refuse(BODY, extensions=[*EXTENSIONS, "fenced_code"])
+    assert any("block `go` would be run and is not on the page" in problem for problem in problems)
+
+
+def test_other_ids_of_headings_are_refused_with_what_to_write() -> None:
+    def slugify(title: str, separator: str) -> str:
+        return title.upper() + separator
+
+    problems = refuse(BODY, configs={"toc": {"slugify": slugify}})
+    assert (
+        f"docs/page.md:{line_of('# Page')}: the page has no heading of level 1 with the id `page` here" in problems[0]
+    )
+    assert "write the id into the heading: `{ #page }`" in problems[0]
+
+
+def test_a_heading_that_a_macro_puts_between_is_refused() -> None:
+    (problem,) = refuse(BODY, BODY.replace("```bash {.check #last}", "## Harmless\n\n```bash {.check #last}"))
+    assert "block `last` stands in section `page/second` of the source and in `page/harmless` of the page" in problem
+
+
+def test_another_order_is_refused() -> None:
+    first, second = "```bash {.setup}\ntrue\n```\n", "```bash {.check #last}\ntest 1 = 1\n```\n"
+    swapped = BODY.replace(first, "X").replace(second, first).replace("X", second)
+    assert refuse(BODY, swapped)
+
+
+def test_another_role_is_refused() -> None:
+    (problem,) = refuse(BODY, change=("rb-block rb-check", "rb-block rb-rollback"))[:1]
+    assert "is shown as a rollback" in problem
+
+
+def test_all_differences_are_told_at_once() -> None:
+    assert len(refuse(BODY, "# Page\n\n## First { #first }\n\n### Details\n\n## Second\n")) == 6

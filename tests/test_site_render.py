@@ -1,0 +1,104 @@
+"""What readers see of an entry: words before colours, everything escaped, nothing that Markdown would change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import markdown
+import pytest
+from test_site_badges import PROCEDURE, RECORD, entry
+
+from runbook_checks.model import Card, FigureBound
+from runbook_checks.record import BlockRecord, Figure, Outcome
+from runbook_checks.site import render
+from runbook_checks.site.render import Need
+from runbook_checks.status import Judgement, Status
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.25, "0.2 s"),
+        (3.0, "3 s"),
+        (14.4, "14 s"),
+        (120, "2 min"),
+        (3900, "1 h 5 min"),
+        (86400, "1 day"),
+        (7 * 86400, "7 days"),
+    ],
+)
+def test_durations_are_told_in_two_units_at_most(seconds: float, words: str) -> None:
+    assert render.format_duration(seconds) == words
+
+
+def test_bounds_are_told_in_words() -> None:
+    assert render.format_bounds(FigureBound("rto", "s", None, 300)) == "at most 300 s"
+    assert render.format_bounds(FigureBound("p", "", 0.25, 1200)) == "at least 0.25, at most 1,200"
+    assert render.format_bounds(FigureBound("p")) == ""
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_badge_says_its_status_in_text(status: Status) -> None:
+    html = render.badge(entry(status), "#restore")
+    assert f">{status.value}</span>" in html
+    assert f'data-rb-status="{status.value}"' in html
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.VERIFIED])
+def test_a_card_that_is_not_verified_says_why(status: Status) -> None:
+    html = render.card(PROCEDURE, entry().runbook, [entry(status)], [])
+    assert f"<strong>{render.headline(status)}</strong>" in html
+    assert render.headline(status)
+
+
+def test_a_card_has_the_facts_that_its_yaml_declares() -> None:
+    card = Card(
+        5, ("Down",), "critical", ("x",), ("database",), False, 120.0, figures=(FigureBound("rto", "s", None, 300),)
+    )
+    html = render.card(replace(PROCEDURE, card=card), entry().runbook, [entry()], [Need("Back up", "#back-up")])
+    for fact in (
+        "<code>Down</code>", "critical", "2 min", "no, it cannot be undone", "database", "platform",
+        '<a href="#back-up">Back up</a>', "42 s", "at most 300 s",
+    ):  # fmt: skip
+        assert fact in html
+
+
+def test_a_broken_bound_is_said_in_words() -> None:
+    broken = replace(RECORD, figures=(Figure("rto", 400.0, "s", None, 300.0, kept=False),))
+    failed = replace(entry(), judgement=Judgement(Status.FAILED, "rto", broken))
+    card = Card(5, figures=(FigureBound("rto", "s", None, 300),))
+    assert "400 s (bound broken)" in render.card(replace(PROCEDURE, card=card), failed.runbook, [failed], [])
+
+
+def test_output_and_titles_never_become_markup() -> None:
+    block = BlockRecord("b", "step", "bash", 1, "x", Outcome.FAILED, message="<script>alert(1)</script>")
+    evil = replace(
+        entry(), judgement=Judgement(Status.FAILED, '<img src=x onerror="y">', replace(RECORD, blocks=(block,)))
+    )
+    html = render.card(PROCEDURE, evil.runbook, [evil], []) + render.table([(evil, "#x")]) + render.badge(evil, "#x")
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "<all>" not in html
+
+
+def test_only_a_verified_entry_carries_the_moment_at_which_its_card_expires() -> None:
+    html = render.card(PROCEDURE, entry().runbook, [entry()], [])
+    assert 'data-rb-status="verified" data-expires-at="2026-11-28T07:30:00+00:00"' in html
+    assert "hidden" in html
+
+
+@pytest.mark.parametrize("around", ["{}", "- item {}", "| a |\n|---|\n| {} |", "**bold {}**", "1. x\n\n    {}\n"])
+def test_markdown_finds_nothing_to_interpret_in_a_badge(around: str) -> None:
+    odd = replace(entry(), procedure=replace(PROCEDURE, title="a_b_ *c* | `d` [e](f) {g}"))
+    for html in (render.badge(odd, "../a_b_c/#d_e_f"), render.table([(odd, "../a_b_c/#d")])):
+        rendered = markdown.markdown(around.format(html), extensions=["tables", "attr_list"])
+        assert html in rendered
+
+
+def test_an_empty_table_says_that_it_is_empty() -> None:
+    assert "No procedure here." in render.table([])
+
+
+def test_what_needs_attention_comes_first() -> None:
+    assert min(Status, key=render.urgency) is Status.FAILED
+    assert max(Status, key=render.urgency) is Status.VERIFIED
