@@ -1,0 +1,202 @@
+"""The ``promql`` command: an instant query that holds when its comparison returns samples, fresh ones only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import urlencode
+
+from runbook_checks.durations import seconds
+from runbook_checks.errors import RunbookError, UsageError
+from runbook_checks.http_request import Request, expand, quote, send
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+SINCE_VARIABLE = "RUNBOOK_CHECKS_SINCE"
+TIMEOUT_S = 10.0
+_HIDDEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
+_BRACES = re.compile(r"\{[^{}]*\}")
+_COMPARISON = re.compile(r"==|!=|<=|>=|<|>")
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+_SET_OPERATOR = re.compile(r"\b(?:and|or|unless)\b", re.IGNORECASE)
+_LABEL_LIST = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)", re.IGNORECASE)
+_SELECTOR = re.compile(
+    r"(?<![\w:.])(?:(?P<name>[A-Za-z_:][\w:]*)(?P<labels>\s*\{[^{}]*\})?|(?P<bare>\{[^{}]*\}))"
+    r"(?:\s*\[[^\]]*\])?(?=\s*(?P<after>\(|@|\w*))"
+)
+_WORDS = frozenset({"and", "or", "unless", "offset", "bool", "inf", "nan", "atan2", "group_left", "group_right"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series of an answer and its value, both as Prometheus writes them."""
+
+    series: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromqlResult:
+    """Whether the comparison holds, the samples that say so or what its other side is now, and why it does not."""
+
+    passed: bool
+    samples: tuple[Sample, ...]
+    message: str = ""
+
+
+class NoAnswerError(Exception):
+    """Prometheus did not answer, or could not evaluate: the check does not hold for now."""
+
+
+def check(text: str) -> None:
+    """Raise UsageError for an expression without a comparison, or with ``bool``: both return samples always."""
+    bare = _blank(text)
+    if not _COMPARISON.search(bare):
+        raise UsageError("a check needs a comparison, such as `… < 0.01`: without one any sample would pass")
+    if re.search(r"(?:==|!=|<=|>=|<|>)\s*bool\b", bare):
+        raise UsageError("`bool` returns a sample (0 or 1) whatever the values are: compare without it")
+
+
+def selectors(text: str) -> tuple[str, ...]:
+    """Return the series selectors of an expression, without ranges; not those that look back by ``offset`` or ``@``."""
+    bare = _hide(text)
+    masked = _LABEL_LIST.sub(lambda match: " " * (len(match[0]) - 1) + "(", bare)  # what aggregates stays a call
+    found = []
+    for match in _SELECTOR.finditer(masked):
+        name, after = match["name"] or "", match["after"].lower()
+        if name.lower() in _WORDS or after in {"(", "@", "offset"}:  # a function or an aggregation, or in the past
+            continue
+        end = match.end("labels") if match["labels"] else match.end("name") if name else match.end("bare")
+        found.append(text[match.start() : end].strip())
+    return tuple(dict.fromkeys(found))
+
+
+def without_comparison(text: str) -> str:
+    """Return what is compared with a number at the top of an expression; '' when it is not as simple as that."""
+    bare = _blank(text)
+    depth = 0
+    level = ""
+    for character in bare:
+        depth -= character in ")]"
+        level += character if depth == 0 else " "
+        depth += character in "(["
+    operators = list(_COMPARISON.finditer(level))
+    if len(operators) != 1 or _SET_OPERATOR.search(level):
+        return ""
+    left, right = text[: operators[0].start()].strip(), text[operators[0].end() :].strip()
+    sides = (left, right), (bare[: operators[0].start()].strip(), bare[operators[0].end() :].strip())
+    if _NUMBER.fullmatch(sides[1][1]):
+        return left
+    return right if _NUMBER.fullmatch(sides[1][0]) else ""
+
+
+def run(text: str, url: str, *, since_s: float | None = None, timeout_s: float = TIMEOUT_S) -> PromqlResult:
+    """Evaluate a comparison now, at the Prometheus of ``url``; ``since_s`` is a UNIX time that every sample must pass.
+
+    An instant vector carries the time of its evaluation, not of its samples: how fresh those are is asked first, per
+    selector, with ``timestamp()``. Raises UsageError for what is no comparison or no PromQL.
+    """
+    check(text)
+    try:
+        for selector in selectors(text) if since_s is not None else ():
+            for sample in _query(f"min(timestamp({selector}))", url, timeout_s):
+                if since_s is not None and float(sample.value) <= since_s:
+                    return PromqlResult(False, (), f"{selector}: no sample newer than the last step yet")  # noqa: FBT003
+        samples = _query(text, url, timeout_s)
+        if samples:
+            return PromqlResult(passed=True, samples=samples)
+        compared = without_comparison(text)
+        values = _query(compared, url, timeout_s) if compared else ()
+    except NoAnswerError as error:
+        return PromqlResult(passed=False, samples=(), message=str(error))
+    if not compared:
+        return PromqlResult(passed=False, samples=(), message="does not hold")
+    message = "does not hold; the values are" if values else f"does not hold; {compared} has no samples"
+    return PromqlResult(passed=False, samples=values, message=message)
+
+
+def main(argv: Sequence[str], stdin: TextIO, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> int:
+    """Run the ``promql`` command: 0 it holds, 1 it does not or nobody answers, 2 what cannot be judged."""
+    parser = argparse.ArgumentParser(
+        prog="runbook-checks promql",
+        description="Ask the Prometheus at $PROMETHEUS_URL whether a comparison holds. $NAME and ${NAME} come from "
+        "the environment, $$ is a dollar.",
+    )
+    parser.add_argument("file", nargs="?", help="where the expression is; standard input if not given")
+    parser.add_argument(
+        "--since", default=environ.get(SINCE_VARIABLE, ""), help="UNIX time that samples must be newer than"
+    )
+    parser.add_argument("--timeout", default=f"{TIMEOUT_S:g}s", help="for each answer; %(default)s if not given")
+    parser.add_argument(
+        "--curl", action="store_true", help="print the curl command that asks the same, and ask nothing"
+    )
+    options = parser.parse_args(argv)
+    try:
+        text = Path(options.file).read_text(encoding="utf-8") if options.file else stdin.read()
+        if options.curl:
+            print(curl(text), file=stdout)
+            return 0
+        url = environ.get("PROMETHEUS_URL", "")
+        if not url:
+            raise UsageError("$PROMETHEUS_URL is not set; export it, such as http://localhost:9090")
+        since_s = float(options.since) if options.since else None
+        result = run(expand(text, environ), url, since_s=since_s, timeout_s=seconds(options.timeout))
+    except (RunbookError, OSError, ValueError) as error:
+        print(f"promql: {error}", file=stderr)
+        return 2
+    if result.message:
+        print(f"promql: {result.message}", file=stderr)
+    for sample in result.samples:
+        print(f"{sample.series} {sample.value}", file=stdout if result.passed else stderr)
+    return 0 if result.passed else 1
+
+
+def curl(text: str) -> str:
+    """Return the curl command that asks the same; its ``result`` is empty when the comparison does not hold."""
+    check(text)
+    query = quote(f"query={text.strip()}")
+    return f'curl -sS --fail-with-body --get "$PROMETHEUS_URL/api/v1/query" --data-urlencode {query}'
+
+
+def _query(text: str, url: str, timeout_s: float) -> tuple[Sample, ...]:
+    """Return the sorted samples of an instant query (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
+    address = f"{url.rstrip('/')}/api/v1/query?{urlencode({'query': text.strip()})}"
+    result = send(Request("GET", address, (("Accept", "application/json"),)), timeout_s)
+    if result.status is None:
+        raise NoAnswerError(result.message.replace(address, url))
+    try:
+        answer: dict[str, Any] = json.loads(result.body)
+        if result.status == 400:  # noqa: PLR2004
+            raise UsageError(f"Prometheus refuses the expression: {answer['error']}")
+        if answer["status"] != "success":
+            raise NoAnswerError(f"{url}: {answer['error']}")
+        kind, found = answer["data"]["resultType"], answer["data"]["result"]
+    except (ValueError, KeyError, TypeError):
+        raise NoAnswerError(
+            f"{url}: answered {result.status} {result.reason}, which is no answer of Prometheus"
+        ) from None
+    if kind != "vector":
+        raise UsageError(f"the expression is a {kind}; a check needs an instant vector")
+    return tuple(sorted((_sample(each) for each in found), key=lambda sample: (sample.series, sample.value)))
+
+
+def _sample(found: Mapping[str, Any]) -> Sample:
+    labels = dict(found["metric"])
+    name = labels.pop("__name__", "")
+    inner = ", ".join(f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in sorted(labels.items()))
+    return Sample(name + (f"{{{inner}}}" if inner or not name else ""), str(found["value"][1]))
+
+
+def _hide(text: str) -> str:
+    """Return the text with what strings and comments say blanked, at its old length."""
+    return _HIDDEN.sub(lambda match: match[0][0].replace("#", " ") + " " * (len(match[0]) - 1), text)
+
+
+def _blank(text: str) -> str:
+    """Return the text with strings, comments and label matchers blanked, at its old length."""
+    return _BRACES.sub(lambda match: " " * len(match[0]), _hide(text))

@@ -1,0 +1,182 @@
+"""A comparison against Prometheus' HTTP API.
+
+The server here is a small real one that speaks `/api/v1/query` and knows the answers to a few expressions; the real
+Prometheus answers the same command in the tests of the staging stack.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from runbook_checks.errors import UsageError
+from runbook_checks.promql import check, curl, main, run, selectors, without_comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RATIO = {"__name__": "errors:ratio", "job": "api", "instance": 'a"1'}
+ANSWERS: dict[str, tuple[int, dict[str, object]]] = {
+    "errors:ratio < 0.5": (200, {"resultType": "vector", "result": [{"metric": RATIO, "value": [1700000100, "0.25"]}]}),
+    "errors:ratio < 0.01": (200, {"resultType": "vector", "result": []}),
+    "errors:ratio": (200, {"resultType": "vector", "result": [{"metric": RATIO, "value": [1700000100, "0.25"]}]}),
+    "min(timestamp(errors:ratio))": (
+        200,
+        {"resultType": "vector", "result": [{"metric": {}, "value": [0, "1700000090"]}]},
+    ),
+    "nothing > 1": (200, {"resultType": "vector", "result": []}),
+    "nothing": (200, {"resultType": "vector", "result": []}),
+    "min(timestamp(nothing))": (200, {"resultType": "vector", "result": []}),
+    "up == 1": (
+        200,
+        {
+            "resultType": "vector",
+            "result": [{"metric": {"__name__": "up", "job": job}, "value": [1, "1"]} for job in ("b", "a")],
+        },
+    ),
+    "scalar(x) > scalar(y)": (200, {"resultType": "scalar", "result": [1, "1"]}),
+}
+
+
+class Prometheus(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path != "/api/v1/query":
+            status, body = 404, b"<html>"
+        else:
+            query = parse_qs(parts.query)["query"][0]
+            if query in ANSWERS:
+                status, data = ANSWERS[query]
+                body = json.dumps({"status": "success", "data": data}).encode()
+            elif query == "too > 1":
+                status, body = 422, b'{"status": "error", "errorType": "execution", "error": "too many samples"}'
+            else:
+                status, body = 400, b'{"status": "error", "errorType": "bad_data", "error": "1:1: parse error"}'
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Prometheus) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def command(text: str, url: str, *argv: str, **environ: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    status = main(argv, io.StringIO(text), out, err, {"PROMETHEUS_URL": url, **environ})
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_a_comparison_that_returns_samples_holds_and_prints_them(url: str) -> None:
+    assert command("errors:ratio < 0.5\n", url) == (0, 'errors:ratio{instance="a\\"1", job="api"} 0.25\n', "")
+    assert command("up == 1\n", url + "/") == (0, 'up{job="a"} 1\nup{job="b"} 1\n', "")
+
+
+def test_one_that_returns_none_fails_and_says_the_values(url: str) -> None:
+    assert command("errors:ratio < 0.01\n", url) == (
+        1,
+        "",
+        'promql: does not hold; the values are\nerrors:ratio{instance="a\\"1", job="api"} 0.25\n',
+    )
+    assert command("nothing > 1\n", url) == (1, "", "promql: does not hold; nothing has no samples\n")
+
+
+@pytest.mark.parametrize(("since", "code"), [("1700000089.5", 0), ("1700000090", 1), ("1700000200", 1)])
+def test_only_samples_newer_than_the_last_step_count(url: str, since: str, code: int) -> None:
+    for argv, environ in ((["--since", since], {}), ([], {"RUNBOOK_CHECKS_SINCE": since})):
+        status, _, err = command("errors:ratio < 0.5\n", url, *argv, **environ)
+        assert status == code
+        assert ("errors:ratio: no sample newer than the last step yet" in err) == (code == 1)
+
+
+def test_variables_are_expanded(url: str) -> None:
+    assert command("errors:ratio < $LIMIT", url, LIMIT="0.5")[0] == 0
+    assert command("errors:ratio < $LIMIT", url)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("up", "needs a comparison"),
+        ('up{job=~"a>b"} # > 1', "needs a comparison"),
+        ("up == bool 1", "compare without it"),
+        ("up >>> 1", "Prometheus refuses the expression: 1:1: parse error"),
+        ("scalar(x) > scalar(y)", "is a scalar"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(url: str, text: str, said: str) -> None:
+    status, out, err = command(text, url)
+    assert (status, out, said in err) == (2, "", True), err
+
+
+def test_no_address_is_refused() -> None:
+    status, _, err = command("up == 1", "")
+    assert (status, "$PROMETHEUS_URL is not set" in err) == (2, True)
+
+
+def test_nobody_there_and_a_wrong_place_are_failures(url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert command("up == 1", f"http://127.0.0.1:{port}") == (
+        1,
+        "",
+        f"promql: http://127.0.0.1:{port}: connection refused\n",
+    )
+    status, _, err = command("up == 1", f"{url}/elsewhere")
+    assert (status, "404 Not Found, which is no answer of Prometheus" in err) == (1, True)
+    assert "too many samples" in run("too > 1", url).message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('sum by (job) (rate(a{code=~"5..",x="}>"}[5m])) / sum(rate(b[5m])) > 0.5', ['a{code=~"5..",x="}>"}', "b"]),
+        ("up == 1 and on(instance) foo offset 5m > 2", ["up"]),
+        ('{__name__="x"} > 1', ['{__name__="x"}']),
+        ("time() - foo > 3 # bar", ["foo"]),
+        ("sum(up) by (job) >= 2", ["up"]),
+        ("x @ 1609746000 > 1", []),
+        ("a / on(x) group_left(y) b > 3", ["a", "b"]),
+        ("max_over_time(a[5m:1m]) > 1e3 or a > Inf", ["a"]),
+    ],
+)
+def test_the_selectors_of_an_expression(text: str, expected: list[str]) -> None:
+    check(text)
+    assert list(selectors(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a < 1", "a"),
+        ("2 >= a{x='<'}", "a{x='<'}"),
+        ("sum(a > 1) != 1e-3", "sum(a > 1)"),
+        ("a > b", ""),
+        ("a > 1 and b", ""),
+        ("(a > 1)", ""),
+    ],
+)
+def test_what_is_compared_with_a_number(text: str, expected: str) -> None:
+    assert without_comparison(text) == expected
+
+
+def test_the_curl_command_asks_the_same() -> None:
+    assert curl("up < 1\n") == (
+        """curl -sS --fail-with-body --get "$PROMETHEUS_URL/api/v1/query" --data-urlencode 'query=up < 1'"""
+    )
+    with pytest.raises(UsageError):
+        curl("up")
