@@ -131,6 +131,7 @@ for script in pathlib.Path(partial, "bin").iterdir():
 installed = sorted(
     f"{dist.name.lower()}=={dist.version} {file} {file.hash.value}"
     for dist in distributions(path=[p for p in sys.path if p.startswith(partial)])
+    if dist.name not in {"pip", "setuptools"}  # what a venv brings along, or not
     for file in dist.files or ()
     if file.hash and ".." not in file.parts and file.name not in {"INSTALLER", "REQUESTED", "direct_url.json"}
     and file.suffix != ".pyc"
