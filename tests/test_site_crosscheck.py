@@ -158,10 +158,10 @@ def test_our_marks_copied_by_hand_are_refused(html: str) -> None:
 
 
 def test_code_that_an_extension_changes_is_refused_with_both_texts() -> None:
-    assert refuse(BODY, change=('data-rb-block="last"><p', 'data-rb-block="last"><pre><code>sudo </code></pre><p')) == [
-        f"docs/page.md:{line_of('```bash {.check #last}')}: block `last` is run as `test 1 = 1` and shown as "
-        "`sudo test 1 = 1`; write it so that the page shows what is run: no tabs, no extension that changes code"
-    ]
+    added = ('data-rb-block="last"><p', 'data-rb-block="last"><pre><code>sudo </code></pre><p')
+    (problem,) = refuse(BODY, change=added)
+    assert problem.startswith(f"docs/page.md:{line_of('```bash {.check #last}')}: block `last` is run as `test 1 = 1`")
+    assert "and shown as `sudo test 1 = 1`; write it so that the page shows what is run" in problem
 
 
 def test_a_snippet_inside_a_marked_fence_is_refused(tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def test_marked_fences_count_in_lists_admonitions_and_tabs(around: str, indent: 
 
 def test_a_bare_fence_is_rendered_as_without_the_extension() -> None:
     body = '```bash title="x" hl_lines="1"\necho hi\n```\n'
-    extensions = [*PLAIN, RunbookChecksExtension()]
-    assert markdown.markdown(body, extensions=extensions) == markdown.markdown(body, extensions=PLAIN)
+    ours = RunbookChecksExtension()
+    assert markdown.markdown(body, extensions=[*PLAIN, ours]) == markdown.markdown(body, extensions=PLAIN)
 
 
 def test_the_card_takes_the_place_of_its_yaml() -> None:

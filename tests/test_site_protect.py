@@ -17,7 +17,7 @@ def _protect(text: str) -> Protected:
 
 def _render(text: str) -> str:
     protected = _protect(text)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     return protected.restore(environment.from_string(protected.text).render(badge=lambda name: f"<{name}>"))
 
 

@@ -53,7 +53,14 @@ def test_a_card_that_is_not_verified_says_why(status: Status) -> None:
 
 def test_a_card_has_the_facts_that_its_yaml_declares() -> None:
     card = Card(
-        5, ("Down",), "critical", ("x",), ("database",), False, 120.0, figures=(FigureBound("rto", "s", None, 300),)
+        5,
+        ("Down",),
+        "critical",
+        ("x",),
+        ("database",),
+        reversible=False,
+        expected_s=120.0,
+        figures=(FigureBound("rto", "s", None, 300),),
     )
     html = render.card(replace(PROCEDURE, card=card), entry().runbook, [entry()], [Need("Back up", "#back-up")])
     for fact in (

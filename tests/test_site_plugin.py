@@ -1,0 +1,225 @@
+"""Real builds of the sample site: what comes out, and what fails them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+from click import ClickException
+from sample_site import build, record_of, write_sample
+
+from runbook_checks.config import load_config
+from runbook_checks.report import load_report
+from runbook_checks.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MACROS = """  - macros:
+      modules: [runbook_checks.site.macros]
+      on_error_fail: true
+      on_undefined: strict
+"""
+OURS = "  - runbook-checks\n"
+STATUSES = {
+    "restore-database": "verified",
+    "back-up-database": "expired",
+    "grow-disk": "failed",
+    "promote-replica": "stale",
+    "rotate-password": "unverified",
+    "replay-log": "blocked",
+}
+
+
+@pytest.fixture(autouse=True)
+def _not_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CI", raising=False)
+        return build(write_sample(tmp_path_factory.mktemp("site")))
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def plain(folder: Path) -> Path:
+    """Write the sample without evidence and with MkDocs's own theme, which builds faster."""
+    write_sample(folder, evidence=False)
+    config = folder / "mkdocs.yml"
+    config.write_text(re.sub(r"theme:\n(?:  .*\n)+", "theme: mkdocs\n", config.read_text()))
+    return folder
+
+
+def refused(folder: Path, caplog: pytest.LogCaptureFixture) -> str:
+    with caplog.at_level(logging.ERROR), pytest.raises((ClickException, SystemExit)) as failure:
+        build(folder)
+    assert not isinstance(failure.value, SystemExit) or failure.value.code
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+def test_status_json_has_every_procedure_with_its_status(built: Path) -> None:
+    document = json.loads((built / "status.json").read_text())
+    assert {each["id"].split("/")[1]: each["status"] for each in document["procedures"]} == STATUSES
+    assert document["procedures"][0]["url"] == "operations/database/#restore-database"
+
+
+def test_every_card_and_badge_on_the_page_has_its_status(built: Path) -> None:
+    html = (built / "operations/database/index.html").read_text()
+    assert dict(re.findall(r'data-rb-card="([^"]*)"[^>]*data-rb-status="([^"]*)"', html)) == STATUSES
+    assert (built / "badges/database/grow-disk.svg").exists()
+
+
+def test_macros_work_outside_of_code_and_nowhere_else(built: Path) -> None:
+    html = (built / "index.html").read_text()
+    text = re.sub(r"<[^>]+>", "", html)
+    assert "The database: verified" in text
+    assert "It took 42 s the last time" in text
+    assert "docker ps --format '{{.Names}}'" in text
+    assert 'echo "${#arr[@]}" {% raw %}' in text
+    assert '{{ badge("code") }}' in text.replace("&quot;", '"')
+    assert '<h1 id="home">Sample operations' in html
+    assert re.search(r"<title>\s*Sample operations\s*</title>", html)
+
+
+def test_nothing_is_loaded_from_another_host(built: Path) -> None:
+    found: list[str] = []
+
+    class Resources(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            values = dict(attrs)
+            relations = (values.get("rel") or "").split()
+            if tag == "link" and {"canonical", "prev", "next"}.isdisjoint(relations):
+                found.append(values.get("href") or "")
+            if tag in {"script", "img", "iframe", "source", "video", "audio", "embed"}:
+                found.append(values.get("src") or "")
+
+    for page in built.rglob("*.html"):
+        Resources().feed(page.read_text())
+    for sheet in built.rglob("*.css"):
+        found.extend(re.findall(r"""(?:url\(|@import\s+)["']?([^"')\s]+)""", sheet.read_text()))
+    assert len(found) > 10
+    assert [each for each in found if re.match(r"(?:https?:)?//", each)] == []
+
+
+def test_a_second_build_in_the_same_process_gives_the_same_page(tmp_path: Path) -> None:
+    page = "operations/database/index.html"
+    first = (build(plain(tmp_path)) / page).read_text()
+    assert first == (build(tmp_path) / page).read_text()
+
+
+def test_the_order_of_the_plugins_does_not_matter(tmp_path: Path) -> None:
+    folder = plain(tmp_path)
+    edit(folder / "mkdocs.yml", MACROS + OURS, OURS + MACROS)
+    assert "The database:" in (build(folder) / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "advice"),
+    [
+        ("      on_error_fail: true\n", "", "`on_error_fail: true`"),
+        ("      on_undefined: strict\n", "", "`on_undefined: strict`"),
+        ("      modules: [runbook_checks.site.macros]\n", "", "`modules: [runbook_checks.site.macros]`"),
+        ("  - pymdownx.superfences\n", "", "`- pymdownx.superfences`"),
+        (OURS, "  - runbook-checks:\n      config: nowhere.yml\n", "nowhere.yml"),
+    ],
+)
+def test_a_configuration_that_would_make_pages_lie_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, old: str, new: str, advice: str
+) -> None:
+    edit(plain(tmp_path) / "mkdocs.yml", old, new)
+    assert advice in refused(tmp_path, caplog)
+
+
+def test_all_source_errors_of_all_pages_fail_the_build_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = plain(tmp_path) / "docs/operations/database.md"
+    edit(page, "timeout=5m", "timeuot=5m")
+    edit(page, "within=60s", "within=soon")
+    told = refused(tmp_path, caplog)
+    assert re.findall(r"^docs/operations/database\.md:\d+: ", told, re.MULTILINE) == [
+        "docs/operations/database.md:33: ",
+        "docs/operations/database.md:46: ",
+    ]
+
+
+def test_a_step_that_the_page_does_not_show_fails_the_build(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    page = plain(tmp_path) / "docs/operations/database.md"
+    edit(page, "```bash {.rollback}", "{% if false %}\n\n```bash {.rollback}")
+    edit(page, "--undo\n```\n", "--undo\n```\n\n{% endif %}\n")
+    told = refused(tmp_path, caplog)
+    assert "block `restore-database-rollback-1` would be run and is not on the page as rendered" in told
+
+
+def test_a_marked_block_on_a_page_that_is_no_runbook_fails_the_build(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (plain(tmp_path) / "docs/index.md").open("a") as page:
+        page.write("\n```bash {.step}\nrm -rf data\n```\n")
+    assert re.search(
+        r"docs/index\.md:1: the page shows a step that is never run: `rm -rf data`", refused(tmp_path, caplog)
+    )
+
+
+def test_unknown_names_in_macros_fail_the_build_with_page_line_and_a_close_match(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (plain(tmp_path) / "docs/index.md").open("a") as page:
+        page.write('\n{{ badge("database/restore-databse") }}\n\n{{ figure("database/grow-disk", "rto") }}\n')
+    told = refused(tmp_path, caplog)
+    assert "docs/index.md:16: there is no procedure `database/restore-databse`; did you mean `database/res" in told
+    assert "docs/index.md:18: there is no figure of `database/grow-disk` `rto`; there is none" in told
+
+
+@pytest.mark.parametrize("text", ["{{ no_such_macro() }}", "{{ no_such_name }}", "{{.Names}}"])
+def test_what_jinja_does_not_understand_fails_the_build(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    with (plain(tmp_path) / "docs/index.md").open("a") as page:
+        page.write(f"\n{text}\n")
+    refused(tmp_path, caplog)
+
+
+@pytest.mark.parametrize(
+    ("strict", "ci", "status"),
+    [("", "", "verified"), ("", "true", "unverified"), ("true", "", "unverified"), ("false", "true", "verified")],
+)
+def test_evidence_from_uncommitted_changes_is_green_only_where_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strict: str, ci: str, status: str
+) -> None:
+    folder = plain(tmp_path)
+    config = load_config(folder / "runbook-checks.yml")
+    now = datetime.now(UTC)
+    (entry,) = (each for each in load_report(config, now=now).entries if each.procedure.anchor == "promote-replica")
+    Store(folder / config.evidence).append(record_of(entry, now - timedelta(hours=1), dirty=True))
+    if strict:
+        edit(folder / "mkdocs.yml", OURS, f"  - runbook-checks:\n      strict_evidence: {strict}\n")
+    monkeypatch.setenv("CI", ci)
+    html = (build(folder) / "operations/database/index.html").read_text()
+    assert f'data-rb-procedure="database/promote-replica" data-rb-status="{status}"' in html
+    assert ("uncommitted changes" in html) is True
+
+
+def test_a_runbook_that_is_no_page_of_the_site_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = plain(tmp_path)
+    (folder / "elsewhere").mkdir()
+    (folder / "docs/operations/database.md").replace(folder / "elsewhere/database.md")
+    edit(folder / "runbook-checks.yml", "[docs/operations]", "[elsewhere]")
+    edit(folder / "docs/index.md", "See [the restore](operations/database.md#restore-database)", "")
+    with caplog.at_level(logging.WARNING):
+        build(folder)
+    assert any(
+        "elsewhere/database.md is run, and is no page of this site" in each.getMessage() for each in caplog.records
+    )
