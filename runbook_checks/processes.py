@@ -8,7 +8,6 @@ import select
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if sys.platform != "linux":
@@ -49,12 +48,13 @@ def now() -> Moment:
     """
     if sys.platform == "linux":
         ticks = time.clock_gettime_ns(time.CLOCK_BOOTTIME) * _TICKS_PER_S // 1_000_000_000
-        fd = os.open("/proc/loadavg", os.O_RDONLY)  # asked before every block: a Path would cost three times as much
-        try:
-            return Moment(ticks, int(os.read(fd, 128).rsplit(b" ", 1)[1]))
-        finally:
-            os.close(fd)
+        return Moment(ticks, int(_read("/proc/loadavg").rsplit(b" ", 1)[1]))
     return Moment(time.time(), 0)  # untested: start times are in microseconds there
+
+
+def members(session: int) -> tuple[int, ...]:
+    """Return the living processes of a POSIX session."""
+    return tuple(process.pid for process in _all() if process.session == session)
 
 
 def belonging(session: int, token: str) -> tuple[Process, ...]:
@@ -139,7 +139,7 @@ def _all() -> Iterator[Process]:
                 continue
             with contextlib.suppress(OSError):  # gone meanwhile
                 # pid (comm) state ppid pgrp session … starttime: fields 1-6 and 22 of proc_pid_stat(5)
-                fields = Path(f"/proc/{entry}/stat").read_bytes().rpartition(b")")[2].split()
+                fields = _read(f"/proc/{entry}/stat").rpartition(b")")[2].split()
                 if fields[0] not in {b"Z", b"X"}:
                     yield Process(int(entry), int(fields[1]), int(fields[3]), Moment(int(fields[19]), int(entry)))
     else:
@@ -149,10 +149,19 @@ def _all() -> Iterator[Process]:
                     yield Process(each.pid, each.ppid(), os.getsid(each.pid), Moment(each.create_time(), each.pid))
 
 
+def _read(path: str) -> bytes:
+    """Return what the kernel says there: in one piece, and three times as fast as a Path, as this is asked often."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(fd, 1024 * 1024)
+    finally:
+        os.close(fd)
+
+
 def _environment(pid: int) -> bytes:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # gone, or another user's
-            return Path(f"/proc/{pid}/environ").read_bytes()
+            return _read(f"/proc/{pid}/environ")
     else:
         with contextlib.suppress(psutil.Error):
             return "\0".join(f"{name}={value}" for name, value in psutil.Process(pid).environ().items()).encode()

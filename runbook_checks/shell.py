@@ -240,10 +240,10 @@ class Session:
             return
         if self.alive:
             self._say_goodbye()
-        jobs = self._jobs()
-        processes.send(jobs, signal.SIGTERM)
-        self._wait_for_deaths(jobs, time.monotonic() + GRACE_S)
-        processes.send(self._jobs(), signal.SIGKILL)
+        if jobs := processes.members(self._process.pid):
+            processes.send(jobs, signal.SIGTERM)
+            self._wait_for_deaths(jobs, time.monotonic() + GRACE_S)
+            processes.send(processes.members(self._process.pid), signal.SIGKILL)
         self._process.wait()
         for pair in [*self._held, *([self._pair] if self._pair else [])]:
             for output in pair.outputs:
@@ -337,12 +337,6 @@ class Session:
         self._listen()  # its last words
         self.alive = False
 
-    def _processes(self) -> tuple[processes.Process, ...]:
-        return processes.belonging(self._process.pid, self._token)
-
-    def _jobs(self) -> tuple[int, ...]:
-        return tuple(process.pid for process in self._processes() if process.session == self._process.pid)
-
     def _end(self, moment: processes.Moment, *, spare_shell: bool) -> None:
         """End what the block has started, and the block: TERM, a grace, KILL; without an answer the shell is lost."""
         doomed = self._started_since(moment)
@@ -366,7 +360,7 @@ class Session:
 
     def _started_since(self, moment: processes.Moment) -> tuple[int, ...]:
         while True:
-            found = processes.started_since(moment, self._processes(), self._shells)
+            found = processes.started_since(moment, processes.belonging(self._process.pid, self._token), self._shells)
             self._wait(0, lambda: False)  # what was said before we looked
             if self._reported() and not self._shell and self._wait(time.monotonic() + _KILLED_S, self._ready):
                 continue  # one of them may have been the fork that carries the session on
