@@ -92,6 +92,8 @@ class _Reader:
     headings: list[RawHeading] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     fence_lines: set[int] = field(default_factory=set)
+    outer: dict[tuple[int, int], int] = field(default_factory=dict)  # contained() has been here: no line is read twice
+    starts: dict[int, int] = field(default_factory=dict)  # so has block_start()
     start: int = 0  # the first line after the front matter
     comment_end: int | None = None  # the last line with a `-->`
 
@@ -234,7 +236,8 @@ class _Reader:
         prefix = self.lines[first][: fence.indent]
         if commented:
             self.problem(first, "a marked fence inside an HTML comment is run but never read", "take it out")
-        for index in range(first, last + 1):
+        invisible = _INVISIBLE.search("\n".join(self.written[first : last + 1]))
+        for index in range(first, last + 1 if invisible else first):
             if match := _INVISIBLE.search(self.written[index]):
                 what = "tab, which the site shows as spaces" if match[0] == "\t" else f"control character {match[0]!r}"
                 self.problem(index, f"a marked fence holds a {what}", "write spaces, or an escape such as `\\t`")
@@ -270,10 +273,12 @@ class _Reader:
         With ``github``, a list item whose text starts right of the line does not count either.
         """
         while indent >= TAB:
+            asked = index, indent
             index -= 1
-            while index >= 0 and (not self.lines[index] or _indent(self.lines[index]) >= indent):
-                index -= 1
-            if index < 0 or index in self.fence_lines:
+            while index >= self.start and (not self.lines[index] or _indent(self.lines[index]) >= indent):
+                index = self.outer.get((index, indent), index - 1)
+            self.outer[asked] = index
+            if index < self.start or index in self.fence_lines:
                 return False
             outer = _indent(self.lines[index])
             while not self.opens(index, indent, github=github):
@@ -297,11 +302,16 @@ class _Reader:
 
     def block_start(self, index: int) -> int:
         """Return the index of the first line of the run of lines, without a blank or a heading, that a line ends."""
+        asked = index
         while index > self.start:
+            if index in self.starts:
+                index = self.starts[index]
+                break
             above = self.lines[index - 1]
             if index - 1 not in self.fence_lines and (not above.strip() or above.startswith("#")):
                 break
             index -= 1
+        self.starts[asked] = index
         return index
 
     def heading(self, index: int, line: str, body: str) -> None:

@@ -56,6 +56,7 @@ _STRONG = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*|(?<!\w)__(?=\S)(.+?)(?<=\S)__(
 _EMPHASIS = re.compile(r"\*(?=[^\s*])(.+?)(?<=[^\s*])\*|(?<!\w)_(?=[^\s_])(.+?)(?<=[^\s_])_(?!\w)")
 _HIDDEN = 0xF0000  # a private plane: text hidden from the rules that follow
 _UNHIDE = re.compile("[\U000f0000-\U000ffffd]")
+_LONGEST = 2000  # characters; the patterns of inline markup take quadratic time, and no title is longer
 _COUNTED = re.compile(r"^(.*)_([0-9]{1,18})$")
 
 
@@ -64,9 +65,10 @@ def name(raw: Iterable[RawHeading]) -> tuple[Heading, ...]:
     read = [(heading, *_split(heading.markup)) for heading in raw]
     used = {explicit for _, _, explicit in read if explicit}
     named = []
+    counts: dict[str, int] = {}
     for heading, markup, explicit in read:
         title = plain(markup)
-        identity = explicit or _unique(slugify(title), used)
+        identity = explicit or _unique(slugify(title), used, counts)
         named.append(Heading(heading.span, heading.level, title, identity, bool(explicit), heading.indent))
     return tuple(named)
 
@@ -80,7 +82,7 @@ def slugify(title: str) -> str:
 
 def plain(markup: str) -> str:
     """Return the text of a line of inline Markdown without its markup."""
-    if not _MARKUP.search(markup):
+    if len(markup) > _LONGEST or not _MARKUP.search(markup):
         return " ".join(markup.split())
     text = _CODE.sub(lambda match: _hide(match[2].strip()), _UNHIDE.sub("", markup))
     text = _ESCAPE.sub(lambda match: _hide(match[1]), text)
@@ -107,13 +109,15 @@ def _split(markup: str) -> tuple[str, str]:
     return markup[: match.start()].rstrip("#").rstrip(), explicit
 
 
-def _unique(slug: str, used: set[str]) -> str:
+def _unique(slug: str, used: set[str], counts: dict[str, int]) -> str:
     if slug in used or not slug:
         match = _COUNTED.match(slug)
-        base, count = (match[1], int(match[2])) if match else (slug, 0)
+        base, count = (match[1], int(match[2])) if match else (slug, counts.get(slug, 0))
         count += 1
         while f"{base}_{count}" in used:
             count += 1
+        if match is None:
+            counts[base] = count
         slug = f"{base}_{count}"
     used.add(slug)
     return slug

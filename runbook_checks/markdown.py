@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -66,6 +67,7 @@ def scan(text: str, path: str) -> Scan:
 @dataclass(slots=True)
 class _Section:
     heading: Heading
+    around: tuple[_Section, ...]
     card: Card | None = None
     blocks: list[Block] = field(default_factory=list)
 
@@ -81,7 +83,7 @@ class _Page:
 
     def procedures(self) -> tuple[Procedure, ...]:
         given = [(fence, attributes) for fence in self.layout.fences if (attributes := self.marked(fence))]
-        sections = [_Section(heading) for heading in self.layout.headings if not heading.indent]
+        sections = _nest(self.layout.headings)
         self.cards(given, sections)
         self.assign(given, sections)
         self.unique([attributes for _, attributes in given])
@@ -169,7 +171,7 @@ class _Page:
         for block in section.blocks:
             counts[block.role] += 1
             identity = block.id or _free(f"{heading.id}-{block.role.value}-{counts[block.role]}", taken)
-            blocks.append(dataclasses.replace(block, id=identity))
+            blocks.append(block if block.id else dataclasses.replace(block, id=identity))
         if not ID.fullmatch(heading.id):
             self.problem(
                 heading.line, f"`{heading.id}` cannot be the id of a procedure", "use letters, digits, `_`, `-`, `.`"
@@ -202,19 +204,28 @@ class _Page:
             )
 
 
-def _around(sections: list[_Section], line: int) -> list[_Section]:
+def _nest(headings: tuple[Heading, ...]) -> list[_Section]:
+    """Return the sections of a page, each with those around it."""
+    sections: list[_Section] = []
+    around: tuple[_Section, ...] = ()
+    for heading in headings:
+        if heading.indent:
+            continue
+        while around and around[-1].heading.level >= heading.level:
+            around = around[:-1]
+        section = _Section(heading, around)
+        around = (*around, section)
+        sections.append(section)
+    return sections
+
+
+def _around(sections: list[_Section], line: int) -> tuple[_Section, ...]:
     """Return the sections that a line stands in, the outermost first."""
-    around: list[_Section] = []
-    for section in sections:
-        if section.heading.line > line:
-            break
-        while around and around[-1].heading.level >= section.heading.level:
-            around.pop()
-        around.append(section)
-    return around
+    index = bisect_right(sections, line, key=lambda section: section.heading.line) - 1
+    return (*sections[index].around, sections[index]) if index >= 0 else ()
 
 
-def _owner(around: list[_Section]) -> _Section | None:
+def _owner(around: tuple[_Section, ...]) -> _Section | None:
     """Return the innermost section with a card, else the outermost below the page's title."""
     for section in reversed(around):
         if section.card is not None:
