@@ -1,1 +1,1 @@
-"""The embedded staging stack: PostgreSQL, Valkey, the service behind Envoy, Prometheus and Alertmanager as processes."""
+"""The embedded staging stack: PostgreSQL, Valkey, the service, Envoy, Prometheus, Alertmanager as processes."""

@@ -39,7 +39,9 @@ def make_cache(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o755)
     except OSError as error:
-        raise StagingError(f"cannot create {path}: {error.strerror}; set RUNBOOK_STAGING_CACHE to a writable folder") from error
+        raise StagingError(
+            f"cannot create {path}: {error.strerror}; set RUNBOOK_STAGING_CACHE to a writable folder"
+        ) from error
     if not os.access(path, os.W_OK):
         raise StagingError(f"cannot write to {path}; set RUNBOOK_STAGING_CACHE to a writable folder")
     if database_user() is None:

@@ -27,9 +27,10 @@ from embedded.toolbox import Toolbox, prepare_toolbox, toolbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
 STACK = Path(__file__).parent.parent / "stack"
-UP_S = 60.0
+UP_S = 45.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stack",
         description="The embedded staging stack: real processes, no container engine and no root needed.",
-        epilog="RUNBOOK_STACK_DIR names the instance's folder (default .runbook-checks/stack/manual); several instances "
-        "live side by side. RUNBOOK_STAGING_CACHE overrides where programs, releases and database files live. "
+        epilog="RUNBOOK_STACK_DIR names the instance's folder (default .runbook-checks/stack/manual); several live "
+        "side by side. RUNBOOK_STAGING_CACHE overrides where programs, releases and database files are. "
         "Exit status: 0 done or healthy, 1 not, 2 usage.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("service", nargs="?", help="only this one")
             sub.add_argument("--lines", type=int, default=40, help="how many lines of each (default 40)")
         if name == "down":
-            sub.add_argument("--keep-data", action="store_true", help="stop in good order; the next up finds the data again")
+            sub.add_argument("--keep-data", action="store_true", help="stop in good order; the next up finds it again")
     return parser
 
 
@@ -87,7 +88,7 @@ def _prepare_all(cache: Path) -> tuple[Toolbox, releases.Release | None, Path]:
     return tools, release, database.template(cache, tools, release)
 
 
-def _up(options: argparse.Namespace, cache: Path, folder: Path) -> int:
+def _up(_: argparse.Namespace, cache: Path, folder: Path) -> int:
     begun = time.monotonic()
     tools, release, template = _prepare_all(cache)
     _continue_in(tools)
@@ -97,16 +98,18 @@ def _up(options: argparse.Namespace, cache: Path, folder: Path) -> int:
         instance = read_instance(folder)
         with_service = release is not None
         if instance and processes.supervisor_pid(instance):
-            findings = probe.look(instance, tools, with_service=with_service)
+            findings = probe.look(instance, instance.tools, with_service=with_service)
             if not findings:
                 print(f"already up: {folder}")
                 return 0
             print(f"up but not well ({', '.join(f.service for f in findings)}): starting anew")
         _clear(cache, folder)
         folder.mkdir(parents=True, exist_ok=True)
-        instance = create_instance(cache, folder, database.database_password(cache), release.name if release else "")
+        instance = create_instance(
+            cache, folder, tools, database.database_password(cache), release.name if release else ""
+        )
         data = database.copy_template(template, instance)
-        link_programs(instance, tools)
+        link_programs(instance)
         if release:
             _link_release(instance, release)
         render.write_configuration(instance, tools, data, with_service=with_service)
@@ -123,19 +126,20 @@ def _up(options: argparse.Namespace, cache: Path, folder: Path) -> int:
                 print(f"{finding.service}: {finding.problem}", file=sys.stderr)
                 print(_tail(instance, finding.service, 15), file=sys.stderr)
             processes.end(instance.id)
-            raise StagingError(f"not everything answered within {UP_S:.0f} s; all of it was stopped, logs are in {folder}/logs")
+            raise StagingError(f"not everything answered; all was stopped, logs are in {folder}/logs")
     names = ", ".join(render.program_names(with_service=with_service))
     print(f"up in {time.monotonic() - begun:.1f} s: {names}")
-    print(f"  API {instance.url('envoy')}  Prometheus {instance.url('prometheus')}  Alertmanager {instance.url('alertmanager')}")
+    places = {"API": "envoy", "Prometheus": "prometheus", "Alertmanager": "alertmanager"}
+    print("  " + "  ".join(f"{title} {instance.url(service)}" for title, service in places.items()))
     print(f"  folder {folder}")
     return 0
 
 
-def _health(_: argparse.Namespace, cache: Path, folder: Path) -> int:
+def _health(_: argparse.Namespace, __: Path, folder: Path) -> int:
     from embedded import probe  # noqa: PLC0415 - with the others that only a running stack needs
 
     instance = _running(folder)
-    findings = probe.look(instance, toolbox(cache), with_service=bool(instance.release))
+    findings = probe.look(instance, instance.tools, with_service=bool(instance.release))
     for finding in findings:
         print(f"{finding.service}: {finding.problem}")
     if not findings:
@@ -159,10 +163,10 @@ def _env(_: argparse.Namespace, __: Path, folder: Path) -> int:
     return 0
 
 
-def _services(_: argparse.Namespace, cache: Path, folder: Path) -> int:
+def _services(_: argparse.Namespace, __: Path, folder: Path) -> int:
     from embedded import versions  # noqa: PLC0415 - with the others that only a running stack needs
 
-    for name, version in versions.services(_running(folder), toolbox(cache)):
+    for name, version in versions.services(_running(folder)):
         print(f"{name} {version}")
     return 0
 
@@ -180,7 +184,12 @@ def _logs(options: argparse.Namespace, _: Path, folder: Path) -> int:
 
 def _down(options: argparse.Namespace, cache: Path, folder: Path) -> int:
     begun = time.monotonic()
-    tools = toolbox(cache)
+    try:
+        instance = read_instance(folder)
+    except StagingError:
+        # Written by another version of this program: its processes are found all the same.
+        instance = None
+    tools = instance.tools if instance and instance.tools.ready else toolbox(cache)
     if not tools.ready:
         remove_instance(cache, folder)
         print("nothing runs: no stack was ever started from this cache")
@@ -190,7 +199,7 @@ def _down(options: argparse.Namespace, cache: Path, folder: Path) -> int:
 
     with _instance_lock(cache, folder):
         there = folder.exists()
-        if options.keep_data and (instance := read_instance(folder)):
+        if options.keep_data and instance:
             processes.stop_gently(instance)
         ended = _clear(cache, folder)
         if not options.keep_data:
@@ -212,7 +221,7 @@ def _clear(cache: Path, folder: Path) -> int:
     return ended
 
 
-def _instance_lock(cache: Path, folder: Path):  # noqa: ANN202 - a context manager
+def _instance_lock(cache: Path, folder: Path) -> AbstractContextManager[None]:
     # One lock file for 256 instances or so: a lock file of its own could never be removed safely.
     name = instance_id(folder)[:2]
     return locked(cache / "locks" / name, f"waiting for another command on {folder}")
@@ -252,5 +261,3 @@ def _continue_in(tools: Toolbox) -> None:
     if Path(sys.prefix).resolve() != (tools.root / "venv").resolve():
         sys.stdout.flush()
         os.execv(tools.python, [str(tools.python), str(STACK), *sys.argv[1:]])  # noqa: S606 - no shell wanted
-
-

@@ -101,7 +101,9 @@ def as_database_user(command: list[str]) -> list[str]:
         return [runuser, "-u", user, "--", *command]
     if sudo := shutil.which("sudo"):
         return [sudo, "--non-interactive", "--user", user, *command]
-    raise StagingError("PostgreSQL refuses to run as root, and neither runuser nor sudo is here: apt-get install util-linux")
+    raise StagingError(
+        "PostgreSQL refuses to run as root, and neither runuser nor sudo is here: apt-get install util-linux"
+    )
 
 
 def _initialise(tools: Toolbox, data: Path, password: str) -> None:
@@ -143,7 +145,9 @@ def _run(command: list[str], given: str = "") -> None:
     begun = time.monotonic()
     with tempfile.TemporaryFile("w+") as output:
         # A file, not a pipe: the server that pg_ctl starts keeps the descriptor for its whole life.
-        done = subprocess.run(command, input=given, stdout=output, stderr=subprocess.STDOUT, text=True, cwd="/", check=False)
+        done = subprocess.run(
+            command, input=given, stdout=output, stderr=subprocess.STDOUT, text=True, cwd="/", check=False
+        )
         output.seek(0)
         text = output.read()
     # Single-user mode ends with status 0 after an error, and says so only in its output.

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import socket
 from dataclasses import asdict, dataclass
@@ -14,11 +15,10 @@ from typing import TYPE_CHECKING
 
 from embedded.cache import locked
 from embedded.errors import StagingError
+from embedded.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from embedded.toolbox import Toolbox
 
 MARK = "STAGING_STACK_ID"
 DATABASE = "ia_modules"
@@ -53,6 +53,12 @@ class Instance:
     redis_password: str
     supervisor_password: str
     release: str
+    toolbox: str
+
+    @property
+    def tools(self) -> Toolbox:
+        """The programs that the instance was started with."""
+        return Toolbox(Path(self.toolbox))
 
     @property
     def id(self) -> str:
@@ -129,7 +135,7 @@ def read_instance(folder: Path) -> Instance | None:
         raise StagingError(f"{folder / 'state.json'} cannot be read: {error}; run `stack down` to clear it") from error
 
 
-def create_instance(cache: Path, folder: Path, database_password: str, release: str) -> Instance:
+def create_instance(cache: Path, folder: Path, tools: Toolbox, database_password: str, release: str) -> Instance:
     """Make the folders, ports and secrets of a new instance, keeping those of a stopped one that kept its data."""
     kept = read_instance(folder)
     instance = Instance(
@@ -140,6 +146,7 @@ def create_instance(cache: Path, folder: Path, database_password: str, release: 
         redis_password=kept.redis_password if kept else secrets.token_urlsafe(18),
         supervisor_password=kept.supervisor_password if kept else secrets.token_urlsafe(18),
         release=kept.release if kept else release,
+        toolbox=str(tools.root),
     )
     for name in ("bin", "conf", "logs", "backups", "releases", "replicas", "data"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -156,15 +163,17 @@ def remove_instance(cache: Path, folder: Path) -> None:
     release_ports(cache, folder)
 
 
-def link_programs(instance: Instance, tools: Toolbox) -> None:
+def link_programs(instance: Instance) -> None:
     """Put the programs that procedures use into the instance's ``bin``, and supervisorctl with its configuration."""
     names = ("psql", "pg_dump", "pg_restore", "createdb", "dropdb", "pg_isready", "pg_basebackup", "pg_verifybackup")
-    for name in (*names, "pgbench", "promtool", "amtool"):
+    for name in (*names, "pgbench", "promtool", "amtool", "k6"):
         link = instance.path / "bin" / name
         link.unlink(missing_ok=True)
-        link.symlink_to(tools.program(name))
+        link.symlink_to(instance.tools.program(name))
     wrapper = instance.path / "bin/supervisorctl"
-    wrapper.write_text(f'#!/bin/sh\nexec "{tools.python}" "{tools.program("supervisorctl").resolve()}" -c "{instance.supervisor_conf}" "$@"\n')
+    tools = instance.tools
+    command = (str(tools.python), str(tools.program("supervisorctl").resolve()), "-c", str(instance.supervisor_conf))
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     wrapper.chmod(0o755)
 
 

@@ -83,7 +83,7 @@ def _postgres(instance: Instance, tools: Toolbox) -> str:
         text=True,
         check=False,
     )
-    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[0]
 
 
 def _valkey(instance: Instance) -> str:
@@ -127,7 +127,11 @@ def _envoy(instance: Instance) -> str:
     if problem:
         return problem
     hosts = json.loads(text)["cluster_statuses"][0].get("host_statuses", [])
-    out = [host["hostname"] for host in hosts if host["health_status"].get("eds_health_status") != "HEALTHY" or len(host["health_status"]) > 1]
+    out = [
+        host["hostname"]
+        for host in hosts
+        if host["health_status"].get("eds_health_status") != "HEALTHY" or len(host["health_status"]) > 1
+    ]
     if out or not hosts:
         return f"sends nothing to {', '.join(out) or 'any replica'}"
     return _http(f"{instance.url('envoy')}/health")

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -17,6 +16,8 @@ from embedded.errors import StagingError
 from embedded.instance import MARK
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from embedded.instance import Instance
     from embedded.toolbox import Toolbox
 

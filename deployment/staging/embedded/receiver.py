@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import sys
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,20 +15,20 @@ class Receiver(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     kept: Path
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         """Append the body with the time of its arrival."""
         try:
             notification = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         except ValueError:
             self._answer(400, b'{"error": "not JSON"}\n')
             return
-        received_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        received_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"received_at": received_at, "notification": notification}) + "\n"
         with self.kept.open("a") as file:
             file.write(line)
         self._answer(200, b"{}\n")
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """Return all that was kept, one JSON document a line."""
         self._answer(200, self.kept.read_bytes())
 

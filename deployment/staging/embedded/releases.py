@@ -40,7 +40,9 @@ class Release:
         environ = os.environ | {"DATABASE_URL": database_url}
         done = subprocess.run([str(self.program), "migrate"], env=environ, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise StagingError(f"ia-service migrate of release {self.name} failed:\n{(done.stdout + done.stderr)[-2000:]}")
+            raise StagingError(
+                f"ia-service migrate of release {self.name} failed:\n{(done.stdout + done.stderr)[-2000:]}"
+            )
 
 
 def prepare_release(cache: Path, version: str) -> Release | None:

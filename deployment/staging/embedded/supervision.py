@@ -1,0 +1,199 @@
+"""The programs of an instance as the supervisor knows them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedded.cache import database_user
+from embedded.instance import DATABASE, REPLICAS, ROLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from embedded.instance import Instance
+    from embedded.toolbox import Toolbox
+
+RECEIVER = Path(__file__).parent / "receiver.py"
+DRAIN_S = 1
+POOL_SIZE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """A program that the supervisor keeps running; without a folder it runs in the instance's, as the caller."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    stop_signal: str = "TERM"
+    stop_s: int = 15
+
+
+def programs(instance: Instance, tools: Toolbox, data: Path, *, with_service: bool) -> tuple[Supervised, ...]:
+    """Return every program of the instance; PostgreSQL's files are in ``data``."""
+    stores = (*_databases(instance, tools, data), *_monitoring(instance, tools))
+    if not with_service:
+        return stores
+    return (*stores, *(_replica(instance, replica) for replica in REPLICAS), _balancer(instance, tools))
+
+
+def configuration(instance: Instance, supervised: Sequence[Supervised]) -> str:
+    """Return the supervisor's configuration file, which supervisorctl reads too."""
+    address = f"127.0.0.1:{instance.ports['supervisor']}"
+    login = {"username": "stack", "password": instance.supervisor_password}
+    supervisord = {
+        "logfile": f"{instance.path}/logs/supervisord.log",
+        "pidfile": f"{instance.path}/supervisord.pid",
+        "childlogdir": f"{instance.path}/logs",
+    }
+    if os.geteuid() == 0:
+        supervisord["user"] = "root"
+    factory = "supervisor.rpcinterface:make_main_rpcinterface"
+    sections = {
+        "supervisord": supervisord,
+        "inet_http_server": {"port": address, **login},
+        "supervisorctl": {"serverurl": f"http://{address}", **login},
+        "rpcinterface:supervisor": {"supervisor.rpcinterface_factory": factory},
+    }
+    sections |= {f"program:{program.name}": _options(instance, program) for program in supervised}
+    return "\n".join(_section(name, options) for name, options in sections.items())
+
+
+def _section(name: str, options: Mapping[str, str]) -> str:
+    lines = (f"{key}={value.replace('%', '%%')}" for key, value in options.items())
+    return "\n".join((f"[{name}]", *lines, ""))
+
+
+def _options(instance: Instance, program: Supervised) -> dict[str, str]:
+    options = {
+        "command": shlex.join(program.command),
+        "directory": str(program.folder or instance.path),
+        "autorestart": "true",
+        "startsecs": "1",
+        "startretries": "20",
+        "stopsignal": program.stop_signal,
+        "stopwaitsecs": str(program.stop_s),
+        "redirect_stderr": "true",
+        "stdout_logfile": f"{instance.path}/logs/{program.name}.log",
+        "stdout_logfile_maxbytes": "20MB",
+        "stdout_logfile_backups": "1",
+    }
+    if program.user:
+        options["user"] = program.user
+    if program.environment:
+        options["environment"] = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
+    return options
+
+
+def _databases(instance: Instance, tools: Toolbox, data: Path) -> tuple[Supervised, ...]:
+    ports = instance.ports
+    exported = {
+        "DATA_SOURCE_URI": f"127.0.0.1:{ports['postgres']}/{DATABASE}?sslmode=disable",
+        "DATA_SOURCE_USER": ROLE,
+        "DATA_SOURCE_PASS": instance.database_password,
+        # This release's own queries are older than PostgreSQL 17; whether it is up it can tell of any.
+        "PG_EXPORTER_DISABLE_DEFAULT_METRICS": "true",
+        "PG_EXPORTER_DISABLE_SETTINGS_METRICS": "true",
+    }
+    return (
+        Supervised(
+            "postgres",
+            (_resolved(tools, "postgres"), "-D", str(data)),
+            folder=data.parent,
+            user=database_user(),
+            stop_signal="INT",
+        ),
+        Supervised("valkey", (_resolved(tools, "valkey-server"), f"{instance.path}/conf/valkey.conf")),
+        Supervised(
+            "postgres-exporter",
+            (
+                _resolved(tools, "postgres_exporter"),
+                f"--web.listen-address=127.0.0.1:{ports['postgres-exporter']}",
+                *_outdated_collectors(tools),
+            ),
+            environment=exported,
+        ),
+        Supervised(
+            "valkey-exporter",
+            (_resolved(tools, "redis_exporter"), f"-web.listen-address=127.0.0.1:{ports['valkey-exporter']}"),
+            environment={
+                "REDIS_ADDR": f"redis://127.0.0.1:{ports['valkey']}",
+                "REDIS_PASSWORD": instance.redis_password,
+            },
+        ),
+    )
+
+
+def _outdated_collectors(tools: Toolbox) -> tuple[str, ...]:
+    """Return what switches off the exporter's collector that asks PostgreSQL 17 and later for columns they lack."""
+    told = subprocess.run(
+        [_resolved(tools, "postgres_exporter"), "--help"], capture_output=True, text=True, check=False
+    )
+    return ("--no-collector.bgwriter",) if "--collector.bgwriter " in told.stdout + told.stderr else ()
+
+
+def _monitoring(instance: Instance, tools: Toolbox) -> tuple[Supervised, ...]:
+    ports, conf, kept = instance.ports, instance.path / "conf", instance.path / "data"
+    return (
+        Supervised(
+            "notifications",
+            (str(tools.python), str(RECEIVER), str(ports["notifications"]), str(instance.notifications)),
+        ),
+        Supervised(
+            "alertmanager",
+            (
+                _resolved(tools, "alertmanager"),
+                f"--config.file={conf}/alertmanager.yml",
+                f"--storage.path={kept}/alertmanager",
+                f"--web.listen-address=127.0.0.1:{ports['alertmanager']}",
+                "--cluster.listen-address=",
+            ),
+            folder=tools.debian_root if tools.debian_root.exists() else None,
+        ),
+        Supervised(
+            "prometheus",
+            (
+                _resolved(tools, "prometheus"),
+                f"--config.file={conf}/prometheus.yml",
+                f"--storage.tsdb.path={kept}/prometheus",
+                f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
+                "--web.enable-lifecycle",
+                "--rules.alert.resend-delay=2s",
+            ),
+        ),
+    )
+
+
+def _replica(instance: Instance, replica: str) -> Supervised:
+    folder = instance.path / "replicas" / replica
+    port = str(instance.ports[f"service-{replica}"])
+    return Supervised(
+        f"service-{replica}",
+        (f"{folder}/current/bin/ia-service", "serve", "--host", "127.0.0.1", "--port", port),
+        folder=folder,
+        environment={
+            "DATABASE_URL": instance.database_url,
+            "REDIS_URL": instance.redis_url,
+            "POOL_SIZE": str(POOL_SIZE),
+            "SERVICE_NAME": f"service-{replica}",
+            "DRAIN_SECONDS": str(DRAIN_S),
+        },
+        stop_s=40,
+    )
+
+
+def _balancer(instance: Instance, tools: Toolbox) -> Supervised:
+    options = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning", "--drain-time-s", "1")
+    return Supervised("envoy", (_resolved(tools, "envoy"), "-c", f"{instance.path}/conf/envoy.json", *options))
+
+
+def _resolved(tools: Toolbox, name: str) -> str:
+    # Where it really is: PostgreSQL looks for its files from there.
+    return str(tools.program(name).resolve())
