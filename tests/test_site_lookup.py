@@ -60,8 +60,3 @@ def test_an_address_is_relative_to_the_page_that_asks() -> None:
     assert LOOKUP.href(PROCEDURE, "guide/start/") == "../../operations/db/#restore"
     assert LOOKUP.href(replace(PROCEDURE, page="elsewhere.md"), "") == ""
     assert LOOKUP.url(PROCEDURE) == "operations/db/#restore"
-
-
-def test_needs_name_a_heading_of_the_same_page_or_a_public_id() -> None:
-    assert LOOKUP.needed_by(PROCEDURE, "restore").id == "db/restore"
-    assert LOOKUP.needed_by(PROCEDURE, "net/drain").id == "net/drain"

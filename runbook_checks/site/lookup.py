@@ -33,11 +33,6 @@ class Lookup:
             raise _unknown("procedure", procedure_id, self._by_id)
         return self._by_id[procedure_id]
 
-    def needed_by(self, procedure: Procedure, need: str) -> Procedure:
-        """Return what a card's ``needs`` names: a public id, or a heading id of the same page; raises UsageError."""
-        same_page = f"{PurePosixPath(procedure.page).stem}/{need}"
-        return self.of(same_page if "/" not in need else need)[0].procedure
-
     @cached_property
     def pages(self) -> frozenset[str]:
         """Return the paths of all runbook pages."""

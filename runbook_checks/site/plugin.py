@@ -16,6 +16,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
 
+from runbook_checks.catalog import needed_ids
 from runbook_checks.config import FILE_NAME, Config, load_config
 from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.markdown import scan
@@ -153,10 +154,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
 
     def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, **_: object) -> LiveReloadServer:
         """Rebuild when the configuration or the evidence changes."""
-        watched = (Path(config.config_file_path).parent / self.config.config, self._checks.root / self._checks.evidence)
-        for path in watched:
-            if path.exists():
-                server.watch(str(path))
+        evidence = self._checks.root / self._checks.evidence
+        evidence.mkdir(parents=True, exist_ok=True)  # what does not exist cannot be watched; the first run fills it
+        server.watch(str(evidence))
+        server.watch(str(Path(config.config_file_path).parent / self.config.config))
         return server
 
     def refuse(self, page: Page, near: str, reason: str) -> str:
@@ -167,7 +168,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return ""
 
     def _needs(self, procedure: Procedure, page_url: str) -> list[Need]:
-        needed = (self.lookup.needed_by(procedure, need) for need in procedure.card.needs)
+        needed = (self._report.catalog.get(public_id) for public_id in needed_ids(procedure))
         return [Need(each.title, self.lookup.href(each, page_url)) for each in needed]
 
     def _path(self, file: File) -> str:
