@@ -39,23 +39,37 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve until SIGTERM; needs DATABASE_URL and REDIS_URL")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--port", type=_port, default=8000)
     migrate = commands.add_parser("migrate", help="bring the schema up to this release; needs DATABASE_URL")
     migrate.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is pending")
     commands.add_parser("version", help="print the versions as JSON")
     return parser
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65_536:  # noqa: PLR2004  # what TCP has
+        raise ValueError
+    return port
+
+
 def _serve(host: str, port: int) -> int:
     # Imported here: the other commands start four times as fast without the web framework.
     from ia_service.logs import configure_logging  # noqa: PLC0415
     from ia_service.replica import Replica  # noqa: PLC0415
-    from ia_service.server import serve  # noqa: PLC0415
+    from ia_service.server import listen, serve  # noqa: PLC0415
 
     settings = read_settings(os.environ)
     release = read_release()
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # create_server repeats the address
+        print(f"ia-service: cannot listen on {host} port {port}: {reason}", file=sys.stderr)
+        return 1
     configure_logging(settings.log_level, settings.name, release.release)
-    return 0 if serve(Replica(settings, release), host, port) else 1
+    serve(Replica(settings, release), listener)
+    return 0
 
 
 def _migrate() -> int:

@@ -78,6 +78,7 @@ class Replica:
     async def running(self) -> AsyncIterator[None]:
         """Run in the background what a replica needs, and at the end let executions finish."""
         live = asyncio.create_task(self.live.run())
+        live.add_done_callback(_report_failure)
         self.started = True
         logger.info("started", extra={"pipelines": len(self.pipelines)})
         try:
@@ -90,3 +91,8 @@ class Replica:
             await self.prober.close()
             self.pool.close()
             logger.info("stopped")
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("live updates ended", exc_info=error)

@@ -44,12 +44,16 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(replica: Replica, host: str, port: int) -> bool:
-    """Serve until SIGTERM or SIGINT; returns whether it ever started."""
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def serve(replica: Replica, listener: socket.socket) -> None:
+    """Serve on ``listener`` until SIGTERM or SIGINT."""
     config = uvicorn.Config(
         create_app(replica),
-        host=host,
-        port=port,
         http="httptools",
         ws="websockets-sansio",
         log_config=None,
@@ -58,6 +62,4 @@ def serve(replica: Replica, host: str, port: int) -> bool:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(replica.settings.shutdown_s) + 1,
     )
-    server = DrainingServer(config, replica)
-    server.run()
-    return server.started
+    DrainingServer(config, replica).run(sockets=[listener])

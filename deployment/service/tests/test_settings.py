@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 from conftest import run_service
 
@@ -19,7 +21,10 @@ def test_defaults_fill_what_is_not_set() -> None:
         ("DATABASE_URL", ""),
         ("DATABASE_URL", "mysql://h/d"),
         ("DATABASE_URL", "postgresql://u:secret@h:port/d"),
+        ("DATABASE_URL", "postgresql://u:secret%zz@h/d"),
+        ("DATABASE_URL", "postgresql://u:secret@h/d?colour=red"),
         ("REDIS_URL", "127.0.0.1:6379"),
+        ("REDIS_URL", "redis://:secret@127.0.0.1:6379/0?colour=red"),
         ("POOL_SIZE", "0"),
         ("POOL_SIZE", "many"),
         ("POOL_SIZE", "nan"),
@@ -39,5 +44,16 @@ def test_the_command_refuses_a_bad_configuration_with_one_line_and_status_2() ->
         assert (run.returncode, run.stderr) == (2, "ia-service: DATABASE_URL is not set; expected postgresql://…\n")
 
 
-def test_an_unusable_port_is_a_usage_error() -> None:
-    assert run_service("serve", "--port", "no").returncode == 2
+@pytest.mark.parametrize("port", ["no", "0", "65536"])
+def test_an_unusable_port_is_a_usage_error(port: str) -> None:
+    assert run_service("serve", "--port", port).returncode == 2
+
+
+def test_a_port_that_is_taken_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = run_service("serve", "--port", str(port), **GOOD)
+    assert (run.returncode, run.stderr) == (
+        1,
+        f"ia-service: cannot listen on 127.0.0.1 port {port}: Address already in use\n",
+    )
