@@ -47,6 +47,7 @@ do
       \builtin eval "${__rb_bye-}"
       \builtin exit
       ;;
+    *) \builtin exit 97 ;;
   esac
   __rb_st=$? __rb_say=end
 done

@@ -151,11 +151,11 @@ class Session:
             shutil.rmtree(self._dir)
             raise
         # Opened both ways: neither side waits for the other to open its end, and ctl never ends.
-        self._in = os.open(self._dir / "in", os.O_RDWR)
+        self._in = os.open(self._dir / "in", os.O_RDWR | os.O_NONBLOCK)
         self._ctl = os.open(self._dir / "ctl", os.O_RDWR | os.O_NONBLOCK)
         self._death = processes.Death(self._process.pid)
-        self._selector.register(self._ctl, selectors.EVENT_READ, self._listen)
-        self._selector.register(self._death, selectors.EVENT_READ, self._lose)
+        for file, act in ((self._ctl, self._listen), (self._death, self._lose)):
+            self._selector.register(file, selectors.EVENT_READ, act)
         self._shells.add(self._process.pid)
         self.alive = True
         return self
@@ -276,7 +276,8 @@ class Session:
             self._kill_shells()
         self._report = _Report()
         moment = processes.now()
-        os.write(self._in, b"%s %d\n" % (word, pair.name))
+        self._order = b"%s %d\n" % (word, pair.name)
+        os.write(self._in, self._order)
         return moment
 
     def _settle(self, pair: _Pair) -> bool:
@@ -339,6 +340,9 @@ class Session:
 
     def _end(self, moment: processes.Moment, *, spare_shell: bool) -> None:
         """End what the block has started, and the block: TERM, a grace, KILL; without an answer the shell is lost."""
+        with contextlib.suppress(BlockingIOError):
+            if os.read(self._in, 64) == self._order:  # never begun, and it never will
+                return
         doomed = self._started_since(moment)
         asked = 0 if spare_shell or self._reported() else self._shell
         if asked:

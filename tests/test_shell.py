@@ -163,6 +163,17 @@ def test_a_deadline_ends_the_blocks_daemon_and_spares_earlier_jobs(session: Sess
     session.run("kill " + earlier.stdout.decode(), timeout_s=10)  # a daemon: closing would leave it
 
 
+def test_a_deadline_before_the_shell_has_begun_means_that_it_never_begins(session: Session, tmp_path: Path) -> None:
+    session.run("true", timeout_s=10)
+    os.kill(session._process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, session._process.pid, os.WSTOPPED)
+    ended = session.run("touch ran", timeout_s=0.05)
+    os.kill(session._process.pid, signal.SIGCONT)
+    assert (ended.how, session.alive) == (How.TIMEOUT, True)
+    assert session.run("ls", timeout_s=10).stdout == b""
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_closing_ends_background_jobs_and_leaves_daemons(tmp_path: Path) -> None:
     with Session(tmp_path, os.environ, BASH) as opened:
         ended = opened.run("sleep 60 & echo $!; setsid sleep 60 & sleep 0.05; echo $!", timeout_s=10)
