@@ -21,23 +21,25 @@ BEGIN, END = "<!-- commands: written by scripts/docs_cli.py -->", "<!-- end of c
 _READERS = ("http", "promql")  # of standard input; their parsers are not the command line's
 
 
-class _ParserError(Exception):
+class _FoundError(Exception):
     """Carries the parser of a command line out, in place of what it would have parsed."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__()
+        self.parser = parser
 
 
 def parser_of(*arguments: str) -> argparse.ArgumentParser:
     """Return the parser that reads a command line."""
 
     def stop(self: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        raise _ParserError(self)
+        raise _FoundError(self)
 
     with patch.object(argparse.ArgumentParser, "parse_args", stop), patch("sys.stdin", io.StringIO()):
         try:
             main(arguments)
-        except _ParserError as found:
-            parser = found.args[0]
-            assert isinstance(parser, argparse.ArgumentParser)
-            return parser
+        except _FoundError as found:
+            return found.parser
     raise AssertionError(f"nothing parses {arguments}")
 
 

@@ -1,0 +1,374 @@
+"""The words that a user reads are true: everything in the code is in its reference page, and nothing else is."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runbook_checks import blocks, card, cli, execute, languages, marks, model, processes, promql, record, stack, status
+from runbook_checks.config import load_config
+from runbook_checks.errors import SourceError
+from runbook_checks.markdown import scan
+from runbook_checks.site import badges
+from runbook_checks.site.macros import define_env
+from runbook_checks.site.plugin import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runbook_checks.fences import Fence
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PACKAGE = ROOT / "runbook_checks"
+CODE = re.compile(r"`([^`]+)`")
+PLACE = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+sys.path.insert(0, str(ROOT / "scripts"))
+docs_cli = importlib.import_module("docs_cli")
+
+
+def section(page: str, heading: str) -> list[str]:
+    """Return the lines of a section of a reference page, up to the next heading."""
+    text = (REFERENCE / page).read_text(encoding="utf-8")
+    headings = scan(text, page).headings
+    first = next(one.line for one in headings if one.id == heading)
+    after = [one.line for one in headings if one.line > first]
+    return text.split("\n")[first : after[0] - 1 if after else None]
+
+
+def documented(page: str, heading: str) -> list[str]:
+    """Return the code words in the first column of a section's tables."""
+    rows = [line.split("|") for line in section(page, heading) if line.startswith("|")]
+    return [word for row in rows if len(row) > 2 for word in CODE.findall(row[1])]
+
+
+def keys_of(tmp_path: Path, text: str, where: str) -> set[str]:
+    """Return the keys that a part of the configuration has, as its own error message names them."""
+    file = tmp_path / "runbook-checks.yml"
+    file.write_text(text)
+    with pytest.raises(SourceError) as caught:
+        load_config(file)
+    found = next(problem for problem in caught.value.problems if problem.reason == f"unknown key `xxxxxxxx` in {where}")
+    return set(found.suggestion.removeprefix("it has ").split(", "))
+
+
+def values(enum: Any) -> set[str]:
+    return {str(one.value) for one in enum}
+
+
+def names(kind: Any) -> list[str]:
+    return sorted(field.name for field in fields(kind))
+
+
+class TestFormat:
+    def test_each_role_is_documented(self) -> None:
+        assert {f".{role}" for role in values(model.Role)} == set(documented("format.md", "roles"))
+
+    def test_each_attribute_of_a_block_is_documented_once(self) -> None:
+        expected = sorted(["#id", *(f"{name}=" for name in blocks.BLOCK_ATTRIBUTES)])
+        assert expected == sorted(
+            row.split("|")[1].strip(" `")
+            for row in section("format.md", "block-attributes")
+            if row.startswith("| `") and row.split("|")[2].strip() not in {"attribute", "class"}
+        )
+
+    def test_what_is_for_looks_is_documented(self) -> None:
+        rows = [row.split("|") for row in section("format.md", "block-attributes")]
+        looks = {row[1].strip(" `") for row in rows if len(row) > 2 and row[2].strip() in {"attribute", "class"}}
+        assert looks == blocks.LOOKS | blocks.LOOK_ATTRIBUTES
+
+    def test_each_attribute_of_an_expectation_is_documented(self) -> None:
+        assert [f"{name}=" for name in blocks.EXPECT_ATTRIBUTES] == documented("format.md", "expectations")
+
+    def test_each_key_of_the_front_matter_is_documented(self) -> None:
+        assert list(card.RUNBOOK_KEYS) == documented("format.md", "front-matter")
+
+    def test_each_key_of_a_card_is_documented(self) -> None:
+        assert list(card.CARD_KEYS) == documented("format.md", "card")
+
+    def test_each_key_of_a_figure_is_documented(self) -> None:
+        assert list(card.FIGURE_KEYS) == documented("format.md", "figures")
+
+    def test_each_severity_is_documented(self) -> None:
+        row = next(line for line in section("format.md", "card") if line.startswith("| `severity`"))
+        assert list(card.SEVERITIES) == CODE.findall(row.split("|")[2])
+
+    def test_the_defaults_of_timeouts_and_polling_are_those_of_the_code(self) -> None:
+        rows = {row.split("|")[1].strip(" `"): row for row in section("format.md", "block-attributes") if "|" in row}
+        assert (execute.STEP_TIMEOUT_S, execute.CHECK_TIMEOUT_S, execute.CHECK_EVERY_S) == (300, 30, 0.5)
+        assert "`5m`, a check `30s`" in rows["timeout="]
+        assert "`500ms`" in rows["every="]
+
+
+class TestMatching:
+    def test_each_mode_is_documented(self) -> None:
+        assert ["match=", *(mode.value for mode in model.Match)] == documented("matching.md", "modes")
+
+    def test_each_stream_is_documented(self) -> None:
+        row = next(line for line in section("format.md", "expectations") if line.startswith("| `stream=`"))
+        assert values(model.Stream) == set(CODE.findall(row.split("|")[2]))
+
+
+class TestStatusAndEvidence:
+    def test_each_status_is_documented(self) -> None:
+        assert values(status.Status) == set(documented("status.md", "statuses"))
+
+    def test_each_outcome_is_documented(self) -> None:
+        assert values(record.Outcome) == set(documented("evidence.md", "outcomes"))
+
+    @pytest.mark.parametrize(
+        ("kind", "heading"),
+        [(record.Record, "record"), (record.BlockRecord, "record-blocks"), (record.Figure, "record-figures")],
+    )
+    def test_each_field_is_documented(self, kind: Any, heading: str) -> None:
+        assert names(kind) == sorted(documented("evidence.md", heading))
+
+    def test_each_key_of_status_json_is_documented(self) -> None:
+        source = ast.parse(Path(badges.__file__).read_text(encoding="utf-8"))
+        function = next(one for one in source.body if isinstance(one, ast.FunctionDef) and one.name == "_status_of")
+        returned = next(one.value for one in ast.walk(function) if isinstance(one, ast.Return))
+        assert isinstance(returned, ast.Dict)
+        keys = [one.value for one in returned.keys if isinstance(one, ast.Constant)]
+        table = [name for name in documented("site.md", "files") if "." not in name]
+        assert keys == table
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("text", "where", "heading"),
+        [
+            ("xxxxxxxx: 1", "the configuration", "top"),
+            ("environments: {a: {xxxxxxxx: 1}}", "environment a", "environment"),
+            ("environments: {a: {identity: {xxxxxxxx: 1}}}", "identity", "identity"),
+            ("environments: {a: {stack: {xxxxxxxx: 1}}}", "stack", "stack"),
+        ],
+    )
+    def test_each_key_is_documented(self, tmp_path: Path, text: str, where: str, heading: str) -> None:
+        assert keys_of(tmp_path, text, where) == set(documented("configuration.md", heading))
+
+    def test_each_setting_of_the_site_is_documented(self) -> None:
+        assert {name for name, _ in Settings._schema} == set(documented("site.md", "settings"))
+
+    def test_each_macro_is_documented_with_its_arguments(self) -> None:
+        macros: dict[str, Callable[..., str]] = {}
+        env: Any = SimpleNamespace(macro=lambda function: macros.setdefault(function.__name__, function))
+        define_env(env)
+        rows = [line.split("|") for line in section("site.md", "macros") if line.startswith("| `")]
+        assert {row[1].strip(" `"): set(CODE.findall(row[2])) for row in rows} == {
+            name: {*function.__annotations__} - {"return"} for name, function in macros.items()
+        }
+
+
+class TestShell:
+    def test_each_language_is_documented_with_its_command(self) -> None:
+        rows = [line.split("|") for line in section("shell.md", "languages") if line.startswith("| `")]
+        commands = {row[1].strip(" `"): row[2].strip(" `") for row in rows}
+        assert commands.pop(languages.SESSION_LANGUAGE).startswith("none")
+        assert commands == dict(languages.DEFAULTS)
+
+    def test_each_variable_that_we_set_is_documented(self) -> None:
+        known = {marks.VARIABLE, processes.TOKEN_VARIABLE, promql.SINCE_VARIABLE, "RUNBOOK_STACK_DIR"}
+        assert "RUNBOOK_STACK_DIR" in Path(stack.__file__).read_text(encoding="utf-8")
+        assert known == set(documented("shell.md", "variables"))
+
+
+class TestCommandLine:
+    def test_each_exit_code_is_documented(self) -> None:
+        assert {str(int(code)) for code in cli.Exit} == set(documented("cli.md", "exit-codes"))
+
+    def test_the_page_has_the_commands_as_they_are(self) -> None:
+        page = docs_cli.PAGE.read_text(encoding="utf-8")
+        assert docs_cli.rewritten(page) == page, "run scripts/docs_cli.py"
+
+    @pytest.mark.parametrize("command", [name for name, _ in docs_cli.commands()])
+    def test_the_page_names_what_help_names(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as left:
+            cli.main([*command.split(), "--help"])
+        assert left.value.code == 0
+        in_help = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", capsys.readouterr().out.partition("options:")[2]))
+        on_page = {word.split()[0] for word in documented("cli.md", command.replace(" ", "-")) if word.startswith("-")}
+        assert on_page == in_help - {"-h", "--help"}
+
+    def test_each_mark_is_documented(self) -> None:
+        assert {*values(model.Role), "destructive"} == set(documented("cli.md", "marks"))
+
+    def test_each_option_of_the_pytest_plugin_is_documented(self) -> None:
+        source = (PACKAGE / "pytest_plugin.py").read_text(encoding="utf-8")
+        options = re.findall(r'"(--[a-z-]+)"', source)
+        assert options == [word.split()[0] for word in documented("cli.md", "pytest")]
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_commands_that_pages_show_can_be_typed(self, page: Path) -> None:
+        for place, line in shown_commands(page):
+            words = shlex.split(line.removeprefix("$ "), comments=True)[1:]
+            parser = docs_cli.parser_of(*words) if words[:1] in (["http"], ["promql"]) else docs_cli.parser_of()
+            try:
+                parser.parse_args(words[1:] if words[:1] in (["http"], ["promql"]) else words)
+            except SystemExit as left:
+                assert left.code == 0, f"{place}: `{line}` is no command"  # noqa: PT017 - argparse leaves
+
+
+def shown_commands(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield each whole command of ours that a page shows, in a fence or between backticks."""
+    text = page.read_text(encoding="utf-8")
+    found = scan(text, page.name)
+    for fence in found.fences:
+        for offset, line in enumerate(fence.text.split("\n"), start=1):
+            if fence.language in {"bash", "console"} and re.match(r"(\$ )?runbook-checks( |$)", line.strip()):
+                yield f"{page.name}:{fence.span.first + offset}", line.strip()
+    inside = {line for fence in found.fences for line in range(fence.span.first, fence.span.last + 1)}
+    for number, line in enumerate(text.split("\n"), start=1):
+        for code in CODE.findall(line) if number not in inside else ():
+            complete = code.startswith("runbook-checks ") and len(code.split()) > (2 if " stack" in code else 1)
+            if complete and "SELECTION" not in code and code.split()[1:] not in (["site"], ["stack"]):
+                yield f"{page.name}:{number}", code
+
+
+class TestGlossary:
+    def test_each_word_of_the_model_is_defined(self) -> None:
+        words = {word.lower() for word in re.findall(r"^\| \*\*([^*]+)\*\* \|", glossary(), re.MULTILINE)}
+        assert values(model.Role) <= words
+        assert values(status.Status) <= words
+        assert {
+            *("runbook", "procedure", "block", "expectation", "environment", "stack", "drill", "record", "figure"),
+            *("status", "capture", "deadline", "digest", "selection", "worker", "instance", "card", "role"),
+        } <= words
+
+    def test_words_are_in_order_and_defined_once(self) -> None:
+        words = [word.lower() for word in re.findall(r"^\| \*\*([^*]+)\*\* \|", glossary(), re.MULTILINE)]
+        assert words == sorted(set(words))
+
+
+def glossary() -> str:
+    return (REFERENCE / "glossary.md").read_text(encoding="utf-8")
+
+
+class TestExamples:
+    @pytest.mark.parametrize(
+        "page", [page for page in PAGES if "operations" not in page.parts], ids=lambda page: page.name
+    )
+    def test_runbooks_that_pages_show_can_be_run(self, page: Path) -> None:
+        for fence in fences(page):
+            if fence.language == "markdown" and "\nrunbook:" in fence.text:
+                assert scan(fence.text, f"{page.name} line {fence.span.first}").problems == ()
+
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+    def test_configurations_that_pages_show_can_be_read(self, page: Path, tmp_path: Path) -> None:
+        for fence in fences(page):
+            if ("title", "runbook-checks.yml") in fence.attributes:
+                (tmp_path / "runbook-checks.yml").write_text(fence.text)
+                load_config(tmp_path / "runbook-checks.yml")
+
+    @pytest.mark.parametrize("page", ["README.md", "docs/guide/quickstart.md"])
+    def test_the_first_procedure_does_what_the_page_says(self, page: str, tmp_path: Path) -> None:
+        shown = fences(ROOT / page)
+        for fence in shown:
+            for key, name in fence.attributes:
+                if key == "title":
+                    (tmp_path / name).parent.mkdir(exist_ok=True)
+                    (tmp_path / name).write_text(fence.text)
+        consoles = [fence.text for fence in shown if fence.language == "console"]
+        for number, console in enumerate(consoles):
+            if number == 2:  # the page says so in words
+                logs = tmp_path / "docs" / "logs.md"
+                text = logs.read_text()
+                logs.write_text(text.replace("    packed logs into <archive>", "    packed the logs into <archive>"))
+            commands = [line.removeprefix("$ ") for line in console.split("\n") if line.startswith("$ ")]
+            printed = [line for line in console.split("\n") if line and not line.startswith("$ ")]
+            assert as_told(printed) == as_told(typed(commands, tmp_path))
+        assert consoles
+
+
+def typed(commands: list[str], folder: Path) -> list[str]:
+    """Return the lines that commands print when they are typed one after the other, without empty ones."""
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(commands)],
+        cwd=folder,
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return [line for line in done.stdout.split("\n") if line.strip()]
+
+
+def as_told(lines: list[str]) -> list[str]:
+    """Return lines without what differs from run to run: moments, durations, and the width of columns."""
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+\+00:00", "MOMENT", "\n".join(lines))
+    return [re.sub(r" +", " ", line).strip() for line in re.sub(r"\d+\.\d s", "SOME s", text).split("\n")]
+
+
+def fences(page: Path) -> tuple[Fence, ...]:
+    return scan(page.read_text(encoding="utf-8"), page.name).fences
+
+
+class TestLinks:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+    def test_relative_links_lead_somewhere(self, page: Path) -> None:
+        broken = [link for link in links(page) if not leads_somewhere(page, link)]
+        assert broken == []
+
+    @pytest.mark.parametrize("name", ["verify", "test"])
+    def test_the_two_commands_of_the_readme_are_there(self, name: str) -> None:
+        assert f"\nscripts/{name}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+        script = ROOT / "scripts" / name
+        assert script.is_file()
+        assert script.stat().st_mode & 0o111
+
+
+def links(page: Path) -> list[str]:
+    """Return the relative links of a page, images included, fences and inline code not."""
+    text = page.read_text(encoding="utf-8")
+    lines = text.split("\n")
+    for fence in scan(text, page.name).fences:
+        lines[fence.span.first - 1 : fence.span.last] = [""] * (fence.span.last - fence.span.first + 1)
+    prose = re.sub(r"`[^`\n]*`", "", "\n".join(lines))
+    return [link for link in PLACE.findall(prose) if not re.match(r"[a-z]+:", link)]
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists() or not anchor:
+        return target.exists()
+    found = scan(target.read_text(encoding="utf-8"), target.name)
+    anchors = {heading.id for heading in found.headings}
+    for procedure in found.runbook.procedures if found.runbook else ():
+        anchors |= {block.id for block in procedure.blocks}
+    return anchor in anchors
+
+
+class TestDocstrings:
+    @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+    def test_what_is_public_says_what_it_does(self, path: Path) -> None:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        silent = [name for name, node in public(module, path.stem) if not ast.get_docstring(node)]
+        assert silent == []
+
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def public(node: Documented, name: str) -> Iterator[tuple[str, Documented]]:
+    """Yield a module or class, and what is public in it."""
+    yield name, node
+    for child in node.body:
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not child.name.startswith("_"):
+            if isinstance(child, ast.ClassDef):
+                yield from public(child, f"{name}.{child.name}")
+            else:
+                yield f"{name}.{child.name}", child
