@@ -1,7 +1,7 @@
 # One bash that outlives its blocks; started by shell.py as: bash --norc --noprofile session.bash DIR
 # DIR holds the FIFOs in, ctl, out.N, err.N and the files block.N. Each report on ctl is one line: WORD STATUS PID [LINE].
 # Never `. block || …` or `if . block`: both switch errexit off inside the block.
-# shellcheck shell=bash disable=SC1090,SC2034,SC2320
+# shellcheck shell=bash disable=SC1090,SC2016,SC2034,SC2064,SC2209,SC2320
 if [[ ! -v __rb ]]; then
   readonly __rb=$1 __rb_src=${BASH_SOURCE[0]}
   set --

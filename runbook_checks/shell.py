@@ -113,18 +113,14 @@ class Session:
         marker: str = "",
     ) -> None:
         """Prepare; the shell starts on entering the context."""
-        self._cwd = cwd
-        self._bash = bash
-        self._secrets = secrets
-        self._limit_bytes = limit_bytes
+        self._cwd, self._bash, self._secrets, self._limit_bytes = cwd, bash, secrets, limit_bytes
         self._token = tokens.token_hex(8)
         self._environ = {name: value for name, value in environ.items() if name not in _SWITCHES}
         self._environ[processes.TOKEN_VARIABLE] = self._token
         if marker:
             self._environ[RUN_VARIABLE] = marker
         self._selector = selectors.DefaultSelector()
-        self._number = 0
-        self._pairs = 0
+        self._number = self._pairs = 0
         self._pair: _Pair | None = None
         self._held: list[_Pair] = []
         self._report = _Report()
