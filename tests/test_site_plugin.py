@@ -168,9 +168,15 @@ def test_a_marked_block_on_a_page_that_is_no_runbook_fails_the_build(
 ) -> None:
     with (plain(tmp_path) / "docs/index.md").open("a") as page:
         page.write("\n```bash {.step}\nrm -rf data\n```\n")
-    assert re.search(
-        r"docs/index\.md:1: the page shows a step that is never run: `rm -rf data`", refused(tmp_path, caplog)
-    )
+    assert "docs/index.md:16: a marked fence on a page that is no runbook is never run" in refused(tmp_path, caplog)
+
+
+def test_a_step_that_only_rendering_makes_fails_the_build_on_any_page(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (plain(tmp_path) / "docs/index.md").open("a") as page:
+        page.write("\n{{ '~~~bash {.step}\\nrm -rf data\\n~~~' }}\n")
+    assert "docs/index.md:1: the page shows a step that is never run: `rm -rf data`" in refused(tmp_path, caplog)
 
 
 def test_unknown_names_in_macros_fail_the_build_with_page_line_and_a_close_match(

@@ -125,8 +125,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         if not fences and "rb-" not in html:
             return html
         shown = read_page(html)
-        headings = self._scan.headings if fences and self._scan else ()
-        self._problems.extend(differences(self._path(page.file), fences, headings, shown))
+        if fences and self._scan is not None:
+            self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
+        elif shown.fences:
+            stray = self._scan.problems if self._scan and self._scan.runbook is None else ()
+            self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
         return html
