@@ -88,7 +88,9 @@ def postgres(place: Path) -> Iterator[int]:
     )  # fmt: skip
     options = ("-p", str(port), "-k", "", "-h", "127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200")
     with process(PG_BIN / "postgres", "-D", data, *options, user=NOBODY, log=place / "pg.log"):
-        wait_until(lambda: answers(port), "PostgreSQL answers")
+        # The port opens before the server takes anybody in.
+        ready = (PG_BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port))
+        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL takes connections")
         yield port
 
 
