@@ -105,6 +105,8 @@ if [[ -d $target && $(built_from) == "$sources" ]]; then
     exit 0
 fi
 
+# What a killed build left behind; a younger one may be somebody else's, still at work.
+find "$into" -maxdepth 1 -name '.partial-*' -mmin +60 -exec rm -rf {} +
 partial=$(mktemp -d "$into/.partial-$release.XXXXXX")
 trap 'rm -rf "$partial"' EXIT
 wheels=$partial/.wheels
@@ -160,7 +162,7 @@ sys.exit([said["release"], said["service_version"], said["ia_modules_version"]] 
 PY
 
 state=built
-if [[ -d $target ]]; then
+if [[ -d $target && $(built_from) != "$sources" ]]; then
     state='built anew: its sources had changed'
     mv "$target" "$partial.old"
 fi
