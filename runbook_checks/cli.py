@@ -6,15 +6,19 @@ Exit codes: 0 all verified, 1 a procedure failed, 2 usage or source error, 3 the
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
+import signal
 import sys
+from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook_checks import __version__
-from runbook_checks.errors import RunbookError, UsageError
+from runbook_checks.errors import RunbookError, StackError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +26,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from runbook_checks.catalog import Catalog
-    from runbook_checks.config import Config
+    from runbook_checks.config import Config, Environment
+    from runbook_checks.model import Procedure
     from runbook_checks.progress import Progress
 
 
+DOCUMENT_VERSION = 1  # of what `--json` prints
+_NOTHING_COLLECTED = 5  # pytest.ExitCode.NO_TESTS_COLLECTED
 _LOG_WIDTH = 160  # where there is no terminal to ask
 
 
@@ -37,6 +44,7 @@ class Exit(IntEnum):
     USAGE = 2
     STACK = 3
     INTERRUPTED = 130
+    BROKEN_PIPE = 141  # as a shell reports it
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,13 +52,34 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in {"http", "promql"}:  # a block's command: it must start fast
         return _client(arguments[0], arguments[1:])
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no `→` is no reason to end
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()
     except RunbookError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - this is the command line
-        return error.exit_code
+        return _refuse(error, error.exit_code, options)
+    except BrokenPipeError:  # `runbook-checks list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.BROKEN_PIPE
+    except OSError as error:
+        return _refuse(error, Exit.USAGE, options)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+    return code
+
+
+def _refuse(error: Exception, code: int, options: argparse.Namespace) -> int:
+    """Say what kept us from the command, on standard error, and as the document that ``--json`` asks for."""
+    from runbook_checks.errors import Problem, SourceError  # noqa: PLC0415
+
+    print(error, file=sys.stderr)  # noqa: T201 - this is the command line
+    if getattr(options, "json", False):
+        problems = error.problems if isinstance(error, SourceError) else ()
+        errors = [asdict(problem) for problem in problems] or [asdict(Problem("", 0, str(error)))]
+        _print({"schema_version": DOCUMENT_VERSION, "errors": errors})
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,11 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as in pytest: by name")
     one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as in pytest: by role, tag, destructive")
     one.add_argument("-x", "--exitfirst", action="store_true", help="stop at the first failure")
-    one.add_argument("--lf", action="store_true", help="only what failed last time")
+    one.add_argument("--lf", action="store_true", help="only what failed last time, everything when nothing did")
     one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
     one = add("status", _status, "Say what every procedure is worth now.")
     one.add_argument("selection", nargs="*", help=selection)
     one.add_argument("--json", action="store_true", help="print one JSON document")
+    one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
     one.add_argument("--strict", action="store_true", help="a pass from a tree with uncommitted changes does not count")
     group = commands.add_parser("stack", help="Bring the stack of an environment up and down by hand.")
     stack = group.add_subparsers(required=True, metavar="COMMAND")
@@ -136,8 +166,9 @@ def _config(options: argparse.Namespace) -> Config:
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console  # noqa: PLC0415 - only what the command needs
 
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_LOG_WIDTH)
+    file = sys.stderr if stderr else sys.stdout
+    width = None if file.isatty() else _LOG_WIDTH
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _print(document: object) -> None:
@@ -151,7 +182,7 @@ def _list(options: argparse.Namespace) -> int:
     procedures = catalog.select(options.selection) if options.selection else catalog.procedures
     if options.json:
         documents = [tables.procedure_document(one) for one in procedures]
-        _print({"schema_version": tables.SCHEMA_VERSION, "procedures": documents})
+        _print({"schema_version": DOCUMENT_VERSION, "procedures": documents})
     else:
         _console().print(tables.list_table(procedures))
     return Exit.VERIFIED
@@ -165,12 +196,14 @@ def _status(options: argparse.Namespace) -> int:
     from runbook_checks.status import Status  # noqa: PLC0415
 
     now = datetime.now(UTC)
-    report = load_report(_config(options), now=now, strict=options.strict)
+    config = _config(options)
+    report = load_report(config, now=now, strict=options.strict)
+    only = config.environment(options.environment).name if options.environment else ""
     wanted = set(report.catalog.select(options.selection)) if options.selection else set(report.catalog.procedures)
-    entries = [entry for entry in report.entries if entry.procedure in wanted]
+    entries = [entry for entry in report.entries if entry.procedure in wanted and only in {"", entry.environment}]
     if options.json:
         documents = [tables.entry_document(entry) for entry in entries]
-        _print({"schema_version": tables.SCHEMA_VERSION, "generated_at": now.isoformat(), "procedures": documents})
+        _print({"schema_version": DOCUMENT_VERSION, "generated_at": now.isoformat(), "procedures": documents})
     else:
         _console().print(tables.status_table(entries))
     return Exit.VERIFIED if all(entry.status is Status.VERIFIED for entry in entries) else Exit.FAILED
@@ -180,6 +213,7 @@ def _verify(options: argparse.Namespace) -> int:
     import pytest  # noqa: PLC0415 - only what the command needs
 
     from runbook_checks.progress import Progress  # noqa: PLC0415
+    from runbook_checks.stack import sweep  # noqa: PLC0415
     from runbook_checks.verify import refuse_unsafe  # noqa: PLC0415
 
     config, catalog = _load(options)
@@ -188,51 +222,68 @@ def _verify(options: argparse.Namespace) -> int:
     if not procedures:
         raise UsageError("there is no procedure to verify")
     refuse_unsafe(environment, catalog.in_needs_order(procedures))
-    progress = Progress(_console(stderr=True))
-    code = pytest.main(
-        [
-            *(f"{config.root / one.page}::{one.anchor}" for one in procedures),
-            *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
-            *("-p", "no:terminal", "-p", "no:markdown-docs"),
-            *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
-            *("--runbook-environment", environment.name),
-            *(("-n", options.workers) if options.workers != "0" else ()),
-            *(("-k", options.keyword) if options.keyword else ()),
-            *(("-m", options.mark) if options.mark else ()),
-            *(("-x",) if options.exitfirst else ()),
-            *(("--lf",) if options.lf else ()),
-            *((f"--junitxml={options.junitxml}",) if options.junitxml else ()),
-        ],
-        plugins=[progress],
-    )
-    return _conclude(int(code), progress, options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleanup blocks run, and the stack goes down
+    # pytest swaps the standard streams while a procedure runs: what is shown meanwhile needs one of its own
+    with open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") as own_stderr:  # noqa: PTH123 - a descriptor
+        with contextlib.redirect_stderr(own_stderr):
+            console = _console(stderr=True)
+        sweep(config.root, environment, console.print)
+        progress = Progress(console)
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for the document
+            code = pytest.main(_pytest_arguments(config, environment, procedures, options), plugins=[progress])
+        sweep(config.root, environment, console.print)  # what a crashed worker left
+        return _conclude(int(code), progress, options)
+
+
+def _pytest_arguments(
+    config: Config, environment: Environment, procedures: Sequence[Procedure], options: argparse.Namespace
+) -> list[str]:
+    return [
+        *(f"{config.root / one.page}::{one.anchor}" for one in procedures),
+        *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
+        *("-p", "runbook_checks", "-p", "xdist", "-p", "no:terminalreporter", "-p", "no:markdown-docs"),
+        *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
+        *("--runbook-environment", environment.name),
+        *(("-n", options.workers) if options.workers != "0" else ()),
+        *(("-k", options.keyword) if options.keyword else ()),
+        *(("-m", options.mark) if options.mark else ()),
+        *(("-x",) if options.exitfirst else ()),
+        *(("--lf",) if options.lf else ()),
+        *((f"--junitxml={options.junitxml}",) if options.junitxml else ()),
+    ]
 
 
 def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
     from runbook_checks.record import to_line  # noqa: PLC0415
 
-    console = _console(stderr=True)
-    for message in (*progress.source_errors, *sorted(progress.stack_errors), *progress.failures):
-        console.print(f"\n{message}", markup=False, soft_wrap=True)
+    if code == _NOTHING_COLLECTED and not progress.errors:
+        progress.errors["nothing was selected: no procedure matches"] = Exit.USAGE
+    if code == 0 and not progress.records:
+        progress.errors["nothing was verified: what was selected is for other environments"] = Exit.USAGE
+    console = progress.console
+    for message in (*progress.errors, *progress.failures):
+        console.print(f"\n{message}", soft_wrap=True)
     if progress.records:
         console.print()
         console.print(tables.records_table(progress.records.values()))
     if options.json:
         records = [json.loads(to_line(record)) for record in progress.records.values()]
-        _print({"schema_version": tables.SCHEMA_VERSION, "records": records})
-    if progress.stack_errors:
-        return Exit.STACK
+        errors = [{"path": "", "line": 0, "reason": message, "suggestion": ""} for message in progress.errors]
+        _print({"schema_version": DOCUMENT_VERSION, "records": records, "errors": errors})
+    if progress.interrupted:
+        return Exit.INTERRUPTED
+    if progress.errors:
+        return max(progress.errors.values())
+    if progress.failures:
+        return Exit.FAILED
     match code:
         case 0:
             return Exit.VERIFIED
-        case 1:
-            return Exit.FAILED
-        case 2 if not progress.source_errors:
+        case 2:  # a worker was interrupted, or a plugin of the user's ended the session
             return Exit.INTERRUPTED
-        case 5:
-            console.print("nothing was selected: no procedure matches")
-    return Exit.USAGE
+        case _:  # pytest has said why
+            return Exit.USAGE
 
 
 def _stack(options: argparse.Namespace) -> int:
@@ -254,17 +305,23 @@ def _stack(options: argparse.Namespace) -> int:
             stack.show_logs()
         case _:
             if not stack.healthy():
-                return Exit.STACK
+                raise StackError("the stack is not healthy; `runbook-checks stack up` brings it up")
             for service in stack.services():
                 print(service.name, service.version)  # noqa: T201 - this is the command line
     return Exit.VERIFIED
 
 
 def _site(options: argparse.Namespace) -> int:
-    from mkdocs.__main__ import cli  # noqa: PLC0415 - only what the command needs
+    import click  # noqa: PLC0415 - only what the command needs
+    from mkdocs.__main__ import cli  # noqa: PLC0415
 
     config = _config(options)
     arguments = [options.action, "--config-file", str(config.root / config.mkdocs)]
     if options.action == "build":
         arguments.append("--strict")
-    return int(cli.main(arguments, standalone_mode=False) or 0)
+    try:
+        return int(cli.main(arguments, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        raise UsageError(error.format_message()) from error
+    except SystemExit as ended:  # a strict build that failed has said why
+        return Exit.USAGE if ended.code else Exit.VERIFIED

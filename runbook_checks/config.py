@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FILE_NAME = "runbook-checks.yml"
 DEFAULT_VERIFY_EVERY_S = 30 * 86400.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,20 @@ class Config:
         raise UsageError(f"there is no environment {name!r} in {FILE_NAME}; it has {names}")
 
     def page_paths(self) -> Iterator[Path]:
-        """Yield every Markdown file that ``pages`` names (folders, files or globs), each once, in order."""
+        """Yield every Markdown file that ``pages`` names (folders, files or globs), each once, in order.
+
+        Raises UsageError for a name that nothing on disk has.
+        """
         seen = set()
         for pattern in self.pages:
             base = self.root / pattern
-            found = base.rglob("*.md") if base.is_dir() else self.root.glob(pattern)
-            for path in sorted(found):
+            try:
+                found = sorted(base.rglob("*.md") if base.is_dir() else self.root.glob(pattern))
+            except ValueError as error:  # pathlib's word for `**.md`
+                raise UsageError(f"{FILE_NAME}: `pages` names {pattern}: {error}") from error
+            if not found and not base.is_dir():
+                raise UsageError(f"{FILE_NAME}: `pages` names {pattern}, and there is no such page or folder")
+            for path in found:
                 if path not in seen:
                     seen.add(path)
                     yield path
@@ -118,7 +127,7 @@ class _ConfigReader(Reader):
             found,
             "the configuration",
             {
-                "pages": self.texts,
+                "pages": self._pages,
                 "evidence": self.text,
                 "mkdocs": self.text,
                 "verify_every": self._seconds,
@@ -129,6 +138,20 @@ class _ConfigReader(Reader):
         if found is not None and not fields.get("environments"):
             self.problem(None, "no environment is named", "write at least `environments: {staging: {…}}`")
         return Config(root=root, **_renamed(fields, verify_every="verify_every_s"))
+
+    def _pages(self, node: Node, what: str) -> tuple[str, ...]:
+        pages = self.texts(node, what)
+        for page in pages:
+            if page.startswith(("/", "~")) or {"..", ""} & set(page.rstrip("/").split("/")):
+                self.problem(node, f"`pages: {page}` is no path below the folder of the configuration")
+        return pages
+
+    def _variables(self, node: Node, what: str) -> tuple[tuple[str, str], ...]:
+        table = self._table(node, what)
+        for name, value in table:
+            if not _VARIABLE.fullmatch(name) or "\0" in value:
+                self.problem(node, f"`{name}` cannot be a variable of the environment")
+        return table
 
     def _environments(self, node: Node, what: str) -> tuple[Environment, ...]:
         return tuple(self._environment(name, one) for name, one in (self.mapping(node, what) or {}).items())
@@ -141,7 +164,7 @@ class _ConfigReader(Reader):
             self.mapping(node, what),
             what,
             {
-                "variables": self._table,
+                "variables": self._variables,
                 "secrets": self.texts,
                 "disposable": self._flag,
                 "protected": self._flag,

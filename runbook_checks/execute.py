@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbook_checks.expect import Verdict, compare
+from runbook_checks.expect import Verdict, captured_names, compare
 from runbook_checks.languages import assign, script
-from runbook_checks.model import Block, Procedure, Role, Stream
+from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
 from runbook_checks.record import BlockRecord, Figure, Outcome, Record, Service
 from runbook_checks.shell import Ended, How, Session, check_syntax
 
@@ -81,11 +82,6 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run) -> Reco
     )
 
 
-def applies(block: Block, environment: str) -> bool:
-    """Return whether a block is run by ``verify`` in an environment."""
-    return block.role is not Role.FAULT and block.environment in {"", environment}
-
-
 def _first_syntax_error(procedure: Procedure, run: Run) -> str:
     shell_blocks = [block for block in procedure.blocks if block.language == "bash"]
     for block, message in zip(
@@ -105,45 +101,65 @@ class _Execution:
         self.reason = ""
         self.captures: dict[str, str] = {}
         self.started_by: dict[int, int] = {}  # the session's number of a block: the place of its record
+        self.running: Block | None = None
         self.changed_at = 0.0  # when the last block that changes something ended, in seconds since the epoch
 
     def blocks_in_order(self) -> Outcome:
-        self.session = self._open()
         blocks = [block for block in self.procedure.blocks if block.role is not Role.FAULT]
         work = sorted(
             (block for block in blocks if block.role is not Role.CLEANUP),
             key=lambda block: block.role is not Role.SETUP,
         )
+        self.session = self._open()
+        try:
+            outcome = self._work(work)
+            return self._clean_up([block for block in blocks if block.role is Role.CLEANUP], outcome)
+        finally:
+            self._close()
+
+    def _work(self, blocks: list[Block]) -> Outcome:
         outcome = Outcome.PASSED
         try:
-            for block in work:
+            for block in blocks:
                 if outcome is Outcome.FAILED and block.role is not Role.ROLLBACK:
                     self._skip(block, "not run: an earlier block failed")
                 elif not self._passes(block):
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
-            outcome, self.reason = Outcome.INTERRUPTED, "interrupted"
+            outcome = Outcome.INTERRUPTED
+            self._interrupted("interrupted")
+        return outcome
+
+    def _clean_up(self, blocks: list[Block], outcome: Outcome) -> Outcome:
         try:
             for block in blocks:
-                if block.role is Role.CLEANUP and not self._passes(block) and outcome is Outcome.PASSED:
+                if not self._passes(block) and outcome is Outcome.PASSED:
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
-            outcome, self.reason = Outcome.INTERRUPTED, "interrupted, and interrupted again while cleaning up"
-        finally:
-            self._close()
+            outcome = Outcome.INTERRUPTED
+            self._interrupted("interrupted again while cleaning up")
         return outcome
+
+    def _interrupted(self, how: str) -> None:
+        block, self.running = self.running, None
+        if block is None:
+            self.reason = how
+        else:
+            self.reason = f"{self.procedure.page}:{block.span.first}: {how}, in {block.role.value} {block.id}"
+            self._skip(block, how, Outcome.INTERRUPTED)
 
     def figures(self) -> tuple[tuple[Figure, ...], str]:
         """Return the figures that the card lists, and why the procedure fails on them, if it does."""
-        durations = {record.id: record.duration_s for record in self.records}
+        durations = {record.id: record.duration_s for record in self.records if record.attempts}
         figures, reason = [], ""
         for bound in self.procedure.card.figures:
             where = f"{self.procedure.page}:{self.procedure.card.line}"
             source = self.captures.get(bound.name, durations.get(bound.name))
-            try:
-                value = float(source if source is not None else "")
-            except ValueError:
-                reason = reason or f"{where}: figure {bound.name} is not a number: {source!r} was measured"
+            if source is None and bound.name not in _measured(self.procedure, self.target.environment):
+                continue  # a block for another environment measures it
+            value = _number(source)
+            if value is None:
+                reason = reason or f"{where}: figure {bound.name} is not a number, but {str(source)!r}"
                 continue
             low, high = bound.minimum, bound.maximum
             kept = (low is None or value >= low) and (high is None or value <= high)
@@ -154,7 +170,7 @@ class _Execution:
         return tuple(figures), reason
 
     def _passes(self, block: Block) -> bool:
-        if not applies(block, self.target.environment):
+        if not runs_in(block, self.target.environment):
             self._skip(block, f"not run: for environment {block.environment}")
             return True
         if not self.session.alive:
@@ -162,7 +178,9 @@ class _Execution:
         if block.language == "promql":
             self._set("RUNBOOK_CHECKS_SINCE", f"{self.changed_at:.3f}", exported=True)
         started = time.monotonic()
+        self.running = block
         ended, verdicts, attempts = self._attempt(block)
+        self.running = None
         self.started_by[ended.number] = len(self.records)
         if block.role is not Role.CHECK:
             self.changed_at = time.time()
@@ -192,7 +210,7 @@ class _Execution:
     def _attempt(self, block: Block) -> tuple[Ended, tuple[Verdict, ...], int]:
         """Run a block: once, but for a check with a deadline, which is asked again until it holds."""
         text = script(block, self.run.languages)
-        timeout_s = block.timeout_s or (CHECK_TIMEOUT_S if block.role is Role.CHECK else STEP_TIMEOUT_S)
+        timeout_s = _timeout_s(block)
         if block.within_s is None:
             ended = self.session.run(text, timeout_s=timeout_s)
             return ended, self._verdicts(block, ended), 1
@@ -221,7 +239,8 @@ class _Execution:
         """Return why a block failed, in a reader's words, or nothing."""
         lines = []
         if not _exited(block, ended):
-            lines.append(f"{self._place(block, ended)}: {block.role.value} {block.id} {_how_it_ended(block, ended)}")
+            how = _how_it_ended(block, ended, _timeout_s(block))
+            lines.append(f"{self._place(block, ended)}: {block.role.value} {block.id} {how}")
         lines += [verdict.difference for verdict in verdicts if not verdict.held]
         if lines and block.within_s is not None:
             lines.append(f"(asked again for {block.within_s:g} s)")
@@ -238,13 +257,19 @@ class _Execution:
                 where = f"{self.procedure.page}:{block.span.first}"
                 return f"{where}: the capture <{name}> would overwrite a variable of the environment; rename it"
             self.captures[name] = value
-            self._set(name, value)
+            if not self._set(name, value):
+                where = f"{self.procedure.page}:{block.span.first}"
+                return f"{where}: the capture <{name}> is no variable that the shell lets us set; rename it"
         return ""
 
-    def _set(self, name: str, value: str, *, exported: bool = False) -> None:
-        self.session.run(("export " if exported else "") + assign(name, value), timeout_s=CHECK_TIMEOUT_S)
+    def _set(self, name: str, value: str, *, exported: bool = False) -> bool:
+        """Set a shell variable and return whether that went well."""
+        if not self.session.alive:
+            return False
+        ended = self.session.run(("export " if exported else "") + assign(name, value), timeout_s=CHECK_TIMEOUT_S)
+        return ended.how is How.END and ended.status == 0
 
-    def _skip(self, block: Block, message: str) -> None:
+    def _skip(self, block: Block, message: str, outcome: Outcome = Outcome.SKIPPED) -> None:
         self.records.append(
             BlockRecord(
                 id=block.id,
@@ -252,7 +277,7 @@ class _Execution:
                 language=block.language,
                 line=block.span.first,
                 command=block.text,
-                outcome=Outcome.SKIPPED,
+                outcome=outcome,
                 message=message,
             )
         )
@@ -287,14 +312,35 @@ class _Execution:
         self.started_by.clear()
 
 
+def _measured(procedure: Procedure, environment: str) -> set[str]:
+    """Return what the blocks that run in an environment could measure."""
+    blocks = [block for block in procedure.blocks if runs_in(block, environment)]
+    captured = {name for block in blocks for one in block.expectations for name in captured_names(one)}
+    return captured | {block.id for block in blocks}
+
+
+def _number(source: str | float | None) -> float | None:
+    try:
+        value = float(source) if source is not None else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def _exited(block: Block, ended: Ended) -> bool:
     return ended.how in {How.END, How.EXIT} and ended.status == block.exit_status
 
 
-def _how_it_ended(block: Block, ended: Ended) -> str:
+def _timeout_s(block: Block) -> float:
+    return block.timeout_s or (CHECK_TIMEOUT_S if block.role is Role.CHECK else STEP_TIMEOUT_S)
+
+
+def _how_it_ended(block: Block, ended: Ended, timeout_s: float) -> str:
     match ended.how:
+        case How.TIMEOUT if block.within_s is None:
+            return f"did not end within its {timeout_s:g} s and was stopped"
         case How.TIMEOUT:
-            return f"did not end within its {ended.duration_s:.3g} s and was stopped"
+            return "did not end in time and was stopped"
         case How.LOST:
             return "ended the shell itself, so nobody can say how it went (`exec`, `kill -9 $$` …)"
         case How.STRAY:

@@ -78,7 +78,9 @@ def _match(pattern: str, subject: str, expectation: Expectation, page: str) -> V
         return _differs(f"{where}: comparing took over {_TIME_LIMIT_S:g} s; write a simpler pattern")
     if found is None:
         return _differs(_difference(expectation, subject, page))
-    return Verdict(held=True, captures=tuple((name, value) for name, value in found.groupdict().items() if value))
+    return Verdict(
+        held=True, captures=tuple((name, value) for name, value in found.groupdict().items() if value is not None)
+    )
 
 
 def _differs(difference: str) -> Verdict:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import os
+import selectors
+import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from runbook_checks import marks
+from runbook_checks.errors import StackError
+from runbook_checks.processes import Death
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @contextmanager
-def guarded(mark: str) -> Iterator[None]:
-    """Have every process with ``mark`` ended when this block is left, or when this process dies, however it dies."""
+def guarded(mark: str, *, controller: int | None = None) -> Iterator[None]:
+    """Have every process with ``mark`` ended when this block is left, or when this process dies, however it dies.
+
+    ``controller`` is a process without which this one must not go on: when that dies, this one is killed first.
+    Raises StackError on leaving the block when something with the mark could not be ended.
+    """
     reader, writer = os.pipe()  # close-on-exec: nothing that we start keeps the writing end open
     environ = {name: value for name, value in os.environ.items() if name != marks.VARIABLE}
+    environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     guardian = subprocess.Popen(
-        [sys.executable, "-m", "runbook_checks.guardian", mark],
+        # -P: a user's folder may hold modules with the names of ours
+        [sys.executable, "-P", "-m", "runbook_checks.guardian", mark, str(controller or "")],
         stdin=reader,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env=environ,
         start_new_session=True,
     )
@@ -32,14 +42,28 @@ def guarded(mark: str) -> Iterator[None]:
         yield
     finally:
         os.close(writer)
-        guardian.wait()
+        _, said = guardian.communicate()
+        if guardian.returncode:
+            raise StackError(f"not everything that this run started could be ended: {said.decode(errors='replace')}")
 
 
-def main(mark: str) -> None:
-    """Wait for the end of standard input, then end every process that carries the mark."""
-    sys.stdin.buffer.read()
-    marks.end_marked(mark)
+def main(mark: str, controller: str) -> None:
+    """Wait for the end of standard input, or of the controller, then end every process that carries the mark."""
+    runner = os.getppid()
+    ended: set[object] = set()
+    with selectors.DefaultSelector() as selector:
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        with suppress(ProcessLookupError):
+            if controller:
+                selector.register(Death(int(controller)), selectors.EVENT_READ)
+            ended |= {key.fileobj for key, _ in selector.select()}
+    if sys.stdin not in ended and os.getppid() == runner:
+        os.kill(runner, signal.SIGKILL)
+    try:
+        marks.end_marked(mark)
+    except TimeoutError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -12,34 +13,43 @@ _GRACE_S = 1.0
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """Return the living processes that carry a mark, this one excepted."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(VARIABLE) == mark:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue  # gone, or not ours: what we started runs as us, or as one whom we may look into
-    return found
+    """Return the living processes that carry a mark, and all their descendants, this process excepted.
+
+    Descendants count because some servers overwrite their environment with a title for ``ps``.
+    """
+    living: list[psutil.Process] = []
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter(["ppid", "status"]):
+        if process.pid == os.getpid() or process.info["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        living.append(process)
+        with contextlib.suppress(psutil.Error):  # gone, or not ours to look into
+            if process.environ().get(VARIABLE) == mark:
+                found[process.pid] = process
+    grown = True
+    while grown and found:
+        children = [one for one in living if one.info["ppid"] in found and one.pid not in found]
+        found.update((child.pid, child) for child in children)
+        grown = bool(children)
+    return list(found.values())
 
 
-def end_marked(mark: str, *, within_s: float = 5.0) -> int:
-    """End every process that carries a mark, children that they start meanwhile included; return how many there were.
+def end_marked(mark: str, *, within_s: float = 4.0) -> None:
+    """End every process that carries a mark, children that they start meanwhile included.
 
     Asks first (TERM) and insists after a second (KILL). Raises TimeoutError when some outlive ``within_s``.
     """
     deadline = time.monotonic() + within_s
-    ended: set[int] = set()
-    while processes := [process for process in marked(mark) if process.status() != psutil.STATUS_ZOMBIE]:
+    asked: set[int] = set()
+    while processes := marked(mark):
         if time.monotonic() > deadline:
-            names = ", ".join(f"{process.name()} ({process.pid})" for process in processes)
-            raise TimeoutError(f"still alive after {within_s:g} s: {names}")
+            pids = ", ".join(str(process.pid) for process in processes)
+            raise TimeoutError(f"processes {pids} are still alive after {within_s:g} s")
         for process in processes:
-            first_time = process.pid not in ended
-            ended.add(process.pid)
-            try:
-                process.terminate() if first_time else process.kill()
-            except psutil.NoSuchProcess:
-                continue
+            with contextlib.suppress(psutil.Error):  # gone, or not ours to end: then it is still alive at the deadline
+                if process.pid in asked:
+                    process.kill()
+                else:
+                    process.terminate()
+        asked |= {process.pid for process in processes}
         psutil.wait_procs(processes, timeout=_GRACE_S)
-    return len(ended)

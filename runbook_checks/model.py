@@ -18,6 +18,9 @@ class Role(Enum):
     FAULT = "fault"
 
 
+_PROOFS = frozenset({Role.STEP, Role.CHECK, Role.ROLLBACK})  # what a reader runs too
+
+
 class Match(Enum):
     """How an expectation compares its text with what came."""
 
@@ -131,3 +134,13 @@ class Runbook:
     verify_every_s: float | None = None
     tags: tuple[str, ...] = ()
     procedures: tuple[Procedure, ...] = field(default=())
+
+
+def runs_in(block: Block, environment: str) -> bool:
+    """Return whether a block is run by ``verify`` in an environment."""
+    return block.role is not Role.FAULT and block.environment in {"", environment}
+
+
+def proves(procedure: Procedure, environment: str) -> bool:
+    """Return whether a run in an environment says anything about what a reader would do there."""
+    return any(block.role in _PROOFS and runs_in(block, environment) for block in procedure.blocks)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from rich.console import Console, Group
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from runbook_checks.pytest_plugin import RECORD_PROPERTY, STACK_PROPERTY
+from runbook_checks.errors import RunbookError, StackError
+from runbook_checks.pytest_plugin import ERROR_PROPERTY, EXIT_PROPERTY, INTERRUPTED, RECORD_PROPERTY
 from runbook_checks.record import Outcome, Record, from_line
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Generator
 
 _STYLES = {Outcome.PASSED: "green", Outcome.BLOCKED: "yellow"}
 _SHOWN_NODES = 8
@@ -28,8 +30,8 @@ class Progress:
         self.console = console
         self.records: dict[str, Record] = {}
         self.failures: list[str] = []
-        self.stack_errors: set[str] = set()
-        self.source_errors: list[str] = []
+        self.errors: dict[str, int] = {}  # what kept us from judging, and the exit code that it asks for
+        self.interrupted = False
         self.total = 0
         self._running: dict[str, float] = {}
         self._live: Live | None = None
@@ -38,6 +40,7 @@ class Progress:
         """Learn how many procedures there are."""
         self.total = len(session.items)
 
+    @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Learn from a worker how many procedures there are."""
         self.total = len(ids)
@@ -45,39 +48,71 @@ class Progress:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what could not be read."""
         if report.failed:
-            self.source_errors.append(str(report.longrepr))
+            self.errors[str(report.longrepr)] = RunbookError.exit_code
+
+    def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+        """Say in a line what went wrong in what the user gave us; only a mistake of ours is shown whole."""
+        known = isinstance(excinfo.value, RunbookError | OSError)
+        text = str(excinfo.value) if known else f"this is a mistake of runbook-checks, please report it:\n{excrepr}"
+        self.errors[text] = RunbookError.exit_code
+        return True
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Learn whether somebody interrupted us; pytest also ends a session so, after ``-x``."""
+        if isinstance(excinfo.value, pytest.exit.Exception):
+            self.errors[str(excinfo.value)] = RunbookError.exit_code
+        else:
+            self.interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Show a procedure as running."""
         self._running[nodeid] = time.monotonic()
         if self.console.is_terminal and self._live is None:
-            self._live = Live(self, console=self.console, refresh_per_second=8, transient=True)
+            self._live = Live(
+                self,
+                console=self.console,
+                refresh_per_second=8,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._live.start()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep and show the end of a procedure."""
         properties = dict(report.user_properties)
-        if STACK_PROPERTY in properties:
-            self.stack_errors.add(str(properties[STACK_PROPERTY]))
+        if ERROR_PROPERTY in properties:
+            self.errors[str(properties[ERROR_PROPERTY])] = int(str(properties[EXIT_PROPERTY]))
         elif report.failed:
             self.failures.append(str(report.longrepr))
         if report.when not in {"call", "???"} and not report.failed:
             return
         started = self._running.pop(report.nodeid, time.monotonic())
         if RECORD_PROPERTY in properties:
-            record = from_line(str(properties[RECORD_PROPERTY]))
-            self.records[record.procedure] = record
-            line = Text.assemble((f"{record.outcome.value:<9}", _STYLES.get(record.outcome, "bold red")))
-            line.append(f" {record.procedure}  {record.duration_s:.1f} s")
+            self._keep(from_line(str(properties[RECORD_PROPERTY])))
         else:
-            line = Text(f"{report.outcome:<9} {report.nodeid}  {time.monotonic() - started:.1f} s")
-        self.console.print(line, soft_wrap=True)
+            took = f"{time.monotonic() - started:.1f} s"
+            self.console.print(Text(f"{report.outcome:<11} {report.nodeid}  {took}"), soft_wrap=True)
 
-    def pytest_sessionfinish(self) -> None:
-        """Leave the terminal clean."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Leave the terminal clean, and keep what is known only now: interrupted procedures, stacks that stay up."""
+        try:
+            yield
+        except pytest.exit.Exception as error:
+            self.errors[str(error)] = StackError.exit_code
+        finally:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+            for line in session.config.stash.get(INTERRUPTED, []):
+                self._keep(from_line(line))
+
+    def _keep(self, record: Record) -> None:
+        self.records[record.procedure] = record
+        line = Text.assemble((f"{record.outcome.value:<11}", _STYLES.get(record.outcome, "bold red")))
+        line.append(f" {record.procedure}  {record.duration_s:.1f} s")
+        self.console.print(line, soft_wrap=True)
 
     def __rich__(self) -> Group:
         """Return what runs now, for how long, and how many have passed and failed."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook_checks.errors import RunbookError, SourceError, StackError
+from runbook_checks.errors import RunbookError, SourceError, StackError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -21,38 +23,61 @@ if TYPE_CHECKING:
     from runbook_checks.verify import Verifier
 
 RECORD_PROPERTY = "runbook_record"  # of a report's user properties: the record as a line of JSON
-STACK_PROPERTY = "runbook_stack_error"
+ERROR_PROPERTY = "runbook_error"  # what kept us from judging …
+EXIT_PROPERTY = "runbook_exit_code"  # … and the exit code that it asks for
+INTERRUPTED = pytest.StashKey[
+    list[str]
+]()  # records, as lines of JSON, of what an interrupt hit: no report carries them
+
+_INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
+_STACK_OUTPUT = "runbook_stack_error"
+_OTHERS_MARKS = {"filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail"}  # change what a run means
+_NO_MARK = re.compile(r"[^\w.-]+|^_+")
+_CLEANING_UP_S = 120.0
 
 
 class Runbooks:
-    """What the items of one pytest session share: configuration, catalog, and the verifier once an item needs it."""
+    """What the items of one configuration share: its catalog, and the verifier once an item needs it."""
 
-    def __init__(self, config: Config, catalog: Catalog, environment: str, worker: str) -> None:
-        """Keep the pages of a repository at hand."""
+    def __init__(self, config: Config, catalog: Catalog, pytest_config: pytest.Config) -> None:
+        """Keep the pages of a repository at hand; raises UsageError for an unknown environment."""
         self.config = config
         self.catalog = catalog
-        self.environment = config.environment(environment)
-        self.worker = worker
+        self.environment = config.environment(pytest_config.getoption("runbook_environment"))
+        self._pytest_config = pytest_config
         self._verifier: Verifier | None = None
 
     def verifier(self) -> Verifier:
         """Return the verifier of this process, made at the first call."""
-        from runbook_checks.verify import Verifier, sweep_leftovers  # noqa: PLC0415 - collecting needs none of it
+        from runbook_checks.stack import sweep  # noqa: PLC0415 - collecting needs none of it
+        from runbook_checks.verify import Verifier  # noqa: PLC0415
 
         if self._verifier is None:
-            sweep_leftovers(self.config, self.environment, print)
-            instance = f"run-{os.getpid()}-{self.worker}"
-            self._verifier = Verifier(self.config, self.catalog, self.environment, instance).__enter__()
+            sweep(self.config.root, self.environment, self._say)
+            worker = _worker_of(self._pytest_config)
+            _take_signals(worker)
+            self._verifier = Verifier(
+                self.config,
+                self.catalog,
+                self.environment,
+                f"run-{os.getpid()}-{worker or 'main'}",
+                controller=os.getppid() if worker else None,
+            ).__enter__()
         return self._verifier
 
     def close(self) -> None:
-        """Take down whatever the verifier brought up."""
+        """Take down whatever the verifier brought up; raises StackError when something stays."""
         verifier, self._verifier = self._verifier, None
         if verifier is not None:
             verifier.__exit__()
 
+    def _say(self, text: str) -> None:
+        reporter = self._pytest_config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(text)
 
-_RUNBOOKS = pytest.StashKey[Runbooks | None]()
+
+_RUNBOOKS = pytest.StashKey[dict["Path", Runbooks]]()
 
 
 class ProcedureFailedError(Exception):
@@ -69,12 +94,12 @@ class RunbookFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         """Yield an item per procedure."""
-        runbooks = runbooks_of(self.config, self.path)
-        if runbooks is None:
-            return
-        page = self.path.resolve().relative_to(runbooks.config.root).as_posix()
-        for procedure in runbooks.catalog.procedures:
-            if procedure.page == page:
+        try:
+            runbooks = runbooks_of(self.config, self.path)
+        except SourceError as error:
+            raise self.CollectError(str(error)) from error
+        if runbooks is not None:
+            for procedure in procedures_of(runbooks, self.path):
                 yield ProcedureItem.from_parent(self, name=procedure.anchor, procedure=procedure, runbooks=runbooks)
 
 
@@ -87,7 +112,8 @@ class ProcedureItem(pytest.Item):
         self.procedure = procedure
         self.runbooks = runbooks
         runbook = runbooks.catalog.runbook_of(procedure)
-        marks = {block.role.value for block in procedure.blocks} | set(procedure.card.tags) | set(runbook.tags)
+        tags = {_NO_MARK.sub("", tag.replace(" ", "-")) for tag in (*procedure.card.tags, *runbook.tags)}
+        marks = {block.role.value for block in procedure.blocks} | (tags - _OTHERS_MARKS - {""})
         if not procedure.card.reversible:
             marks.add("destructive")
         for mark in sorted(marks):
@@ -96,16 +122,20 @@ class ProcedureItem(pytest.Item):
 
     def runtest(self) -> None:
         """Verify the procedure; whatever is not a pass is a failure of the item."""
-        from runbook_checks.execute import applies  # noqa: PLC0415 - collecting needs none of it
+        from runbook_checks.model import proves  # noqa: PLC0415 - collecting needs none of it
         from runbook_checks.record import Outcome, to_line  # noqa: PLC0415
+        from runbook_checks.verify import InterruptedRun  # noqa: PLC0415
 
         environment = self.runbooks.environment.name
-        if not any(applies(block, environment) for block in self.procedure.blocks):
-            pytest.skip(f"every block of it is for another environment than {environment}")
+        if not proves(self.procedure, environment):
+            pytest.skip(f"its steps and checks are for another environment than {environment}")
         try:
             record = self.runbooks.verifier().verify(self.procedure)
-        except StackError as error:
-            self.user_properties.append((STACK_PROPERTY, str(error)))
+        except RunbookError as error:
+            self.user_properties += [(ERROR_PROPERTY, str(error)), (EXIT_PROPERTY, error.exit_code)]
+            raise
+        except InterruptedRun as interrupt:
+            self.config.stash.setdefault(INTERRUPTED, []).append(to_line(interrupt.record))
             raise
         self.user_properties.append((RECORD_PROPERTY, to_line(record)))
         if record.outcome is not Outcome.PASSED:
@@ -117,13 +147,66 @@ class ProcedureItem(pytest.Item):
 
         if isinstance(excinfo.value, ProcedureFailedError):
             return describe(excinfo.value.record)
-        if isinstance(excinfo.value, RunbookError):
+        if isinstance(excinfo.value, RunbookError | OSError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Return the heading's place."""
         return self.path, self.procedure.line - 1, self.procedure.title
+
+
+class Workers:
+    """The controller's part when xdist spreads procedures: interrupts reach the workers, and a crash is a failure."""
+
+    def __init__(self) -> None:
+        """Begin without workers."""
+        self.nodes: list[Any] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodeready(self, node: Any) -> None:  # noqa: ANN401 - xdist's own
+        """Remember a worker."""
+        self.nodes.append(node)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """Keep a record of the procedure whose worker died, and let the report carry it."""
+        from runbook_checks.record import to_line  # noqa: PLC0415 - only a crash pays for it
+        from runbook_checks.verify import keep_crashed  # noqa: PLC0415
+
+        config = self.nodes[0].config
+        page, _, anchor = crashitem.partition("::")
+        path = config.rootpath / page
+        runbooks = runbooks_of(config, path) if path.suffix == ".md" else None
+        if runbooks is None:
+            return
+        for procedure in procedures_of(runbooks, path):
+            if procedure.anchor == anchor:
+                record = keep_crashed(runbooks.config, runbooks.catalog, runbooks.environment, procedure)
+                report.user_properties.append((RECORD_PROPERTY, to_line(record)))
+                report.longrepr = f"{record.procedure}: {record.outcome.value}\n\n{record.reason}"
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Interrupt the workers too, and give them the time to clean up and to take their stacks down."""
+        for node in self.nodes:
+            if not node.channel.isclosed():
+                os.kill(node.workerinfo["pid"], signal.SIGTERM)
+        for node in self.nodes:
+            try:
+                node.channel.waitclose(_CLEANING_UP_S)
+            except (EOFError, node.channel.RemoteError, node.channel.TimeoutError):
+                continue  # gone, or too slow: its guardian ends what it had started
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Take over what the workers have to say at their end; a stack that could not be taken down is an error."""
+        outputs = [getattr(node, "workeroutput", None) or {} for node in self.nodes]
+        session.config.stash.setdefault(INTERRUPTED, []).extend(
+            line for output in outputs for line in output.get(_INTERRUPTED_OUTPUT, ())
+        )
+        errors = [output[_STACK_OUTPUT] for output in outputs if _STACK_OUTPUT in output]
+        if errors:
+            pytest.exit("\n".join(errors), returncode=StackError.exit_code)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -139,6 +222,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for mark in ("step", "check", "setup", "cleanup", "rollback", "fault"):
         config.addinivalue_line("markers", f"{mark}: a procedure that has such a block")
     config.addinivalue_line("markers", "destructive: a procedure that cannot be undone")
+    if not _worker_of(config):
+        config.pluginmanager.register(Workers())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -156,57 +241,77 @@ def pytest_collect_file(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put prerequisites before the procedures that need them, and leave everything else as it stands."""
     ours = [item for item in items if isinstance(item, ProcedureItem)]
-    if not ours:
-        return
-    catalog = ours[0].runbooks.catalog
-    rank = {one.id: number for number, one in enumerate(catalog.in_needs_order(item.procedure for item in ours))}
-    in_order = iter(sorted(ours, key=lambda item: rank[item.procedure.id]))
-    items[:] = [next(in_order) if isinstance(item, ProcedureItem) else item for item in items]
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Take a TERM signal for an interrupt, so that cleanup blocks run and the stack goes down."""
-    if session.config.pluginmanager.hasplugin("runbook-checks-cli") or hasattr(session.config, "workerinput"):
-        signal.signal(signal.SIGTERM, _interrupt)
+    catalogs = {id(item.runbooks): item.runbooks.catalog for item in ours}
+    for key, catalog in catalogs.items():
+        of_one = [item for item in ours if id(item.runbooks) == key]
+        rank = {one.id: number for number, one in enumerate(catalog.in_needs_order(item.procedure for item in of_one))}
+        in_order = iter(sorted(of_one, key=lambda item: rank[item.procedure.id]))
+        items[:] = [next(in_order) if item in of_one else item for item in items]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Take the stack down."""
-    runbooks = session.config.stash.get(_RUNBOOKS, None)
-    if runbooks is None:
-        return
-    try:
-        runbooks.close()
-    except StackError as error:
-        raise pytest.UsageError(str(error)) from error
+    """Take the stacks down."""
+    errors = []
+    for runbooks in session.config.stash.get(_RUNBOOKS, {}).values():
+        try:
+            runbooks.close()
+        except StackError as error:
+            errors.append(str(error))
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_INTERRUPTED_OUTPUT] = session.config.stash.get(INTERRUPTED, [])
+        output.update({_STACK_OUTPUT: "\n".join(errors)} if errors else {})
+    elif errors:
+        pytest.exit("\n".join(errors), returncode=StackError.exit_code)
 
 
 def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
-    """Return what a page belongs to, read once per session; None when no configuration names the page."""
+    """Return what a page belongs to, read once per session; None for a page without a configuration above it.
+
+    Raises SourceError when the pages or the configuration cannot be read as written.
+    """
     from runbook_checks.config import find_config, load_config  # noqa: PLC0415 - sessions without runbooks pay nothing
     from runbook_checks.report import load_catalog  # noqa: PLC0415
 
-    if _RUNBOOKS not in config.stash:
+    try:
+        found = find_config(path.resolve().parent)
+    except UsageError:
+        return None
+    known = config.stash.setdefault(_RUNBOOKS, {})
+    if found not in known:
+        ours = load_config(found)
         try:
-            ours = load_config(find_config(path.parent))
-            catalog = load_catalog(ours)
-            environment = config.getoption("runbook_environment")
-            worker = getattr(config, "workerinput", {}).get("workerid", "main")
-            config.stash[_RUNBOOKS] = Runbooks(ours, catalog, environment, worker)
-        except SourceError as error:
-            raise pytest.Collector.CollectError(str(error)) from error
-        except RunbookError:
-            config.stash[_RUNBOOKS] = None
-    return config.stash[_RUNBOOKS]
+            known[found] = Runbooks(ours, load_catalog(ours), config)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+    return known[found]
+
+
+def procedures_of(runbooks: Runbooks, path: Path) -> tuple[Procedure, ...]:
+    """Return the procedures of a page."""
+    page = path.resolve().relative_to(runbooks.config.root).as_posix()
+    return tuple(procedure for procedure in runbooks.catalog.procedures if procedure.page == page)
 
 
 def _is_runbook(path: Path) -> bool:
-    from runbook_checks.card import front_matter, read_runbook  # noqa: PLC0415 - sessions without pages pay for none of it
+    from runbook_checks.markdown import is_runbook  # noqa: PLC0415 - sessions without pages pay for none of it
 
-    front, _ = front_matter(path.read_text(encoding="utf-8", errors="replace"))
-    runbook, problems = read_runbook(front, path.name)
-    return runbook is not None or bool(problems)
+    try:
+        return is_runbook(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:  # gone meanwhile, or not to be read: not by the others either
+        return False
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _worker_of(config: pytest.Config) -> str:
+    return str(getattr(config, "workerinput", {}).get("workerid", ""))
+
+
+def _take_signals(worker: str) -> None:
+    """Take a TERM signal for an interrupt, so that cleanup blocks run and the stack goes down.
+
+    A worker hears of an interrupt from its controller alone: a terminal would send it a second one.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if worker:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from enum import Enum
 
 SCHEMA_VERSION = 1
+
+
+_TYPES = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "float | None": (int, float, type(None)),
+}
 
 
 class Outcome(Enum):
@@ -101,12 +111,23 @@ def from_line(line: str) -> Record:
             BlockRecord(**{**block, "outcome": Outcome(block["outcome"])}) for block in data["blocks"]
         )
         record = Record(**data)
+        _check_types(record, *record.services, *record.blocks, *record.figures)
         for moment in (record.started_at, record.ended_at):
             if datetime.fromisoformat(moment).tzinfo is None:
                 raise ValueError(f"{moment!r} has no time zone")
-    except (KeyError, TypeError) as error:
+            datetime.fromisoformat(moment).astimezone(UTC)
+    except (KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a record: {error!r}") from error
     return record
+
+
+def _check_types(*parts: Record | Service | BlockRecord | Figure) -> None:
+    """Raise TypeError for a text where a number should be, and the like: readers compute with these values."""
+    for part in parts:
+        for field in fields(part):
+            wanted = _TYPES.get(str(field.type))
+            if wanted is not None and type(getattr(part, field.name)) not in wanted:
+                raise TypeError(f"{field.name} is not of type {field.type}")
 
 
 def _value_of(value: object) -> object:

@@ -10,6 +10,7 @@ from runbook_checks.config import FILE_NAME
 from runbook_checks.digest import FileHashes, digest
 from runbook_checks.errors import Problem, SourceError
 from runbook_checks.languages import DEFAULTS, known
+from runbook_checks.model import proves
 from runbook_checks.status import Judgement, Status, judge
 from runbook_checks.store import Store
 
@@ -59,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The catalog of all pages, and one entry per procedure and environment, in the order of the pages."""
+    """The catalog of all pages, and one entry per procedure and environment that it can be proven in, in page order."""
 
     catalog: Catalog
     entries: tuple[Entry, ...]
@@ -75,6 +76,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
         runbook = catalog.runbook_of(procedure)
         every_s = runbook.verify_every_s or config.verify_every_s
         for environment in config.environments:
+            if not proves(procedure, environment.name):
+                continue
             current = digest_in(environment, procedure, catalog, hashes)
             judgement = judge(
                 store.read(environment.name, procedure.id),
@@ -88,22 +91,27 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
 
 
 def load_catalog(config: Config) -> Catalog:
-    """Return all pages of a configuration; raises SourceError, with every problem, when one cannot be run as written."""
+    """Return all pages of a configuration; raises SourceError, with every problem, for what cannot be run."""
     catalog = load(config.root, config.page_paths())
-    languages = known({**DEFAULTS, **dict(config.languages)})
-    problems = tuple(
-        Problem(
-            procedure.page,
-            block.span.first,
-            f"`{block.language}` is not a language that can be run",
-            f"use one of {', '.join(sorted(languages))}, or name its command under `languages:` in {FILE_NAME}",
-        )
-        for procedure in catalog.procedures
-        for block in procedure.blocks
-        if block.language not in languages
-    )
+    languages = sorted(known({**DEFAULTS, **dict(config.languages)}))
+    environments = [environment.name for environment in config.environments]
+    problems = []
+    for procedure in catalog.procedures:
+        for block in procedure.blocks:
+            if block.language not in languages:
+                problems.append(
+                    Problem(
+                        procedure.page,
+                        block.span.first,
+                        f"`{block.language}` is not a language that can be run",
+                        f"use one of {', '.join(languages)}, or name its command under `languages:` in {FILE_NAME}",
+                    )
+                )
+            if block.environment and block.environment not in environments:
+                reason = f"there is no environment `{block.environment}` in {FILE_NAME}"
+                problems.append(Problem(procedure.page, block.span.first, reason, f"it has {', '.join(environments)}"))
     if problems:
-        raise SourceError(problems)
+        raise SourceError(tuple(problems))
     return catalog
 
 

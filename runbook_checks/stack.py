@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
 import re
 import shutil
-import subprocess
-import sys
-import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psutil
-
 from runbook_checks import marks
+from runbook_checks.command import Completed, complete
 from runbook_checks.errors import StackError
 from runbook_checks.record import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from runbook_checks.config import Environment, StackCommands
 
 FOLDER = ".runbook-checks/stack"
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_OWNER = "owner"  # the file that a living owner of a folder has locked
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=([^\0]*)")
 _SHOWN_LINES = 40
+_HEALTH_TIMEOUT_S = 30.0  # who does not answer by then is not healthy
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One instance of an environment's stack: its commands, and a folder of its own that they get by name.
+    """One instance of an environment's stack: its commands, and a folder of its own.
 
     The commands find the folder in ``RUNBOOK_STACK_DIR``; every process that they start carries ``mark``.
     """
@@ -39,110 +38,118 @@ class Stack:
     root: Path
     commands: StackCommands
     folder: Path
-    mark: str
-    live: bool = False  # whether the commands' output is shown as it comes
+    live: bool = False  # whether what `up`, `down` and `logs` print is shown as it comes
+
+    @property
+    def mark(self) -> str:
+        """Return the mark of the instance: the name of its folder."""
+        return str(self.folder)
 
     def up(self) -> None:
-        """Bring the stack up; safe to call twice. Raises StackError with the command's last lines."""
+        """Bring the stack up and see that it is healthy; safe to call twice. Raises StackError with its last lines."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        owner = {"pid": os.getpid(), "created": psutil.Process().create_time(), "mark": self.mark}
-        (self.folder / "owner.json").write_text(json.dumps(owner), encoding="utf-8")
-        self._run("up", self.commands.up)
+        self._run("up", self.commands.up, shown=self.live)
+        if self.commands.health:
+            self._run("health", self.commands.health, timeout_s=_HEALTH_TIMEOUT_S)
 
     def healthy(self) -> bool:
         """Return whether the stack says that it is healthy; a stack without a health command is believed."""
-        return not self.commands.health or self._complete(self.commands.health)[0] == 0
+        return not self.commands.health or self._complete(self.commands.health, _HEALTH_TIMEOUT_S).status == 0
 
     def variables(self) -> dict[str, str]:
         """Return the ``NAME=value`` lines that the stack prints; raises StackError for any other line."""
         variables = {}
-        for line in self._run("env", self.commands.env).splitlines() if self.commands.env else ():
+        lines = self._run("env", self.commands.env).splitlines() if self.commands.env else []
+        for number, line in enumerate(lines, 1):
             assignment = _ASSIGNMENT.fullmatch(line)
-            if assignment is None:
-                raise StackError(f"`{self.commands.env}` printed a line that is not NAME=value: {line!r}")
+            if assignment is None:  # the line itself may hold a secret
+                raise StackError(f"stack env: line {number} of what `{self.commands.env}` printed is not NAME=value")
             variables[assignment[1]] = assignment[2]
         return variables
 
     def services(self) -> tuple[Service, ...]:
-        """Return the services of the stack and their versions."""
+        """Return the services of the stack and their versions, from lines such as ``postgresql 18.1``."""
         if not self.commands.services:
             return ()
         lines = self._run("services", self.commands.services).splitlines()
         return tuple(Service(*[*line.split(maxsplit=1), ""][:2]) for line in lines if line.strip())
 
     def down(self) -> None:
-        """Take the stack down and remove its folder; raises StackError when something of it stays behind."""
-        self._run("down", self.commands.down)
+        """Take the stack down, end what it left running, and remove its folder; raises StackError for what stays."""
         try:
-            marks.end_marked(self.mark)
-        except TimeoutError as error:
-            raise StackError(f"the stack is down, and yet {error}") from error
+            self._run("down", self.commands.down, shown=self.live)
+        finally:
+            try:
+                marks.end_marked(self.mark)
+            except TimeoutError as error:
+                raise StackError(f"the stack is down, and yet {error}") from error
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def show_logs(self) -> None:
-        """Run the logs command with its output shown."""
-        self._run("logs", self.commands.logs)
+        """Run the logs command with its output shown; raises StackError without one."""
+        if not self.commands.logs:
+            raise StackError("the stack has no `logs:` command")
+        self._run("logs", self.commands.logs, shown=True)
 
-    def _run(self, what: str, command: str) -> str:
-        status, stdout, stderr = self._complete(command)
-        if status == 0:
-            return stdout
-        tail = "\n".join((stdout + stderr).splitlines()[-_SHOWN_LINES:])
-        raise StackError(f"stack {what} failed: `{command}` exited with {status}\n{tail}".rstrip())
+    def _run(self, what: str, command: str, *, shown: bool = False, timeout_s: float | None = None) -> str:
+        done = self._complete(command, timeout_s or self.commands.timeout_s, shown=shown)
+        if done.status == 0 and not done.expired:
+            return done.stdout
+        took = f"took longer than {timeout_s or self.commands.timeout_s:g} s and was ended"
+        how = took if done.expired else f"exited with {done.status}"
+        printed = done.stderr if what == "env" else done.stdout + done.stderr  # what env prints may be secret
+        tail = "\n".join(printed.splitlines()[-_SHOWN_LINES:])
+        raise StackError(f"stack {what} failed: `{command}` {how}\n{tail}".rstrip())
 
-    def _complete(self, command: str) -> tuple[int, str, str]:
-        import subprocess_tee  # noqa: PLC0415 - asyncio is a heavy import, and only stacks need it
-
-        expired = threading.Event()
-
-        def expire() -> None:
-            expired.set()
-            marks.end_marked(self.mark)
-
-        deadline = threading.Timer(self.commands.timeout_s, expire)
-        deadline.daemon = True
-        deadline.start()
-        try:
-            done = subprocess_tee.run(
-                ["/bin/sh", "-c", command],
-                tee=self.live,
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr,  # standard output belongs to what the user asked for
-                cwd=str(self.root),
-                env=self._environ(os.environ),
-            )
-        finally:
-            deadline.cancel()
-        if expired.is_set():
-            raise StackError(f"`{command}` was ended: it took longer than {self.commands.timeout_s:g} s")
-        return done.returncode, done.stdout, done.stderr
-
-    def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
-        return {**environ, "RUNBOOK_STACK_DIR": str(self.folder), marks.VARIABLE: self.mark}
+    def _complete(self, command: str, timeout_s: float, *, shown: bool = False) -> Completed:
+        environ = {**os.environ, "RUNBOOK_STACK_DIR": str(self.folder), marks.VARIABLE: self.mark}
+        return complete(command, cwd=self.root, environ=environ, timeout_s=timeout_s, shown=shown)
 
 
 def stack_of(root: Path, environment: Environment, instance: str, *, live: bool = False) -> Stack:
     """Return an instance of an environment's stack by name; raises StackError when it has none."""
     if environment.stack is None:
         raise StackError(f"environment {environment.name} has no stack that could be brought up")
-    folder = root / FOLDER / f"{environment.name}-{instance}"
-    return Stack(root, environment.stack, folder, mark=f"{folder}", live=live)
+    return Stack(root, environment.stack, instance_folder(root, environment, instance), live=live)
 
 
-def sweep(root: Path, environment: Environment) -> Iterator[str]:
-    """Take down the instances that a killed run left behind, and yield the name of each."""
+def instance_folder(root: Path, environment: Environment, instance: str) -> Path:
+    """Return the folder of an instance; its name is also the mark of what runs for it."""
+    return root / FOLDER / f"{environment.name}-{instance}"
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Create a folder and own it as long as this block, and this process, last; raises StackError when it cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / f"{_OWNER}.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StackError(f"{folder}: cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (folder / f"{_OWNER}.new").rename(folder / _OWNER)  # once it can be seen it is locked
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sweep(root: Path, environment: Environment, say: Callable[[str], None]) -> None:
+    """Take down the instances of which no owner lives, and say so; what cannot be taken down is left for next time."""
     if environment.stack is None:
         return
-    for owner in sorted((root / FOLDER).glob(f"{environment.name}-run-*/owner.json")):
-        left = json.loads(owner.read_text(encoding="utf-8"))
-        if _lives(left["pid"], left["created"]):
+    for owner in sorted((root / FOLDER).glob(f"{environment.name}-run-*/{_OWNER}")):
+        try:
+            descriptor = os.open(owner, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:  # swept by another run meanwhile
             continue
-        Stack(root, environment.stack, owner.parent, left["mark"]).down()
-        yield owner.parent.name
-
-
-def _lives(pid: int, created: float) -> bool:
-    try:
-        return psutil.Process(pid).create_time() == created
-    except psutil.NoSuchProcess:
-        return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            Stack(root, environment.stack, owner.parent).down()
+            say(f"took down {owner.parent.name}, which a killed run had left behind")
+        except BlockingIOError:
+            continue  # its owner lives
+        except StackError as error:
+            say(f"{owner.parent.name}, which a killed run left behind, could not be taken down: {error}")
+        finally:
+            os.close(descriptor)

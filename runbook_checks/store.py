@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -32,6 +34,15 @@ class Store:
         """Return the file that keeps the records of a procedure, given its public id, in an environment."""
         *folders, name = (_file_name(part) for part in (environment, *procedure.split("/")))
         return self.root.joinpath(*folders, f"{name}.jsonl")
+
+    def prepare(self) -> None:
+        """Create the folder and see that files can be written there; raises StoreError when they cannot."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise StoreError(f"{self.root}: evidence cannot be written there: {error.strerror}") from error
 
     def append(self, record: Record) -> None:
         """Add a record, whole or not at all; raises StoreError, with the older records intact, when it cannot."""
@@ -68,7 +79,7 @@ class Store:
                 log.warning("%s:%d: skipped a record of %s in %s", path, number, record.procedure, record.environment)
                 continue
             records.append(record)
-        return tuple(sorted(records, key=lambda record: record.ended_at))
+        return tuple(sorted(records, key=lambda record: datetime.fromisoformat(record.ended_at)))
 
 
 def _append_whole(descriptor: int, line: bytes) -> None:

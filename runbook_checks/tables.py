@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from runbook_checks.model import Procedure
     from runbook_checks.report import Entry
 
-SCHEMA_VERSION = 1
 _STATUS_STYLES = {
     Status.VERIFIED: "green",
     Status.FAILED: "bold red",

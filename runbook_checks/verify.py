@@ -8,32 +8,43 @@ import subprocess
 import sys
 import uuid
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from runbook_checks.command import complete
 from runbook_checks.digest import FileHashes
 from runbook_checks.errors import StackError, UsageError
 from runbook_checks.execute import Run, Target, execute
 from runbook_checks.guardian import guarded
 from runbook_checks.languages import DEFAULTS
-from runbook_checks.model import Procedure, Role
+from runbook_checks.model import Procedure, Role, proves, runs_in
 from runbook_checks.record import Outcome, Record, Service
+from runbook_checks.redact import Redactor
 from runbook_checks.report import digest_in
 from runbook_checks.shell import find_bash
-from runbook_checks.stack import Stack, stack_of, sweep
+from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
 
-_OWNED_ONLY = {Role.SETUP, Role.FAULT}
-_CHANGING = {Role.STEP, Role.SETUP, Role.CLEANUP, Role.ROLLBACK, Role.FAULT}
+FOLDER = ".runbook-checks"  # what we keep for ourselves, in the configuration's folder
+_CHANGING = {Role.STEP, Role.SETUP, Role.CLEANUP, Role.ROLLBACK}
 _GIT_TIMEOUT_S = 20.0
+_IDENTITY_TIMEOUT_S = 60.0
+
+
+class InterruptedRun(KeyboardInterrupt):
+    """An interrupt, with the record of the procedure that it hit."""
+
+    def __init__(self, record: Record) -> None:
+        """Keep the record."""
+        super().__init__(record.reason)
+        self.record = record
 
 
 def refuse_unsafe(environment: Environment, procedures: Iterable[Procedure]) -> None:
@@ -45,17 +56,16 @@ def refuse_unsafe(environment: Environment, procedures: Iterable[Procedure]) -> 
         return
     trusted = environment.disposable or environment.identity is not None
     for procedure in procedures:
-        roles = {block.role for block in procedure.blocks}
-        if roles & _OWNED_ONLY:
-            word = "setup" if Role.SETUP in roles else "fault"
+        roles = {block.role for block in procedure.blocks if runs_in(block, name)}
+        where = f"{procedure.page}:{procedure.line}: {procedure.id}"
+        if Role.SETUP in roles:
             raise UsageError(
-                f"{procedure.page}:{procedure.line}: {procedure.id} has a {word} block, and {name} has no stack of our"
-                " own; such blocks never run elsewhere"
+                f"{where} has a setup block, and environment {name} has no stack of our own; setup never runs elsewhere"
             )
         if roles & _CHANGING and not trusted:
             raise UsageError(
-                f"{procedure.page}:{procedure.line}: {procedure.id} changes things, and nothing proves that {name} may"
-                " be changed; give it a `stack:`, an `identity:` or `disposable: true`"
+                f"{where} changes things, and nothing proves that {name} may be changed; give that environment a"
+                " `stack:`, an `identity:` or `disposable: true`"
             )
 
 
@@ -66,51 +76,64 @@ class Verifier:
     a stack is not run on it again: a later request gets the record that is there.
     """
 
-    def __init__(self, config: Config, catalog: Catalog, environment: Environment, instance: str) -> None:
-        """Prepare; nothing is started before the first procedure asks for it."""
+    def __init__(
+        self, config: Config, catalog: Catalog, environment: Environment, instance: str, controller: int | None = None
+    ) -> None:
+        """Prepare; no stack is started before the first procedure asks for it. ``controller``: see ``guarded``."""
         self.config = config
         self.catalog = catalog
         self.environment = environment
         self.store = Store(config.root / config.evidence)
         self.hashes = FileHashes(config.root)
         self.instance = instance
+        self.controller = controller
+        self.folder = instance_folder(config.root, environment, instance)
         self.stack: Stack | None = None
         self.target: Target | None = None
-        self.broken: StackError | None = None
+        self.broken: StackError | UsageError | None = None
+        self.left_behind: list[str] = []  # why stacks could not be taken down
         self.done: dict[str, Record] = {}  # what has passed on the stack that is up
         self.failed: dict[str, Record] = {}  # what has failed in this run: asking again would not mend it
         self.resources = ExitStack()
-        commit, dirty = _git_state(config.root)
-        self.run = Run(
-            id=uuid.uuid4().hex,
-            root=config.root,
-            bash=find_bash(os.environ),
-            languages={**DEFAULTS, **dict(config.languages)},
-            mark=str(config.root / instance),
-            commit=commit,
-            dirty=dirty,
-        )
+        self.run = _new_run(config, str(self.folder))
 
     def __enter__(self) -> Self:
-        """Put the run under the guardian's eyes."""
-        self.resources.enter_context(guarded(self.run.mark))
+        """See that evidence can be kept, and put the run under the guardian's eyes."""
+        self.store.prepare()
+        _hide_from_git(self.config.root)
+        self.resources.enter_context(guarded(self.run.mark, controller=self.controller))
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the stack down; nothing that this run started is left."""
+        """Take the stack down; raises StackError when something that this run started is left."""
         try:
             self.discard()
         finally:
             self.resources.close()
+        if self.left_behind:
+            raise StackError("\n".join(self.left_behind))
 
     def verify(self, procedure: Procedure) -> Record:
-        """Return the record of a procedure, after its prerequisites; raises StackError when there is no stack."""
+        """Return the record of a procedure, after its prerequisites.
+
+        Raises StackError when there is no stack, UsageError when a guard forbids it, StoreError when the evidence
+        cannot be kept, and InterruptedRun, after cleaning up, when it was interrupted.
+        """
+        needs = [need for need in self.catalog.needs(procedure) if proves(need, self.environment.name)]
+        refuse_unsafe(self.environment, (*needs, procedure))
         target = self._ready()
-        for need in self.catalog.needs(procedure):
+        for need in needs:
             record = self._once(need, target)
             if record.outcome is not Outcome.PASSED:
                 return self._keep(
-                    _blocked(record, procedure, self._digest(procedure), f"needs {need.id}, which failed")
+                    _without_blocks(
+                        procedure,
+                        Outcome.BLOCKED,
+                        f"needs {need.id}, which failed",
+                        self._digest(procedure),
+                        target,
+                        self.run,
+                    )
                 )
         return self._once(procedure, target)
 
@@ -119,7 +142,10 @@ class Verifier:
         stack, self.stack, self.target = self.stack, None, None
         self.done.clear()
         if stack is not None:
-            stack.down()
+            try:
+                stack.down()
+            except StackError as error:  # what was verified stays true; the end of the run says what is left
+                self.left_behind.append(str(error))
 
     def _once(self, procedure: Procedure, target: Target) -> Record:
         known = self.done.get(procedure.id) or self.failed.get(procedure.id)
@@ -127,7 +153,7 @@ class Verifier:
             return known
         record = self._keep(execute(procedure, self._digest(procedure), target, self.run))
         if record.outcome is Outcome.INTERRUPTED:
-            raise KeyboardInterrupt
+            raise InterruptedRun(record)
         if record.outcome is Outcome.PASSED:
             self.done[procedure.id] = record
         else:
@@ -150,50 +176,107 @@ class Verifier:
         if self.target is None:
             try:
                 self.target = self._bring_up()
-            except StackError as error:
+            except (StackError, UsageError) as error:
                 self.broken = error
                 raise
         return self.target
 
     def _bring_up(self) -> Target:
         variables = dict(self.environment.variables)
-        services: tuple[Service, ...] = ()
-        if self.environment.stack is not None:
-            self.stack = replace(stack_of(self.config.root, self.environment, self.instance), mark=self.run.mark)
-            self.stack.up()
-            variables |= self.stack.variables()
-            services = self.stack.services()
+        if self.environment.stack is None:
+            target = self._target(variables)
+        else:
+            self.resources.enter_context(owned(self.folder))
+            self.stack = stack_of(self.config.root, self.environment, self.instance)
+            try:
+                self.stack.up()
+                target = self._target(variables | self.stack.variables(), self.stack.services())
+            except StackError as error:
+                raise StackError(Redactor(self._target(variables).secrets).redact(str(error))) from error
+        self._identify(target)
+        return target
+
+    def _target(self, variables: dict[str, str], services: tuple[Service, ...] = ()) -> Target:
+        environ = _with_our_commands({**os.environ, **variables})
         return Target(
             environment=self.environment.name,
-            environ=_with_our_commands({**os.environ, **variables}),
-            given=frozenset({*os.environ, *variables}),
-            secrets=tuple(variables[name] for name in self.environment.secrets if variables.get(name)),
+            environ=environ,
+            given=frozenset(environ),
+            secrets=tuple(environ[name] for name in self.environment.secrets if environ.get(name)),
             services=services,
         )
 
+    def _identify(self, target: Target) -> None:
+        """Raise UsageError when the environment is not the place that it claims to be."""
+        identity = self.environment.identity
+        if identity is None:
+            return
+        done = complete(identity.run, cwd=self.config.root, environ=target.environ, timeout_s=_IDENTITY_TIMEOUT_S)
+        if done.status != 0 or done.expired or done.stdout.strip() != identity.prints.strip():
+            said = Redactor(target.secrets).redact(done.stdout + done.stderr).strip()
+            raise UsageError(
+                f"nothing proves that this is {self.environment.name}: `{identity.run}` exited with {done.status} and"
+                f" printed {said!r}, not {identity.prints!r}"
+            )
 
-def sweep_leftovers(config: Config, environment: Environment, say: Callable[[str], None]) -> None:
-    """Take down what a killed run left behind, and say so."""
-    for name in sweep(config.root, environment):
-        say(f"took down {name}, which a killed run had left behind")
+
+def keep_crashed(config: Config, catalog: Catalog, environment: Environment, procedure: Procedure) -> Record:
+    """Keep and return the record of a procedure whose worker process died while it ran."""
+    target = Target(environment=environment.name, environ={}, given=frozenset())
+    record = _without_blocks(
+        procedure,
+        Outcome.FAILED,
+        f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
+        digest_in(environment, procedure, catalog, FileHashes(config.root)),
+        target,
+        _new_run(config, ""),
+    )
+    Store(config.root / config.evidence).append(record)
+    return record
 
 
-def _blocked(because: Record, procedure: Procedure, digest: str, reason: str) -> Record:
+def _new_run(config: Config, mark: str) -> Run:
+    commit, dirty = _git_state(config.root)
+    return Run(
+        id=uuid.uuid4().hex,
+        root=config.root,
+        bash=find_bash(os.environ),
+        languages={**DEFAULTS, **dict(config.languages)},
+        mark=mark,
+        commit=commit,
+        dirty=dirty,
+    )
+
+
+def _without_blocks(  # noqa: PLR0913, PLR0917 - what a record says
+    procedure: Procedure, outcome: Outcome, reason: str, digest: str, target: Target, run: Run
+) -> Record:
+    """Return the record of a procedure of which no block was run, or none is known."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return replace(
-        because,
+    return Record(
+        run=run.id,
         procedure=procedure.id,
         page=procedure.page,
         title=procedure.title,
-        outcome=Outcome.BLOCKED,
+        outcome=outcome,
         reason=reason,
         digest=digest,
+        environment=target.environment,
         started_at=now,
         ended_at=now,
         duration_s=0.0,
-        blocks=(),
-        figures=(),
+        commit=run.commit,
+        dirty=run.dirty,
+        services=target.services,
     )
+
+
+def _hide_from_git(root: Path) -> None:
+    """Have git ignore what we keep for ourselves: else the first run would make the tree dirty for the second."""
+    ignore = root / FOLDER / ".gitignore"
+    if not ignore.exists():
+        ignore.parent.mkdir(exist_ok=True)
+        ignore.write_text("*\n", encoding="utf-8")
 
 
 def _with_our_commands(environ: dict[str, str]) -> dict[str, str]:
@@ -212,10 +295,11 @@ def _git_state(root: Path) -> tuple[str, bool]:
                 ["git", "-C", str(root), *arguments],
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=_GIT_TIMEOUT_S,
                 check=False,
             )
-        except FileNotFoundError:
+        except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
