@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from runbook_checks import blocks, card, cli, execute, languages, marks, model, 
 from runbook_checks.config import load_config
 from runbook_checks.errors import SourceError
 from runbook_checks.markdown import scan
+from runbook_checks.report import Entry
 from runbook_checks.site import badges
 from runbook_checks.site.macros import define_env
 from runbook_checks.site.plugin import Settings
@@ -136,13 +138,22 @@ class TestStatusAndEvidence:
         assert names(kind) == sorted(documented("evidence.md", heading))
 
     def test_each_key_of_status_json_is_documented(self) -> None:
-        source = ast.parse(Path(badges.__file__).read_text(encoding="utf-8"))
-        function = next(one for one in source.body if isinstance(one, ast.FunctionDef) and one.name == "_status_of")
-        returned = next(one.value for one in ast.walk(function) if isinstance(one, ast.Return))
-        assert isinstance(returned, ast.Dict)
-        keys = [one.value for one in returned.keys if isinstance(one, ast.Constant)]
-        table = [name for name in documented("site.md", "files") if "." not in name]
-        assert keys == table
+        procedure = model.Procedure("docs/a.md", "b", "B", 1, model.Card(), ())
+        judgement = status.Judgement(status.Status.UNVERIFIED)
+        entry = Entry(procedure, model.Runbook("docs/a.md", "A"), "staging", "sha256:1", judgement)
+        document: dict[str, Any] = badges.status_document([entry], lambda _: "", datetime.now(UTC))
+        assert list(document) == re.findall(
+            r'"(\w+)":', next(line for line in site_files() if "schema_version" in line)
+        )
+        assert list(document["procedures"][0]) == [name for name in documented("site.md", "files") if "." not in name]
+
+    def test_what_a_service_has_is_documented(self) -> None:
+        row = next(line for line in section("evidence.md", "record") if line.startswith("| `services`"))
+        assert names(record.Service) == CODE.findall(row.split("|")[2])
+
+
+def site_files() -> list[str]:
+    return section("site.md", "files")
 
 
 class TestConfiguration:
