@@ -7,8 +7,10 @@ import logging
 import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import mkdocs.commands.build
+import mkdocs.config
 import pytest
 from click import ClickException
 from sample_site import build, record_of, write_sample
@@ -17,9 +19,7 @@ from runbook_checks.config import load_config
 from runbook_checks.report import load_report
 from runbook_checks.store import Store
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+REPOSITORY = Path(__file__).parent.parent
 MACROS = """  - macros:
       modules: [runbook_checks.site.macros]
       on_error_fail: true
@@ -93,7 +93,8 @@ def test_macros_work_outside_of_code_and_nowhere_else(built: Path) -> None:
     assert re.search(r"<title>\s*Sample operations\s*</title>", html)
 
 
-def test_nothing_is_loaded_from_another_host(built: Path) -> None:
+def resources(site: Path) -> list[str]:
+    """Return what the pages and style sheets of a built site make a browser load."""
     found: list[str] = []
 
     class Resources(HTMLParser):
@@ -105,12 +106,29 @@ def test_nothing_is_loaded_from_another_host(built: Path) -> None:
             if tag in {"script", "img", "iframe", "source", "video", "audio", "embed"}:
                 found.append(values.get("src") or "")
 
-    for page in built.rglob("*.html"):
+    for page in site.rglob("*.html"):
         Resources().feed(page.read_text())
-    for sheet in built.rglob("*.css"):
+    for sheet in site.rglob("*.css"):
         found.extend(re.findall(r"""(?:url\(|@import\s+)["']?([^"')\s]+)""", sheet.read_text()))
     assert len(found) > 10
-    assert [each for each in found if re.match(r"(?:https?:)?//", each)] == []
+    return found
+
+
+def from_elsewhere(site: Path) -> list[str]:
+    return [each for each in resources(site) if re.match(r"(?:https?:)?//", each)]
+
+
+def test_nothing_is_loaded_from_another_host(built: Path) -> None:
+    assert from_elsewhere(built) == []
+
+
+def test_the_site_of_this_repository_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    config = mkdocs.config.load_config(str(REPOSITORY / "mkdocs.yml"), site_dir=str(tmp_path), strict=True)
+    mkdocs.commands.build.build(config)
+    assert from_elsewhere(tmp_path) == []
+    assert 'class="mermaid"' not in "".join(page.read_text() for page in tmp_path.rglob("*.html")), (
+        "Material would fetch it"
+    )
 
 
 def test_a_second_build_in_the_same_process_gives_the_same_page(tmp_path: Path) -> None:
