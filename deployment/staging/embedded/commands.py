@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 STACK = Path(__file__).parent.parent / "stack"
 UP_S = 45.0
+# Stands in the folder of an instance that was stopped in good order, for its data to be found again.
+KEPT = "kept"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,20 +93,24 @@ def _prepare_all(cache: Path) -> tuple[Toolbox, releases.Release | None, Path]:
 
 def _up(_: argparse.Namespace, cache: Path, folder: Path) -> int:
     begun = time.monotonic()
+    # Before anything is prepared: what runs goes on running, whatever has changed in the sources.
+    if _answers(folder):
+        print(f"already up: {folder}")
+        return 0
     tools, release, template = _prepare_all(cache)
     _continue_in(tools)
     from embedded import probe, processes  # noqa: PLC0415 - psutil is there only in the toolbox
 
     with _instance_lock(cache, folder):
-        instance = read_instance(folder)
+        # Somebody else may have brought it up while we waited.
+        if _answers(folder):
+            print(f"already up: {folder}")
+            return 0
         with_service = release is not None
-        if instance and processes.supervisor_pid(instance):
-            findings = probe.look(instance, instance.tools, with_service=with_service)
-            if not findings:
-                print(f"already up: {folder}")
-                return 0
-            print(f"up but not well ({', '.join(f.service for f in findings)}): starting anew")
-        _clear(cache, folder)
+        if _clear(cache, folder):
+            print("it was up, but not well: starting anew", flush=True)
+        if not (folder / KEPT).exists():
+            remove_instance(cache, folder)
         folder.mkdir(parents=True, exist_ok=True)
         instance = create_instance(
             cache, folder, tools, database.database_password(cache), release.name if release else ""
@@ -114,6 +121,7 @@ def _up(_: argparse.Namespace, cache: Path, folder: Path) -> int:
             _link_release(instance, release)
         render.write_configuration(instance, tools, data, with_service=with_service)
         processes.start(instance, tools)
+        (folder / KEPT).unlink(missing_ok=True)
         findings = probe.wait(
             instance,
             tools,
@@ -133,6 +141,18 @@ def _up(_: argparse.Namespace, cache: Path, folder: Path) -> int:
     print("  " + "  ".join(f"{title} {instance.url(service)}" for title, service in places.items()))
     print(f"  folder {folder}")
     return 0
+
+
+def _answers(folder: Path) -> bool:
+    """Whether the instance runs and everything of it answers."""
+    instance = read_instance(folder)
+    if instance is None or not instance.tools.ready:
+        return False
+    _continue_in(instance.tools)
+    from embedded import probe, processes  # noqa: PLC0415 - psutil is there only in the toolbox
+
+    supervised = processes.supervisor_pid(instance) is not None
+    return supervised and not probe.look(instance, instance.tools, with_service=bool(instance.release))
 
 
 def _health(_: argparse.Namespace, __: Path, folder: Path) -> int:
@@ -202,7 +222,9 @@ def _down(options: argparse.Namespace, cache: Path, folder: Path) -> int:
         if options.keep_data and instance:
             processes.stop_gently(instance)
         ended = _clear(cache, folder)
-        if not options.keep_data:
+        if options.keep_data and instance:
+            (folder / KEPT).touch()
+        else:
             remove_instance(cache, folder)
     if not there and not ended:
         print(f"nothing runs in {folder}")
@@ -257,7 +279,7 @@ def _tail(instance: Instance, service: str, lines: int) -> str:
 
 
 def _continue_in(tools: Toolbox) -> None:
-    """Go on in the toolbox's interpreter, which has psutil; the process stays the same."""
-    if Path(sys.prefix).resolve() != (tools.root / "venv").resolve():
+    """Go on in the toolbox's interpreter when this one has no psutil; the process stays the same."""
+    if find_spec("psutil") is None:
         sys.stdout.flush()
         os.execv(tools.python, [str(tools.python), str(STACK), *sys.argv[1:]])  # noqa: S606 - no shell wanted

@@ -166,7 +166,7 @@ def remove_instance(cache: Path, folder: Path) -> None:
 def link_programs(instance: Instance) -> None:
     """Put the programs that procedures use into the instance's ``bin``, and supervisorctl with its configuration."""
     names = ("psql", "pg_dump", "pg_restore", "createdb", "dropdb", "pg_isready", "pg_basebackup", "pg_verifybackup")
-    for name in (*names, "pgbench", "promtool", "amtool", "k6"):
+    for name in (*names, "pgbench", "promtool", "amtool", "k6", "uv"):
         link = instance.path / "bin" / name
         link.unlink(missing_ok=True)
         link.symlink_to(instance.tools.program(name))

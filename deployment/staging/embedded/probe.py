@@ -111,7 +111,9 @@ def _prometheus(instance: Instance) -> str:
     if problem:
         return problem
     targets = json.loads(text)["data"]["activeTargets"]
-    down = [f"{t['labels']['job']} {t['labels']['instance']} is {t['health']}" for t in targets if t["health"] != "up"]
+    # One that Prometheus has not asked yet is "unknown".
+    labels = [target["labels"] for target in targets if target["health"] == "down"]
+    down = [f"{label['job']} {label['instance']} is down" for label in labels]
     if targets:
         return "; ".join(down)
     text, problem = _get(f"{instance.url('prometheus')}/api/v1/status/runtimeinfo")

