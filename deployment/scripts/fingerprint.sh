@@ -35,7 +35,7 @@ done
 # shellcheck source=deployment/scripts/database.sh
 source deployment/scripts/database.sh
 need psql
-: "${DATABASE_URL:?is not set; take it from deployment/staging/stack env}"
+given DATABASE_URL
 case "$database" in
   *://*) connect_to "$database" ;;
   *) connect_to "$DATABASE_URL" && PGDATABASE="${database:-$PGDATABASE}" ;;
@@ -45,7 +45,7 @@ if [[ ! $backup ]]; then
   exit
 fi
 
-: "${BACKUP_DIR:?is not set; take it from deployment/staging/stack env}"
+given BACKUP_DIR
 manifest="$BACKUP_DIR/$backup/manifest.json"
 [[ -f $manifest ]] || { echo "fingerprint.sh: no backup $backup in $BACKUP_DIR" >&2 && exit 1; }
 found="$(query "$PGDATABASE" <<<"$TABLES_SQL")"
