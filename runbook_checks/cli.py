@@ -271,6 +271,10 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
         records = [json.loads(to_line(record)) for record in progress.records.values()]
         errors = [{"path": "", "line": 0, "reason": message, "suggestion": ""} for message in progress.errors]
         _print({"schema_version": DOCUMENT_VERSION, "records": records, "errors": errors})
+    return _exit_code(code, progress)
+
+
+def _exit_code(code: int, progress: Progress) -> int:
     if progress.interrupted:
         return Exit.INTERRUPTED
     if progress.errors:

@@ -62,7 +62,7 @@ class Progress:
         if isinstance(excinfo.value, pytest.exit.Exception):
             self.errors[str(excinfo.value)] = RunbookError.exit_code
         else:
-            self.interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
+            self.interrupted = type(excinfo.value) is KeyboardInterrupt
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Show a procedure as running."""
@@ -109,6 +109,7 @@ class Progress:
                 self._keep(from_line(line))
 
     def _keep(self, record: Record) -> None:
+        self.interrupted |= record.outcome is Outcome.INTERRUPTED
         self.records[record.procedure] = record
         line = Text.assemble((f"{record.outcome.value:<11}", _STYLES.get(record.outcome, "bold red")))
         line.append(f" {record.procedure}  {record.duration_s:.1f} s")

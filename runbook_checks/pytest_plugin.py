@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -175,6 +176,8 @@ class Workers:
         from runbook_checks.verify import keep_crashed  # noqa: PLC0415
 
         config = self.nodes[0].config
+        if any((getattr(node, "workeroutput", None) or {}).get(_INTERRUPTED_OUTPUT) for node in self.nodes):
+            return  # it was interrupted, and has kept a record that says so
         page, _, anchor = crashitem.partition("::")
         path = config.rootpath / page
         runbooks = runbooks_of(config, path) if path.suffix == ".md" else None
@@ -188,9 +191,11 @@ class Workers:
 
     def pytest_keyboard_interrupt(self) -> None:
         """Interrupt the workers too, and give them the time to clean up and to take their stacks down."""
-        for node in self.nodes:
-            if not node.channel.isclosed():
-                os.kill(node.workerinfo["pid"], signal.SIGTERM)
+        import psutil  # noqa: PLC0415 - only an interrupt pays for it
+
+        for child in psutil.Process().children() if self.nodes else ():  # xdist keeps its workers' ids to itself
+            with contextlib.suppress(psutil.Error):
+                child.terminate()
         for node in self.nodes:
             try:
                 node.channel.waitclose(_CLEANING_UP_S)
