@@ -33,7 +33,7 @@ max_wal_senders = 5
 log_line_prefix = '%m [%p] %q%u@%d '
 log_min_duration_statement = 1s
 """
-START_S = 20.0
+UNUSED_S = 86400.0
 
 
 def database_password(cache: Path) -> str:
@@ -52,12 +52,16 @@ def template(cache: Path, tools: Toolbox, release: Release | None) -> Path:
     key = hashlib.sha256(f"{tools.root.name} {password} {release and release.key} {SETTINGS} {os.geteuid()}".encode())
     finished = cache / "templates" / key.hexdigest()[:12]
     if finished.exists():
+        os.utime(finished)
         return finished
     with locked(cache / "template.lock", "waiting for another prepare to make the database template"):
         if finished.exists():
             return finished
         print("making the database template", flush=True)
         finished.parent.mkdir(exist_ok=True)
+        for old in finished.parent.iterdir():
+            if time.time() - old.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(old)
         with tempfile.TemporaryDirectory(dir=finished.parent, prefix="making-") as making:
             Path(making).chmod(0o755)
             data = Path(making) / "data"

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ DEPLOYMENT = Path(__file__).parent.parent.parent
 BUILD = DEPLOYMENT / "scripts/build.sh"
 # What an instance starts with; the deployment runbook builds and deploys the next one.
 FIRST = "0.1.3"
+UNUSED_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def prepare_release(cache: Path, version: str) -> Release | None:
 
 def _build(version: str, into: Path) -> None:
     print(f"building the release on ia-modules {version}", flush=True)
+    _remove_unused(into.parent)
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     command = [str(BUILD), version, "--into", str(into)]
@@ -69,6 +72,16 @@ def _build(version: str, into: Path) -> None:
     if done.returncode:
         raise StagingError(f"{BUILD.name} {version} failed:\n{(done.stdout + done.stderr)[-3000:]}")
     (into / DONE).touch()
+
+
+def _remove_unused(releases: Path) -> None:
+    """Remove releases of sources that have changed since, unless an instance has them or might be about to."""
+    claims = (releases.parent / "ports").glob("*")
+    links = [link for claim in claims for link in Path(claim.read_text()).glob("releases/*")]
+    used = {link.resolve().parent for link in links}
+    for old in releases.glob("*/"):
+        if old not in used and time.time() - old.stat().st_mtime > UNUSED_S:
+            shutil.rmtree(old)
 
 
 def _digest(version: str) -> str:
