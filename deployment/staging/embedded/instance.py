@@ -203,10 +203,12 @@ def release_ports(cache: Path, folder: Path) -> None:
 
 
 def _is_live(claim: Path, folder: Path) -> bool:
-    """Whether a claim stands; one of an instance that is gone, or of ``folder`` itself, is removed."""
+    """Whether a claim stands; one of ``folder`` itself is removed, one of a removed instance with its database."""
     owner = Path(claim.read_text())
     if owner != folder and owner.exists():
         return True
+    if owner != folder:
+        shutil.rmtree(claim.parent.parent / "instances" / instance_id(owner), ignore_errors=True)
     claim.unlink()
     return False
 
