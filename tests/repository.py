@@ -1,0 +1,114 @@
+"""The sample repository of a user, and ways to run things in it as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runbook_checks.record import Record, from_line
+
+SAMPLE = Path(__file__).parent / "samples" / "repo"
+FRONT = "---\ntitle: Extra\nrunbook: {}\n---\n"
+DEADLINE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A copy of the sample repository."""
+
+    root: Path
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file below the root."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Edit a file, which must hold the old text."""
+        text = (self.root / name).read_text(encoding="utf-8")
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def only(self, *sections: str) -> None:
+        """Make a page of sections the only runbook."""
+        shutil.rmtree(self.root / "docs/runbooks")
+        self.write("docs/runbooks/extra.md", FRONT + "\n".join(sections))
+
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "runbook_checks", *arguments],
+            cwd=self.root,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command line."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "runbook_checks", *arguments],
+            cwd=self.root,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run plain pytest to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    def records(self, procedure: str, environment: str = "local") -> tuple[Record, ...]:
+        """Return the records that are kept of a procedure, in the order of the file."""
+        path = self.root / ".runbook-checks/evidence" / environment / f"{procedure}.jsonl"
+        return tuple(map(from_line, path.read_text().splitlines())) if path.exists() else ()
+
+    def left(self) -> tuple[list[str], list[str]]:
+        """Return the processes and the stack folders that are left of runs in here."""
+        processes = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if str(self.root).encode() in (process / "environ").read_bytes():
+                    processes.append((process / "cmdline").read_bytes().decode())
+            except OSError:
+                continue
+        return processes, [path.name for path in (self.root / ".runbook-checks/stack").glob("*")]
+
+
+def copy_sample(folder: Path) -> Repository:
+    """Return a copy of the sample in a folder."""
+    shutil.copytree(SAMPLE, folder / "repo")
+    return Repository(folder / "repo")
+
+
+def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return the one document that is the whole of standard output."""
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

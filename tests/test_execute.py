@@ -1,0 +1,258 @@
+"""A procedure's run: what runs, how often, what is carried on, and what the record says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook_checks.execute import Run, Target, execute
+from runbook_checks.languages import DEFAULTS
+from runbook_checks.markdown import scan
+from runbook_checks.record import BlockRecord, Outcome, Record
+from runbook_checks.shell import find_bash
+
+BASH = find_bash(os.environ)
+HEAD = "---\nrunbook: {}\n---\n## One { #one }\n"
+FENCE = "`" * 3
+
+
+def fence(info: str, text: str, *expected: str) -> str:
+    blocks = [f"{FENCE}{info}\n{text}\n{FENCE}\n"]
+    blocks += [f"{FENCE}text {{.expect}}\n{one}\n{FENCE}\n" for one in expected]
+    return "\n" + "\n".join(blocks)
+
+
+def step(text: str, *expected: str, more: str = "") -> str:
+    return fence(f"bash {{.step{more}}}", text, *expected)
+
+
+def check(text: str, *expected: str, more: str = "") -> str:
+    return fence(f"bash {{.check{more}}}", text, *expected)
+
+
+def card(text: str) -> str:
+    return fence("yaml {.procedure}", text)
+
+
+CLEANUP = fence("bash {.cleanup}", "echo cleaned >>log")
+
+
+def run(folder: Path, *blocks: str, languages: dict[str, str] | None = None, **target: Any) -> Record:
+    found = scan(HEAD + "".join(blocks), "docs/p.md")
+    assert not found.problems
+    assert found.runbook is not None
+    environ = {"PATH": os.environ["PATH"], **target.pop("environ", {})}
+    where = Target("local", environ, frozenset(environ), **target)
+    how = Run("r", folder, BASH, {**DEFAULTS, **(languages or {})}, mark="")
+    return execute(found.runbook.procedures[0], "sha256:1", where, how)
+
+
+def block(record: Record, number: int = 0) -> BlockRecord:
+    return record.blocks[number]
+
+
+def log(folder: Path) -> list[str]:
+    path = folder / "log"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_blocks_share_one_shell_and_captures_reach_every_language(tmp_path: Path) -> None:
+    record = run(
+        tmp_path,
+        step("mkdir d && cd d && kept=1; echo 'got 41 rows'", "got <rows> rows"),
+        check('echo "$kept $rows ${PWD##*/}"', "1 41 d"),
+        fence("python {.check}", "import os; print(int(os.environ['rows']) + 1)", "42"),
+        fence("sh {.check}", 'echo "$rows"', "41"),
+    )
+    assert (record.outcome, record.reason) == (Outcome.PASSED, "")
+
+
+def test_a_step_runs_once_even_when_its_expectation_fails(tmp_path: Path) -> None:
+    record = run(tmp_path, step("echo x >>log; echo no", "yes"), check("true"), CLEANUP)
+    assert record.outcome is Outcome.FAILED
+    assert [one.outcome.value for one in record.blocks] == ["failed", "skipped", "passed"]
+    assert log(tmp_path) == ["x", "cleaned"]
+    assert "docs/p.md:10: stdout is not what the page says\n- yes\n+ no" in block(record).message
+
+
+def test_a_check_is_asked_until_it_holds_and_carries_nothing_on(tmp_path: Path) -> None:
+    record = run(
+        tmp_path,
+        check("echo x >>log; lost=1; test $(wc -l <log) -ge 3 && echo done", "done", more=" within=10s every=20ms"),
+        check('echo "${lost-gone}"', "gone"),
+    )
+    assert record.outcome is Outcome.PASSED
+    assert block(record).attempts == 3
+
+
+def test_a_check_gives_up_at_its_deadline_with_the_last_output(tmp_path: Path) -> None:
+    record = run(tmp_path, check("echo x >>log; echo attempt; false", more=" within=200ms every=20ms"))
+    assert record.outcome is Outcome.FAILED
+    assert 2 <= block(record).attempts <= 12
+    assert block(record).stdout == "attempt\n"
+    assert "asked again for 0.2 s" in record.reason
+
+
+def test_a_check_without_a_deadline_is_asked_once(tmp_path: Path) -> None:
+    run(tmp_path, check("echo x >>log; false"))
+    assert log(tmp_path) == ["x"]
+
+
+def test_a_check_that_hangs_is_stopped_at_its_deadline(tmp_path: Path) -> None:
+    started = time.monotonic()
+    record = run(tmp_path, check("sleep 60", more=" within=100ms"))
+    assert record.outcome is Outcome.FAILED
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("exec true", "ended the shell itself"),
+        ("kill -9 $$", "ended the shell itself"),
+        ("break", "left its own block"),
+        ("exit 3", "exited with 3, expected 0"),
+        ("false; true", "docs/p.md:15: step one-step-2 exited with 1"),
+        ("sleep 60", "did not end within its 0.2 s"),
+        ("printf 'exit 0 1\\nend 0 1\\n'; false", "exited with 1"),
+    ],
+)
+def test_whatever_ends_a_block_but_its_own_end_fails_and_cleanup_runs(tmp_path: Path, text: str, said: str) -> None:
+    record = run(tmp_path, step("name=x; echo 7", "<n>"), step(text, more=" timeout=200ms"), check("true"),
+                 fence("bash {.cleanup}", 'echo "cleaned-$n" >>log'))  # fmt: skip
+    assert record.outcome is Outcome.FAILED
+    assert said in record.reason
+    assert log(tmp_path) == ["cleaned-7"]
+
+
+def test_an_expected_exit_status_passes(tmp_path: Path) -> None:
+    assert run(tmp_path, step("exit 3", more=" exit=3"), check("true")).outcome is Outcome.PASSED
+
+
+def test_a_failing_cleanup_fails_the_procedure_and_the_others_still_run(tmp_path: Path) -> None:
+    record = run(tmp_path, check("true"), fence("bash {.cleanup}", "false"), CLEANUP)
+    assert record.outcome is Outcome.FAILED
+    assert log(tmp_path) == ["cleaned"]
+
+
+def test_rollbacks_run_after_a_failure(tmp_path: Path) -> None:
+    run(tmp_path, step("false"), check("true"), fence("bash {.rollback}", "echo undone >>log"))
+    assert log(tmp_path) == ["undone"]
+
+
+def test_setup_comes_first_and_faults_never_run(tmp_path: Path) -> None:
+    record = run(
+        tmp_path,
+        step("echo step >>log"),
+        check("true"),
+        fence("bash {.fault}", "echo fault >>log"),
+        fence("bash {.setup}", "echo setup >>log"),
+    )
+    assert log(tmp_path) == ["setup", "step"]
+    assert [one.role for one in record.blocks] == ["setup", "step", "check"]
+
+
+def test_a_block_for_another_environment_is_skipped_and_does_not_count(tmp_path: Path) -> None:
+    record = run(tmp_path, step("echo x >>log; false", more=" environment=other"), check("true"))
+    assert record.outcome is Outcome.PASSED
+    assert block(record).message == "not run: for environment other"
+    assert log(tmp_path) == []
+
+
+def test_a_block_that_bash_cannot_read_keeps_everything_from_running(tmp_path: Path) -> None:
+    record = run(tmp_path, step("echo x >>log"), step("cat <<EOF\nfoo"), check("true"))
+    assert record.outcome is Outcome.FAILED
+    assert "docs/p.md:10: nothing was run, bash cannot read this block" in record.reason
+    assert (log(tmp_path), record.blocks) == ([], ())
+
+
+def test_a_capture_never_overwrites_what_the_environment_gave(tmp_path: Path) -> None:
+    record = run(tmp_path, step("echo 1", "<region>"), check("true"), environ={"region": "north"})
+    assert "the capture <region> would overwrite a variable of the environment" in record.reason
+
+
+def test_a_capture_that_the_shell_does_not_take_fails(tmp_path: Path) -> None:
+    record = run(tmp_path, step("readonly n=1; echo 2", "<n>"), check("true"))
+    assert "the capture <n> is no variable that the shell lets us set" in record.reason
+
+
+def test_figures_are_captures_and_durations(tmp_path: Path) -> None:
+    listed = card("figures: {rows: {min: 1, max: 50}, slow: {max: 5, unit: s}}")
+    record = run(tmp_path, listed, step("sleep 0.1; echo 41", "<rows>", more=" #slow"), check("true"))
+    assert record.outcome is Outcome.PASSED
+    rows, slow = record.figures
+    assert (rows.value, rows.kept) == (41.0, True)
+    assert 0.1 <= slow.value < 5
+
+
+@pytest.mark.parametrize(
+    ("bounds", "value", "reason"),
+    [
+        ("{max: 40, unit: s}", "41", "docs/p.md:6: figure rows must be at most 40 s, and is 41"),
+        ("{min: 42}", "41", "docs/p.md:6: figure rows must be at least 42, and is 41"),
+        ("{}", "many", "docs/p.md:6: figure rows is not a number, but 'many'"),
+        ("{}", "nan", "docs/p.md:6: figure rows is not a number, but 'nan'"),
+        ("{max: 5}", "inf", "docs/p.md:6: figure rows is not a number, but 'inf'"),
+    ],
+)
+def test_a_figure_that_breaks_its_bounds_or_is_no_number_fails(
+    tmp_path: Path, bounds: str, value: str, reason: str
+) -> None:
+    listed = card(f"figures: {{rows: {bounds}}}")
+    record = run(tmp_path, listed, step(f"echo {value}", "<rows>"), check("true"))
+    assert (record.outcome, record.reason) == (Outcome.FAILED, reason)
+
+
+def test_a_figure_of_a_block_for_another_environment_is_not_measured(tmp_path: Path) -> None:
+    listed = card("figures: {slow: {min: 1}}")
+    record = run(tmp_path, listed, step("true", more=" #slow environment=other"), check("true"))
+    assert (record.outcome, record.figures) == (Outcome.PASSED, ())
+
+
+def test_secrets_never_reach_a_record(tmp_path: Path) -> None:
+    record = run(
+        tmp_path,
+        step('echo "token $TOKEN"; echo "$TOKEN" >&2; echo "$TOKEN" | base64', "token <seen>"),
+        environ={"TOKEN": "hunter2-hunter2"},
+        secrets=("hunter2-hunter2",),
+    )
+    assert "hunter2" not in repr(record)
+    assert "[redacted]" in repr(record)
+
+
+def test_late_output_belongs_to_the_block_that_started_it(tmp_path: Path) -> None:
+    record = run(tmp_path, step("{ while [ ! -e go ]; do sleep 0.01; done; echo late; } &"),
+                 step("touch go; sleep 0.2; echo now"), check("true"))  # fmt: skip
+    assert (block(record).stdout, block(record, 1).stdout) == ("late\n", "now\n")
+
+
+def test_promql_learns_when_the_last_change_was(tmp_path: Path) -> None:
+    languages = {"promql": 'cat >/dev/null; echo "$RUNBOOK_CHECKS_SINCE"'}
+    before = time.time()
+    record = run(
+        tmp_path, step("sleep 0.05"), check("true"), fence("promql {.check}", "up > 0", "<at>"), languages=languages
+    )
+    assert record.outcome is Outcome.PASSED
+    assert before + 0.05 <= float(block(record, 2).stdout) + 0.001 <= time.time() + 0.001
+
+
+def test_an_interrupt_cleans_up_and_is_recorded(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        while not (tmp_path / "log").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    record = run(tmp_path, step("echo begun >>log; sleep 60"), check("true"), CLEANUP)
+    thread.join()
+    assert record.outcome is Outcome.INTERRUPTED
+    assert record.reason == "docs/p.md:6: interrupted, in step one-step-1"
+    assert [one.outcome.value for one in record.blocks] == ["interrupted", "passed"]
+    assert log(tmp_path) == ["begun", "cleaned"]
