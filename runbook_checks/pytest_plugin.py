@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook_checks.errors import RunbookError, SourceError, StackError, UsageError
+from runbook_checks.errors import RunbookError, StackError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -97,7 +97,7 @@ class RunbookFile(pytest.File):
         """Yield an item per procedure."""
         try:
             runbooks = runbooks_of(self.config, self.path)
-        except SourceError as error:
+        except RunbookError as error:
             raise self.CollectError(str(error)) from error
         if runbooks is not None:
             for procedure in procedures_of(runbooks, self.path):
@@ -273,7 +273,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
     """Return what a page belongs to, read once per session; None for a page without a configuration above it.
 
-    Raises SourceError when the pages or the configuration cannot be read as written.
+    Raises SourceError when the pages or the configuration cannot be read as written, UsageError for an unknown
+    environment.
     """
     from runbook_checks.config import find_config, load_config  # noqa: PLC0415 - sessions without runbooks pay nothing
     from runbook_checks.report import load_catalog  # noqa: PLC0415
@@ -285,10 +286,7 @@ def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
     known = config.stash.setdefault(_RUNBOOKS, {})
     if found not in known:
         ours = load_config(found)
-        try:
-            known[found] = Runbooks(ours, load_catalog(ours), config)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from error
+        known[found] = Runbooks(ours, load_catalog(ours), config)
     return known[found]
 
 
