@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from repository import Repository, copy_sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

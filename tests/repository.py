@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook_checks.record import Record, from_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAMPLE = Path(__file__).parent / "samples" / "repo"
 FRONT = "---\ntitle: Extra\nrunbook: {}\n---\n"
@@ -37,6 +39,11 @@ class Repository:
         text = (self.root / name).read_text(encoding="utf-8")
         assert old in text
         self.write(name, text.replace(old, new))
+
+    def line(self, name: str, text: str) -> int:
+        """Return the one-based number of the first line with a text."""
+        lines = (self.root / name).read_text(encoding="utf-8").splitlines()
+        return next(number for number, line in enumerate(lines, 1) if text in line)
 
     def only(self, *sections: str) -> None:
         """Make a page of sections the only runbook."""

@@ -6,8 +6,7 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +15,9 @@ from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.record import BlockRecord, Outcome, Record
 from runbook_checks.shell import find_bash
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BASH = find_bash(os.environ)
 HEAD = "---\nrunbook: {}\n---\n## One { #one }\n"

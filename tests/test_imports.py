@@ -10,17 +10,16 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "runbook_checks"
 
 # Each module may import only from those above it.
-ORDER = """
-errors durations model record
-attributes yaml_nodes headings fences card blocks markdown catalog digest
-redact output processes bash languages shell
-json_subset expect execute
-store status config report
-marks guardian command stack verify scheduling
-pytest_plugin failure progress tables http_request promql
-site
-__init__ cli __main__
-""".split()
+ORDER = [
+    *("errors", "durations", "model", "record"),
+    *("attributes", "yaml_nodes", "headings", "fences", "card", "blocks", "markdown", "catalog", "digest"),
+    *("redact", "output", "processes", "bash", "languages", "shell"),
+    *("json_subset", "expect", "execute"),
+    *("store", "status", "config", "report"),
+    *("marks", "guardian", "command", "stack", "verify", "scheduling"),
+    *("failure", "pytest_plugin", "progress", "tables", "http_request", "promql"),
+    *("site", "__init__", "cli", "__main__"),
+]
 
 
 def modules() -> dict[str, str]:
