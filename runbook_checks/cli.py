@@ -213,6 +213,7 @@ def _verify(options: argparse.Namespace) -> int:
     import pytest  # noqa: PLC0415 - only what the command needs
 
     from runbook_checks.progress import Progress  # noqa: PLC0415
+    from runbook_checks.scheduling import ByNeeds, groups_of  # noqa: PLC0415
     from runbook_checks.stack import sweep  # noqa: PLC0415
     from runbook_checks.verify import refuse_unsafe  # noqa: PLC0415
 
@@ -229,8 +230,9 @@ def _verify(options: argparse.Namespace) -> int:
             console = _console(stderr=True)
         sweep(config.root, environment, console.print)
         progress = Progress(console)
+        plugins = [progress, ByNeeds(groups_of(catalog, procedures))]
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for the document
-            code = pytest.main(_pytest_arguments(config, environment, procedures, options), plugins=[progress])
+            code = pytest.main(_pytest_arguments(config, environment, procedures, options), plugins=plugins)
         sweep(config.root, environment, console.print)  # what a crashed worker left
         return _conclude(int(code), progress, options)
 
