@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import load
 from runbook_checks.scheduling import groups_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PAGE = """---
 runbook: {{owner: o}}

@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from records import NOW, record
 
 from runbook_checks.record import to_line
 from runbook_checks.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_records_come_back_oldest_first(tmp_path: Path) -> None:
@@ -68,7 +72,6 @@ def test_no_name_leaves_the_folder(tmp_path: Path, anchor: str) -> None:
 
 
 def test_a_full_disk_is_a_clear_error_and_the_old_evidence_is_intact(tmp_path: Path) -> None:
-    import resource
 
     store = Store(tmp_path)
     store.append(record(run="first"))
@@ -107,6 +110,6 @@ def test_writers_that_are_killed_lose_nothing_and_tear_at_most_their_own_line(tm
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
     runs = [one.run for one in Store(tmp_path).read("staging", "page/one")]
-    for writer in range(3):
-        numbers = sorted(int(run.split("-")[1]) for run in runs if run.startswith(f"{writer}-"))
+    for one in range(3):
+        numbers = sorted(int(run.split("-")[1]) for run in runs if run.startswith(f"{one}-"))
         assert numbers == list(range(len(numbers)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from running_stack import Stack
+from stack.running_stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

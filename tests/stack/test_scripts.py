@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from running_stack import Stack
+    from stack.running_stack import Stack
 
 SCRIPTS = "deployment/scripts"
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
-    from running_stack import Stack
+    from stack.running_stack import Stack
 
 VARIABLES = {
     "DATABASE_URL",
