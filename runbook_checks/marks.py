@@ -10,6 +10,7 @@ import psutil
 
 VARIABLE = "RUNBOOK_CHECKS_RUN"
 _GRACE_S = 1.0
+_POLL_S = 0.02  # waiting for each process would take a zombie, which its parent has yet to bury, for alive
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -40,16 +41,17 @@ def end_marked(mark: str, *, within_s: float = 4.0) -> None:
     Asks first (TERM) and insists after a second (KILL). Raises TimeoutError when some outlive ``within_s``.
     """
     deadline = time.monotonic() + within_s
-    asked: set[int] = set()
+    asked_at: dict[int, float] = {}
     while processes := marked(mark):
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > deadline:
             pids = ", ".join(str(process.pid) for process in processes)
             raise TimeoutError(f"processes {pids} are still alive after {within_s:g} s")
         for process in processes:
             with contextlib.suppress(psutil.Error):  # gone, or not ours to end: then it is still alive at the deadline
-                if process.pid in asked:
-                    process.kill()
-                else:
+                if process.pid not in asked_at:
                     process.terminate()
-        asked |= {process.pid for process in processes}
-        psutil.wait_procs(processes, timeout=_GRACE_S)
+                elif now > asked_at[process.pid] + _GRACE_S:
+                    process.kill()
+            asked_at.setdefault(process.pid, now)
+        time.sleep(_POLL_S)
