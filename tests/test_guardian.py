@@ -1,0 +1,70 @@
+"""The guardian ends what a run started, however the run ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from repository import wait_for
+
+from runbook_checks import marks
+from runbook_checks.errors import StackError
+from runbook_checks.guardian import guarded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNNER = """
+import os, subprocess, sys, time
+from runbook_checks import marks
+from runbook_checks.guardian import guarded
+mark, controller = sys.argv[1], int(sys.argv[2]) or None
+with guarded(mark, controller=controller):
+    subprocess.Popen(["sleep", "60"], env={**os.environ, marks.VARIABLE: mark}, start_new_session=True)
+    print("up", flush=True)
+    time.sleep(60)
+"""
+
+
+def start(mark: str, controller: int = 0) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, mark, str(controller)], stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    assert len(marks.marked(mark)) == 1
+    return process
+
+
+def test_a_runner_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    mark = str(tmp_path)
+    with start(mark) as runner:
+        runner.kill()
+        started = time.monotonic()
+        wait_for(lambda: not marks.marked(mark))
+        assert time.monotonic() - started < 5
+
+
+def test_a_worker_is_ended_when_its_controller_is_killed(tmp_path: Path) -> None:
+    mark = str(tmp_path)
+    with subprocess.Popen(["sleep", "60"]) as controller, start(mark, controller.pid) as runner:
+        controller.kill()
+        assert runner.wait(5) == -9
+        wait_for(lambda: not marks.marked(mark))
+
+
+def test_leaving_the_block_ends_what_is_left(tmp_path: Path) -> None:
+    with guarded(str(tmp_path)):
+        process = subprocess.Popen(["sleep", "60"], env={**os.environ, marks.VARIABLE: str(tmp_path)})
+    assert process.wait(1) == -15
+
+
+def test_a_guardian_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(StackError, match="could be ended"), guarded(str(tmp_path)):
+        pass
