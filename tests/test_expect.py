@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_checks.expect import captured_names, compare
@@ -100,17 +100,21 @@ def test_difference_shows_page_lines_and_output_lines_side_by_side() -> None:
     ]
 
 
-def test_a_pattern_that_explodes_is_a_failure_and_not_a_hang() -> None:
+def test_a_pattern_that_explodes_is_a_failure_and_not_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook_checks.expect._TIME_LIMIT_S", 0.1)
     verdict = compare(expectation(r"^(a|aa)+$b", Match.REGEX), "a" * 5000 + "!", "p.md")
     assert not verdict.held
+    assert verdict.difference == "p.md:10: comparing took over 0.1 s; write a simpler pattern"
 
 
+@settings(max_examples=50)
 @given(st.lists(st.text(st.characters(exclude_characters="<\n\r\\.", exclude_categories=["C", "Z"])), max_size=6))
 def test_any_text_is_like_itself(lines: list[str]) -> None:
     text = "\n".join(lines)
     assert compare(expectation(text), text, "p.md").held
 
 
+@settings(max_examples=50)
 @given(st.text(), st.text(), st.sampled_from(list(Match)))
 def test_comparing_never_raises(wanted: str, came: str, match: Match) -> None:
     if match in {Match.REGEX, Match.JSON}:

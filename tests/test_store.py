@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import time
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +27,24 @@ def test_records_come_back_oldest_first(tmp_path: Path) -> None:
     store.append(newer)
     store.append(older)  # merged evidence of another machine: order in the file says nothing
     assert store.read("staging", "page/one") == (older, newer)
+
+
+def test_order_is_that_of_time_whatever_the_time_zone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    later, earlier = (
+        record(ended=NOW),
+        record(ended=(NOW - timedelta(hours=1)).astimezone(timezone(timedelta(hours=9)))),
+    )
+    store.append(earlier)
+    store.append(later)
+    assert store.read("staging", "page/one") == (earlier, later)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    Store(tmp_path / "new/folder").prepare()
+    with pytest.raises(StoreError, match="evidence cannot be written there"):
+        Store(tmp_path / "file/folder").prepare()
 
 
 def test_a_procedure_that_never_ran_has_no_records(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""What a person sees while procedures run."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from records import record
+from rich.console import Console
+
+from runbook_checks.progress import Progress
+from runbook_checks.pytest_plugin import ERROR_PROPERTY, EXIT_PROPERTY, INTERRUPTED, RECORD_PROPERTY
+from runbook_checks.record import Outcome, to_line
+
+NODE = "docs/page.md::one"
+
+
+def report(outcome: Any, text: str, *properties: tuple[str, object]) -> pytest.TestReport:
+    return pytest.TestReport(NODE, ("", None, ""), {}, outcome, text, "call", user_properties=list(properties))
+
+
+@pytest.fixture
+def progress() -> Progress:
+    return Progress(Console(file=io.StringIO(), width=100, markup=False, emoji=False, highlight=False))
+
+
+def shown(progress: Progress) -> str:
+    file = progress.console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def test_plain_lines_where_there_is_no_terminal(progress: Progress) -> None:
+    progress.pytest_runtest_logstart(NODE)
+    progress.pytest_runtest_logreport(report("passed", "", (RECORD_PROPERTY, to_line(record()))))
+    assert shown(progress) == "passed      page/one  2.0 s\n"
+    assert progress.records == {"page/one": record()}
+
+
+def test_what_runs_now_and_the_counts_are_live(progress: Progress) -> None:
+    progress.total = 3
+    progress.pytest_runtest_logstart(NODE)
+    failed = record(outcome=Outcome.FAILED, procedure="page/two")
+    progress.pytest_runtest_logreport(report("failed", "why", (RECORD_PROPERTY, to_line(failed))))
+    progress.pytest_runtest_logstart("docs/page.md::three")
+    progress.console.print(progress)
+    assert "page.md::three  0 s" in shown(progress)
+    assert "1 of 3 done, 0 passed, 1 failed" in shown(progress)
+    assert progress.failures == ["why"]
+
+
+def test_an_error_is_told_once_and_is_no_failure(progress: Progress) -> None:
+    for _ in range(2):
+        progress.pytest_runtest_logreport(report("failed", "no", (ERROR_PROPERTY, "no stack"), (EXIT_PROPERTY, 3)))
+    assert (progress.errors, progress.failures) == ({"no stack": 3}, [])
+
+
+def test_interrupted_records_are_kept_at_the_end(progress: Progress) -> None:
+    config: Any = SimpleNamespace(stash=pytest.Stash())
+    config.stash[INTERRUPTED] = [to_line(record(outcome=Outcome.INTERRUPTED))]
+    finish = progress.pytest_sessionfinish(SimpleNamespace(config=config))  # type: ignore[arg-type]
+    next(finish)
+    with pytest.raises(StopIteration):
+        next(finish)
+    assert progress.interrupted
+    assert shown(progress).startswith("interrupted page/one")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(OSError("disk full"), "disk full"), (KeyError("x"), "this is a mistake of runbook-checks")]
+)
+def test_only_a_mistake_of_ours_is_shown_whole(progress: Progress, error: Exception, said: str) -> None:
+    excinfo: Any = SimpleNamespace(value=error)
+    assert progress.pytest_internalerror("the traceback", excinfo)
+    (text,) = progress.errors
+    assert text.startswith(said)
+    assert ("the traceback" in text) == isinstance(error, KeyError)

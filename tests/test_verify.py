@@ -1,0 +1,179 @@
+"""The verifier: guards, prerequisites, fresh stacks, and evidence, with real shells and a tiny stack."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runbook_checks.config import load_config
+from runbook_checks.errors import StackError, UsageError
+from runbook_checks.record import Outcome
+from runbook_checks.report import load_catalog
+from runbook_checks.store import StoreError
+from runbook_checks.verify import Verifier
+
+if TYPE_CHECKING:
+    from repository import Repository
+
+STACK = """
+environments:
+  local:
+    secrets: [OUTER_TOKEN]
+    stack:
+      up: echo up >>log
+      down: echo down >>log
+      health: test ! -e sick
+      env: echo NAME=stack
+  box: {disposable: true}
+  bare: {}
+  claimed:
+    secrets: [PLACE]
+    identity: {run: echo "I am $PLACE", prints: I am here}
+"""
+
+
+def section(name: str, text: str, needs: str = "", role: str = "step", more: str = "") -> str:
+    card = f"```yaml {{.procedure}}\nneeds: [{needs}]\n```\n" if needs else ""
+    return (
+        f"## {name} {{ #{name} }}\n{card}```bash {{.{role}{more}}}\n{text}\n```\n```bash {{.check{more}}}\ntrue\n```\n"
+    )
+
+
+def verifier(repository: Repository, *sections: str, environment: str = "local") -> Verifier:
+    repository.only(*sections)
+    repository.write("runbook-checks.yml", f"pages: [docs/runbooks]{STACK}")
+    config = load_config(repository.root / "runbook-checks.yml")
+    return Verifier(config, load_catalog(config), config.environment(environment), "run-1-main")
+
+
+def log(repository: Repository) -> list[str]:
+    path = repository.root / "log"
+    return path.read_text().split() if path.exists() else []
+
+
+def verify(one: Verifier, *names: str) -> list[str]:
+    return [one.verify(one.catalog.get(f"extra/{name}")).outcome.value for name in names]
+
+
+def test_needs_run_once_per_stack(repository: Repository) -> None:
+    base = section("base", "echo base >>log")
+    with verifier(repository, base, section("a", "true", "base"), section("b", "true", "a, base")) as one:
+        assert verify(one, "b", "a", "base") == ["passed"] * 3
+    assert log(repository) == ["up", "base", "down"]
+
+
+def test_a_failed_procedure_costs_the_stack_and_its_needs_run_again_on_the_fresh_one(repository: Repository) -> None:
+    sections = section("base", "echo base >>log"), section("bad", "false", "base"), section("a", "true", "base")
+    with verifier(repository, *sections) as one:
+        assert verify(one, "bad", "a") == ["failed", "passed"]
+    assert log(repository) == ["up", "base", "down", "up", "base", "down"]
+
+
+def test_what_needs_a_failed_procedure_is_blocked_and_nothing_runs_twice(repository: Repository) -> None:
+    sections = section("bad", "echo bad >>log; false"), section("a", "echo a >>log", "bad"), section("b", "true", "a")
+    with verifier(repository, *sections) as one:
+        assert verify(one, "a", "b", "bad") == ["blocked", "blocked", "failed"]
+    assert [word for word in log(repository) if word not in {"up", "down"}] == ["bad"]
+    (record,) = repository.records("extra/b")
+    assert (record.outcome, record.reason, record.blocks) == (Outcome.BLOCKED, "needs extra/bad, which failed", ())
+
+
+def test_a_stack_that_died_between_procedures_is_replaced(repository: Repository) -> None:
+    with verifier(repository, section("a", "true"), section("b", "true")) as one:
+        verify(one, "a")
+        (repository.root / "sick").touch()
+        with pytest.raises(StackError, match="stack health failed"):
+            verify(one, "b")
+    assert log(repository) == ["up", "down", "up", "down"]
+
+
+def test_a_need_for_another_environment_is_no_obstacle_and_leaves_no_record(repository: Repository) -> None:
+    boxed = section("boxed", "false", more=" environment=box")
+    with verifier(repository, boxed, section("a", "true", "boxed")) as one:
+        assert verify(one, "a") == ["passed"]
+    assert repository.records("extra/boxed") == ()
+
+
+def test_evidence_that_cannot_be_kept_stops_everything_before_it_starts(repository: Repository) -> None:
+    repository.write(".runbook-checks/evidence", "a file")
+    with pytest.raises(StoreError, match="cannot be written"), verifier(repository, section("a", "true")):
+        pass
+    assert log(repository) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "text", "said"),
+    [
+        ("bare", section("a", "true"), "nothing proves that bare may be changed"),
+        ("bare", section("a", "true", role="setup"), "has a setup block"),
+        ("box", section("a", "true", role="setup"), "has a setup block"),
+        ("claimed", section("a", "true", role="setup"), "has a setup block"),
+    ],
+)
+def test_what_changes_things_runs_only_where_that_is_safe(
+    repository: Repository, environment: str, text: str, said: str
+) -> None:
+    with verifier(repository, text, environment=environment) as one, pytest.raises(UsageError, match=said):
+        verify(one, "a")
+    assert repository.records("extra/a", environment) == ()
+
+
+def test_reading_needs_no_proof_and_a_block_for_elsewhere_is_no_reason_to_refuse(repository: Repository) -> None:
+    elsewhere = "```bash {.setup environment=local}\ntrue\n```\n"
+    with verifier(repository, section("a", "true", role="check") + elsewhere, environment="bare") as one:
+        assert verify(one, "a") == ["passed"]
+
+
+def test_an_environment_must_prove_what_it_claims_to_be(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "here")
+    with verifier(repository, section("a", "echo a >>log"), environment="claimed") as one:
+        assert verify(one, "a") == ["passed"]
+    monkeypatch.setenv("PLACE", "elsewhere")
+    with (
+        verifier(repository, section("a", "echo a >>log"), environment="claimed") as one,
+        pytest.raises(UsageError, match=r"nothing proves that this is claimed: .* printed 'I am \[redacted\]'"),
+    ):
+        verify(one, "a")
+    assert log(repository) == ["a"]
+
+
+def test_secrets_of_the_surrounding_environment_are_redacted(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTER_TOKEN", "hunter2-hunter2")
+    with verifier(repository, section("a", 'echo "$OUTER_TOKEN"')) as one:
+        verify(one, "a")
+    (record,) = repository.records("extra/a")
+    assert record.blocks[0].stdout == "[redacted]\n"
+
+
+def test_a_daemon_of_a_procedure_does_not_outlive_the_run(repository: Repository) -> None:
+    with verifier(repository, section("a", "setsid sleep 60 >/dev/null 2>&1 &"), environment="box") as one:
+        assert verify(one, "a") == ["passed"]
+        assert repository.left()[0]
+    assert repository.left() == ([], [])
+
+
+def test_the_tree_is_dirty_when_it_differs_from_its_commit_and_our_own_files_do_not_count(
+    repository: Repository,
+) -> None:
+    sections = section("a", "true", role="check")
+
+    def run() -> None:
+        with verifier(repository, sections, environment="bare") as one:
+            verify(one, "a")
+
+    run()
+    who = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=repository.root, check=True)
+    run()
+    repository.write("new", "")
+    run()
+    records = repository.records("extra/a", "bare")
+    assert [record.dirty for record in records] == [True, False, True]
+    assert [len(record.commit) for record in records] == [0, 40, 40]
