@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 
 import psutil
@@ -38,20 +39,22 @@ def marked(mark: str) -> list[psutil.Process]:
 def end_marked(mark: str, *, within_s: float = 4.0) -> None:
     """End every process that carries a mark, children that they start meanwhile included.
 
-    Asks first (TERM) and insists after a second (KILL). Raises TimeoutError when some outlive ``within_s``.
+    Asks them to (TERM), and after a second insists (KILL): asked again, a session's shell would fork again and again.
+    Raises TimeoutError when some outlive ``within_s``.
     """
-    deadline = time.monotonic() + within_s
-    asked_at: dict[int, float] = {}
+    begun = time.monotonic()
+    _send(marked(mark), signal.SIGTERM)
     while processes := marked(mark):
-        now = time.monotonic()
-        if now > deadline:
+        elapsed_s = time.monotonic() - begun
+        if elapsed_s > within_s:
             pids = ", ".join(str(process.pid) for process in processes)
             raise TimeoutError(f"processes {pids} are still alive after {within_s:g} s")
-        for process in processes:
-            with contextlib.suppress(psutil.Error):  # gone, or not ours to end: then it is still alive at the deadline
-                if process.pid not in asked_at:
-                    process.terminate()
-                elif now > asked_at[process.pid] + _GRACE_S:
-                    process.kill()
-            asked_at.setdefault(process.pid, now)
+        if elapsed_s > _GRACE_S:
+            _send(processes, signal.SIGKILL)
         time.sleep(_POLL_S)
+
+
+def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # gone, or not ours to end: then it is still alive at the deadline
+            process.send_signal(number)

@@ -202,9 +202,10 @@ class Workers:
             except (EOFError, node.channel.RemoteError, node.channel.TimeoutError):
                 continue  # gone, or too slow: its guardian ends what it had started
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         """Take over what the workers have to say at their end; a stack that could not be taken down is an error."""
+        yield
         outputs = [getattr(node, "workeroutput", None) or {} for node in self.nodes]
         session.config.stash.setdefault(INTERRUPTED, []).extend(
             line for output in outputs for line in output.get(_INTERRUPTED_OUTPUT, ())
@@ -254,20 +255,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[:] = [next(in_order) if item in of_one else item for item in items]
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Take the stacks down."""
+@pytest.hookimpl(wrapper=True, trylast=True)  # inside of xdist's, which sends the worker's output away
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Take the stacks down, whatever the others do at the end."""
+    try:
+        yield
+    finally:
+        errors = _close(session.config)
+    if errors and not _worker_of(session.config):
+        pytest.exit(errors, returncode=StackError.exit_code)
+
+
+def _close(config: pytest.Config) -> str:
+    """Take the stacks down and return why some could not be."""
     errors = []
-    for runbooks in session.config.stash.get(_RUNBOOKS, {}).values():
+    for runbooks in config.stash.get(_RUNBOOKS, {}).values():
         try:
             runbooks.close()
         except StackError as error:
             errors.append(str(error))
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output[_INTERRUPTED_OUTPUT] = session.config.stash.get(INTERRUPTED, [])
-        output.update({_STACK_OUTPUT: "\n".join(errors)} if errors else {})
-    elif errors:
-        pytest.exit("\n".join(errors), returncode=StackError.exit_code)
+    output = getattr(config, "workeroutput", {})
+    output[_INTERRUPTED_OUTPUT] = config.stash.get(INTERRUPTED, [])
+    output.update({_STACK_OUTPUT: "\n".join(errors)} if errors else {})
+    return "\n".join(errors)
 
 
 def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:

@@ -193,6 +193,7 @@ class Verifier:
                 target = self._target(variables | self.stack.variables(), self.stack.services())
             except StackError as error:
                 raise StackError(Redactor(self._target(variables).secrets).redact(str(error))) from error
+        Redactor(target.secrets)  # refuses a secret that is too short, before anything runs
         self._identify(target)
         return target
 
