@@ -211,6 +211,32 @@ def test_an_interrupt_cleans_up_takes_the_stack_down_and_exits_130(
     assert repository.left() == ([], [])
 
 
+def test_an_interrupt_while_the_stack_comes_up_takes_it_down(repository: Repository) -> None:
+    repository.replace("scripts/stack", "  up)\n", "  up)\n    touch coming; sleep 60\n")
+    process = repository.start("verify", "publish")
+    wait_for(lambda: list((repository.root / ".runbook-checks").glob("stack/*/coming")))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert repository.left() == ([], [])
+
+
+def test_an_end_report_that_cannot_be_written_leaves_nothing(repository: Repository) -> None:
+    repository.only(OKAY)
+    done = repository.run("verify", "--junitxml", "/dev/null/x.xml")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert repository.left() == ([], [])
+
+
+def test_a_stack_that_stays_up_exits_3_and_the_results_are_told(repository: Repository) -> None:
+    repository.replace("scripts/stack", "  down) ", "  down) echo stuck; exit 5 ;;\n  never) ")
+    done = repository.run("verify", "publish", "--json", "-n", "2")
+    assert (done.returncode, outcomes(done)) == (3, {"site/publish": "passed"})
+    assert "stack down failed: `scripts/stack down` exited with 5\nstuck" in done.stderr
+    assert repository.left()[0] == []
+
+
 def test_a_crashed_worker_fails_its_procedure_and_the_others_go_on(repository: Repository) -> None:
     repository.only(SLOW, OKAY)
     process = repository.start("verify", "-n", "2", "--json", "--junitxml", "junit.xml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -39,11 +40,23 @@ def test_descendants_without_the_mark_are_found_and_those_who_ignore_the_request
         assert process.wait(5) == -9
 
 
+def test_who_answers_every_request_with_a_new_process_is_ended_too() -> None:
+    mark = f"mark-{os.getpid()}-hydra"
+    hydra = 'trap "sh -c \\"$0\\" \\"$0\\" & exit" TERM; sleep 60 & wait; sleep 60'
+    with start(mark, f"exec sh -c {shlex.quote(hydra)} {shlex.quote(hydra)}"):
+        while len(marks.marked(mark)) < 2:
+            time.sleep(0.01)
+        marks.end_marked(mark)
+        assert marks.marked(mark) == []
+
+
 def test_what_does_not_end_is_named() -> None:
     mark = f"mark-{os.getpid()}-fork"
-    with start(mark, "exec sleep 60") as process:
+    with start(mark, "trap '' TERM; exec sleep 60") as process:
+        while [one.name() for one in marks.marked(mark)] != ["sleep"]:
+            time.sleep(0.01)
         with pytest.raises(TimeoutError, match=str(process.pid)):
-            marks.end_marked(mark, within_s=-1)
+            marks.end_marked(mark, within_s=0.1)
         process.kill()
 
 

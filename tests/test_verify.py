@@ -151,6 +151,15 @@ def test_secrets_of_the_surrounding_environment_are_redacted(
     assert record.blocks[0].stdout == "[redacted]\n"
 
 
+def test_a_secret_that_is_too_short_to_be_redacted_is_refused(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTER_TOKEN", "abc")
+    with verifier(repository, section("a", "true")) as one, pytest.raises(UsageError, match="a secret of 3 characters"):
+        verify(one, "a")
+    assert log(repository) == ["up", "down"]
+
+
 def test_a_daemon_of_a_procedure_does_not_outlive_the_run(repository: Repository) -> None:
     with verifier(repository, section("a", "setsid sleep 60 >/dev/null 2>&1 &"), environment="box") as one:
         assert verify(one, "a") == ["passed"]
