@@ -17,7 +17,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook_checks import __version__
+from runbook_checks import __version__, documents
+from runbook_checks.documents import SCHEMA_VERSION
 from runbook_checks.errors import RunbookError, StackError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from runbook_checks.progress import Progress
 
 
-DOCUMENT_VERSION = 1  # of what `--json` prints
 _NOTHING_COLLECTED = 5  # pytest.ExitCode.NO_TESTS_COLLECTED
 _LOG_WIDTH = 160  # where there is no terminal to ask
 
@@ -78,7 +78,7 @@ def _refuse(error: Exception, code: int, options: argparse.Namespace) -> int:
     if getattr(options, "json", False):
         problems = error.problems if isinstance(error, SourceError) else ()
         errors = [asdict(problem) for problem in problems] or [asdict(Problem("", 0, str(error)))]
-        _print({"schema_version": DOCUMENT_VERSION, "errors": errors})
+        _print({"schema_version": SCHEMA_VERSION, "errors": errors})
     return code
 
 
@@ -181,8 +181,8 @@ def _list(options: argparse.Namespace) -> int:
     _, catalog = _load(options)
     procedures = catalog.select(options.selection) if options.selection else catalog.procedures
     if options.json:
-        documents = [tables.procedure_document(one) for one in procedures]
-        _print({"schema_version": DOCUMENT_VERSION, "procedures": documents})
+        described = [documents.procedure_document(one) for one in procedures]
+        _print({"schema_version": SCHEMA_VERSION, "procedures": described})
     else:
         _console().print(tables.list_table(procedures))
     return Exit.VERIFIED
@@ -202,8 +202,7 @@ def _status(options: argparse.Namespace) -> int:
     wanted = set(report.catalog.select(options.selection)) if options.selection else set(report.catalog.procedures)
     entries = [entry for entry in report.entries if entry.procedure in wanted and only in {"", entry.environment}]
     if options.json:
-        documents = [tables.entry_document(entry) for entry in entries]
-        _print({"schema_version": DOCUMENT_VERSION, "generated_at": now.isoformat(), "procedures": documents})
+        _print(documents.status_document(entries, now))
     else:
         _console().print(tables.status_table(entries))
     return Exit.VERIFIED if all(entry.status is Status.VERIFIED for entry in entries) else Exit.FAILED
@@ -243,7 +242,7 @@ def _pytest_arguments(
     return [
         *(f"{config.root / one.page}::{one.anchor}" for one in procedures),
         *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
-        *("-p", "runbook_checks", "-p", "xdist", "-p", "no:terminalreporter", "-p", "no:markdown-docs"),
+        *("-p", "runbook_checks", "-p", "xdist", "-p", "no:terminalreporter", "-p", "no:pytest_markdown_docs"),
         *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
         *("--runbook-environment", environment.name),
         *(("-n", options.workers) if options.workers != "0" else ()),
@@ -272,7 +271,7 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
     if options.json:
         records = [json.loads(to_line(record)) for record in progress.records.values()]
         errors = [{"path": "", "line": 0, "reason": message, "suggestion": ""} for message in progress.errors]
-        _print({"schema_version": DOCUMENT_VERSION, "records": records, "errors": errors})
+        _print({"schema_version": SCHEMA_VERSION, "records": records, "errors": errors})
     return _exit_code(code, progress)
 
 
