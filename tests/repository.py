@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SAMPLE = Path(__file__).parent / "samples" / "repo"
 FRONT = "---\ntitle: Extra\nrunbook: {}\n---\n"
 DEADLINE_S = 30.0
+_QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,11 @@ class Repository:
         self.write("docs/runbooks/extra.md", FRONT + "\n".join(sections))
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run the command line to its end."""
+        """Run the command line to its end, without the plugins that only this project's own tests use."""
         return subprocess.run(
             [sys.executable, "-m", "runbook_checks", *arguments],
             cwd=self.root,
-            env={**os.environ, **environ},
+            env={**os.environ, **_QUICK, **environ},
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,
@@ -67,16 +68,19 @@ class Repository:
         return subprocess.Popen(
             [sys.executable, "-m", "runbook_checks", *arguments],
             cwd=self.root,
+            env={**os.environ, **_QUICK},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run plain pytest to its end."""
+    def pytest(self, *arguments: str, autoload: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run plain pytest to its end; ``autoload`` finds plugins by their entry points, as a user's pytest does."""
+        plugins = () if autoload else ("-p", "runbook_checks", "-p", "pytest_markdown_docs")
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugins, *arguments],
             cwd=self.root,
+            env={**os.environ, **({} if autoload else _QUICK)},
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,

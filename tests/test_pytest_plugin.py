@@ -42,7 +42,7 @@ raise SystemExit("a page with torn front matter ran")
 
 
 def test_a_node_id_runs_one_procedure(repository: Repository) -> None:
-    done = repository.pytest(f"{PAGE}::publish", "-v")
+    done = repository.pytest(f"{PAGE}::publish", "-v", autoload=True)
     assert done.returncode == 0, done.stdout
     assert f"{PAGE}::publish PASSED" in done.stdout
     assert len(repository.records("site/publish")) == 1
@@ -60,7 +60,7 @@ def test_prerequisites_run_once_and_first_whatever_the_selection(repository: Rep
 
 def test_markdown_docs_runs_examples_of_ordinary_pages_and_never_a_block_of_a_runbook(repository: Repository) -> None:
     repository.only(STEP_AND_BARE_FENCE)
-    done = repository.pytest("--markdown-docs", "docs", "-v", "-p", "no:xdist")
+    done = repository.pytest("--markdown-docs", "docs", "-v", autoload=True)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
     repository.replace("docs/guide/example.md", "== 2", "== 3")
