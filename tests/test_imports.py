@@ -15,7 +15,7 @@ ORDER = [
     *("attributes", "yaml_nodes", "headings", "fences", "card", "blocks", "markdown", "catalog", "digest"),
     *("redact", "output", "processes", "bash", "languages", "shell"),
     *("json_subset", "expect", "execute"),
-    *("store", "status", "config", "report"),
+    *("store", "status", "config", "report", "documents"),
     *("marks", "guardian", "command", "stack", "verify", "scheduling"),
     *("failure", "pytest_plugin", "progress", "tables", "http_request", "promql"),
     *("site", "__init__", "cli", "__main__"),
