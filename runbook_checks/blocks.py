@@ -22,6 +22,7 @@ EXPECT_ATTRIBUTES = ("match", "stream")
 CAPTURE = re.compile(r"[a-z_][a-z0-9_]*")
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
+_GROUP = re.compile(r"\(\?P<([a-z_][a-z0-9_]*)>")
 _PLACEHOLDER = re.compile(r"(?<!\\)<([^<>\s]*)>")
 _STATUS = re.compile(r"[1-5](?:xx|[0-9]{2})(?:\|[1-5](?:xx|[0-9]{2}))*")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -169,7 +170,9 @@ def read_expectation(given: Attributes) -> Expectation:
 
 
 def captures(expectation: Expectation) -> tuple[str, ...]:
-    """Return the names that a ``like`` or ``json`` expectation captures."""
+    """Return the names that an expectation captures: placeholders, and the named groups of a ``regex``."""
+    if expectation.match is Match.REGEX:
+        return tuple(dict.fromkeys(_GROUP.findall(expectation.text)))
     if expectation.match not in {Match.LIKE, Match.JSON}:
         return ()
     return tuple(dict.fromkeys(name for name in _PLACEHOLDER.findall(expectation.text) if CAPTURE.fullmatch(name)))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbook_checks.expect import Verdict, captured_names, compare
+from runbook_checks.blocks import captures
+from runbook_checks.expect import Verdict, compare
 from runbook_checks.languages import assign, script
 from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
 from runbook_checks.record import BlockRecord, Figure, Outcome, Record, Service
@@ -315,7 +316,7 @@ class _Execution:
 def _measured(procedure: Procedure, environment: str) -> set[str]:
     """Return what the blocks that run in an environment could measure."""
     blocks = [block for block in procedure.blocks if runs_in(block, environment)]
-    captured = {name for block in blocks for one in block.expectations for name in captured_names(one)}
+    captured = {name for block in blocks for one in block.expectations for name in captures(one)}
     return captured | {block.id for block in blocks}
 
 

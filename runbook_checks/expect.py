@@ -47,15 +47,6 @@ def compare(expectation: Expectation, output: str, page: str) -> Verdict:
     return Verdict(held=True) if held else _differs(_difference(expectation, output, page))
 
 
-def captured_names(expectation: Expectation) -> tuple[str, ...]:
-    """Return the names that an expectation captures, in order of appearance."""
-    if expectation.match is Match.LIKE:
-        return tuple(name for name in (token[1] for token in _TOKEN.finditer(expectation.text)) if name)
-    if expectation.match is Match.JSON:
-        return tuple(_CAPTURE_VALUE.findall(expectation.text))
-    return ()
-
-
 def _compare_pattern(expectation: Expectation, output: str, page: str) -> Verdict:
     wanted, came = _lines(expectation.text), _lines(output)
     if not _TOKEN.search(expectation.text):

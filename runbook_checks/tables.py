@@ -1,8 +1,8 @@
-"""The tables that the command line prints, and the documents that ``--json`` prints instead."""
+"""The tables that the command line prints."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -70,53 +70,3 @@ def list_table(procedures: Iterable[Procedure]) -> Table:
         counts = ", ".join(f"{roles.count(role)} {role}" for role in dict.fromkeys(roles))
         table.add_row(one.id, f"{one.page}:{one.line}", counts, ", ".join(one.card.alerts))
     return table
-
-
-def procedure_document(procedure: Procedure) -> dict[str, Any]:
-    """Return what ``list --json`` says about a procedure."""
-    return {
-        "id": procedure.id,
-        "node_id": procedure.node_id,
-        "title": procedure.title,
-        "page": procedure.page,
-        "line": procedure.line,
-        "alerts": list(procedure.card.alerts),
-        "needs": list(procedure.card.needs),
-        "blocks": [
-            {"id": block.id, "role": block.role.value, "language": block.language, "line": block.span.first}
-            for block in procedure.blocks
-        ],
-    }
-
-
-def entry_document(entry: Entry, url: str = "") -> dict[str, Any]:
-    """Return what ``status --json`` and ``status.json`` say about a procedure in an environment."""
-    record = entry.record
-    return {
-        "id": entry.procedure.id,
-        "page": entry.procedure.page,
-        "title": entry.procedure.title,
-        "url": url,
-        "status": entry.status.value,
-        "reason": entry.reason,
-        "environment": entry.environment,
-        "verified_at": entry.verified_at.isoformat() if entry.verified_at else None,
-        "expires_at": entry.expires_at.isoformat() if entry.expires_at else None,
-        "duration_s": record.duration_s if record else None,
-        "alerts": list(entry.procedure.card.alerts),
-        "owner": entry.runbook.owner,
-        "figures": [
-            {
-                "name": figure.name,
-                "value": figure.value,
-                "unit": figure.unit,
-                "min": figure.minimum,
-                "max": figure.maximum,
-                "kept": figure.kept,
-            }
-            for figure in (record.figures if record else ())
-        ],
-        "digest": entry.digest,
-        "commit": record.commit if record else None,
-        "dirty": record.dirty if record else None,
-    }

@@ -16,12 +16,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook_checks import blocks, card, cli, execute, languages, marks, model, processes, promql, record, stack, status
+from runbook_checks import (
+    blocks,
+    card,
+    cli,
+    documents,
+    execute,
+    languages,
+    marks,
+    model,
+    processes,
+    promql,
+    record,
+    stack,
+    status,
+)
 from runbook_checks.config import load_config
 from runbook_checks.errors import SourceError
 from runbook_checks.markdown import scan
 from runbook_checks.report import Entry
-from runbook_checks.site import badges
 from runbook_checks.site.macros import define_env
 from runbook_checks.site.plugin import Settings
 
@@ -141,7 +154,7 @@ class TestStatusAndEvidence:
         procedure = model.Procedure("docs/a.md", "b", "B", 1, model.Card(), ())
         judgement = status.Judgement(status.Status.UNVERIFIED)
         entry = Entry(procedure, model.Runbook("docs/a.md", "A"), "staging", "sha256:1", judgement)
-        document: dict[str, Any] = badges.status_document([entry], lambda _: "", datetime.now(UTC))
+        document: dict[str, Any] = documents.status_document([entry], datetime.now(UTC))
         assert list(document) == re.findall(
             r'"(\w+)":', next(line for line in site_files() if "schema_version" in line)
         )

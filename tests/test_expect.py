@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbook_checks.expect import captured_names, compare
+from runbook_checks.expect import compare
 from runbook_checks.model import Expectation, Match, Span, Stream
 
 
@@ -80,12 +80,6 @@ def test_captures_are_returned_in_order_of_appearance() -> None:
 def test_json_captures_scalars_as_text() -> None:
     verdict = compare(expectation('{"a": "<x>", "b": "<y>"}', Match.JSON), '{"a": 1.5, "b": "t"}', "p.md")
     assert verdict.captures == (("x", "1.5"), ("y", "t"))
-
-
-def test_captured_names_are_known_before_anything_runs() -> None:
-    assert captured_names(expectation(r"<a> \<b> <c_1>")) == ("a", "c_1")
-    assert captured_names(expectation('{"x": "<a>"}', Match.JSON)) == ("a",)
-    assert captured_names(expectation("<a>", Match.EXACT)) == ()
 
 
 def test_difference_shows_page_lines_and_output_lines_side_by_side() -> None:

@@ -10,7 +10,7 @@ from rendering import render
 
 from runbook_checks import markdown
 from runbook_checks.blocks import captures
-from runbook_checks.expect import captured_names
+from runbook_checks.expect import compare
 from runbook_checks.headings import plain, slugify
 from runbook_checks.model import Expectation, Match, Procedure, Span, Stream
 
@@ -251,11 +251,17 @@ def test_is_runbook_is_true_for_a_broken_one_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("match", "text"), [(Match.LIKE, "<a> \\<b> <c_1> <a>"), (Match.JSON, '{"a": "<b>"}'), (Match.EXACT, "<a>")]
+    ("match", "text", "output"),
+    [
+        (Match.LIKE, "<a> \\<b> <c_1> <a>", "1 <b> 2 1"),
+        (Match.JSON, '{"a": "<b>"}', '{"a": 1}'),
+        (Match.REGEX, r"(?P<rows>\d+) (?:rows|row)", "12 rows"),
+        (Match.EXACT, "<a>", "<a>"),
+    ],
 )
-def test_captures_are_those_that_matching_binds(match: Match, text: str) -> None:
+def test_captures_are_those_that_matching_binds(match: Match, text: str, output: str) -> None:
     expectation = Expectation(text, match, Stream.STDOUT, Span(1, 2))
-    assert set(captures(expectation)) == set(captured_names(expectation))
+    assert set(captures(expectation)) == {name for name, _ in compare(expectation, output, "p.md").captures}
 
 
 @pytest.mark.parametrize(

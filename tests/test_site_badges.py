@@ -10,11 +10,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from runbook_checks.documents import status_document
 from runbook_checks.errors import UsageError
 from runbook_checks.model import Card, Procedure, Runbook
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.report import Entry
-from runbook_checks.site.badges import colour, message, shields, status_document, svg, text_width, write_all
+from runbook_checks.site.badges import colour, message, shields, svg, text_width, write_all
 from runbook_checks.status import Judgement, Status
 
 if TYPE_CHECKING:
@@ -101,16 +102,15 @@ def test_a_shields_endpoint_has_the_keys_of_its_schema() -> None:
 
 def test_the_status_document_has_the_documented_keys_for_every_entry() -> None:
     entries = [entry(), entry(Status.UNVERIFIED, environment="other")]
-    document = status_document(entries, lambda _: "operations/db/#restore", DAY)
+    document = status_document(entries, DAY, lambda _: "operations/db/#restore")
     keys = {"id", "page", "title", "url", "status", "environment", "verified_at", "expires_at"}
-    keys |= {"duration_s", "alerts", "owner", "figures", "digest"}
+    keys |= {"duration_s", "alerts", "owner", "figures", "digest", "reason", "commit", "dirty"}
     procedures = document["procedures"]
-    assert isinstance(procedures, list)
     assert [set(each) for each in procedures] == [keys, keys]
     assert (document["schema_version"], document["generated_at"]) == (1, "2026-11-21T07:30:00+00:00")
     assert (procedures[0]["id"], procedures[0]["verified_at"]) == ("db/restore", "2026-11-21T07:30:00+00:00")
     assert procedures[0]["figures"] == [
-        {"name": "rto", "value": 42.0, "unit": "s", "minimum": None, "maximum": 300.0, "kept": True}
+        {"name": "rto", "value": 42.0, "unit": "s", "min": None, "max": 300.0, "kept": True}
     ]
     assert (procedures[1]["verified_at"], procedures[1]["duration_s"]) == (None, None)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 from unicodedata import east_asian_width
 
+from runbook_checks.documents import status_document
 from runbook_checks.errors import UsageError
 from runbook_checks.site.render import badge_svg, deciding_moment
 from runbook_checks.status import Status
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from runbook_checks.model import Procedure
     from runbook_checks.report import Entry
 
-STATUS_SCHEMA_VERSION = 1
 
 # Advance widths of Verdana's printable ASCII, in 1/2048 of an em, from its hmtx table.
 _WIDTHS = (
@@ -91,46 +91,6 @@ def shields(entry: Entry) -> dict[str, object]:
     }
 
 
-def status_document(
-    entries: Iterable[Entry], url: Callable[[Procedure], str], generated_at: datetime
-) -> dict[str, object]:
-    """Return ``status.json``: one object per procedure and environment; ``url`` gives a procedure's address."""
-    return {
-        "schema_version": STATUS_SCHEMA_VERSION,
-        "generated_at": generated_at.isoformat(timespec="seconds"),
-        "procedures": [_status_of(entry, url(entry.procedure)) for entry in entries],
-    }
-
-
-def _status_of(entry: Entry, url: str) -> dict[str, object]:
-    record = entry.record
-    return {
-        "id": entry.procedure.id,
-        "page": entry.procedure.page,
-        "title": entry.procedure.title,
-        "url": url,
-        "status": entry.status.value,
-        "environment": entry.environment,
-        "verified_at": entry.verified_at.isoformat() if entry.verified_at else None,
-        "expires_at": entry.expires_at.isoformat() if entry.expires_at else None,
-        "duration_s": record.duration_s if record else None,
-        "alerts": list(entry.procedure.card.alerts),
-        "owner": entry.runbook.owner,
-        "figures": [
-            {
-                "name": figure.name,
-                "value": figure.value,
-                "unit": figure.unit,
-                "minimum": figure.minimum,
-                "maximum": figure.maximum,
-                "kept": figure.kept,
-            }
-            for figure in (record.figures if record else ())
-        ],
-        "digest": entry.digest,
-    }
-
-
 def write_all(
     site: Path,
     entries: Sequence[Entry],
@@ -146,7 +106,7 @@ def write_all(
     """
     for path, text in _files(entries, environments):
         write_whole(_inside(site / "badges", path), text)
-    document = status_document(entries, url, generated_at)
+    document = status_document(entries, generated_at, url)
     write_whole(site / "status.json", json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 

@@ -1,0 +1,77 @@
+"""The JSON documents that others read; their form changes only with the schema version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from runbook_checks.model import Procedure
+    from runbook_checks.report import Entry
+
+SCHEMA_VERSION = 1
+
+
+def procedure_document(procedure: Procedure) -> dict[str, Any]:
+    """Return what ``list --json`` says about a procedure."""
+    return {
+        "id": procedure.id,
+        "node_id": procedure.node_id,
+        "title": procedure.title,
+        "page": procedure.page,
+        "line": procedure.line,
+        "alerts": list(procedure.card.alerts),
+        "needs": list(procedure.card.needs),
+        "blocks": [
+            {"id": block.id, "role": block.role.value, "language": block.language, "line": block.span.first}
+            for block in procedure.blocks
+        ],
+    }
+
+
+def status_document(
+    entries: Iterable[Entry], generated_at: datetime, url: Callable[[Procedure], str] = lambda _: ""
+) -> dict[str, Any]:
+    """Return ``status.json``, which ``status --json`` prints too: one object per procedure and environment.
+
+    ``url`` gives a procedure's address on the site.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "generated_at": generated_at.isoformat(timespec="seconds"),
+        "procedures": [_entry(entry, url(entry.procedure)) for entry in entries],
+    }
+
+
+def _entry(entry: Entry, url: str) -> dict[str, Any]:
+    record = entry.record
+    return {
+        "id": entry.procedure.id,
+        "page": entry.procedure.page,
+        "title": entry.procedure.title,
+        "url": url,
+        "status": entry.status.value,
+        "reason": entry.reason,
+        "environment": entry.environment,
+        "verified_at": entry.verified_at.isoformat() if entry.verified_at else None,
+        "expires_at": entry.expires_at.isoformat() if entry.expires_at else None,
+        "duration_s": record.duration_s if record else None,
+        "alerts": list(entry.procedure.card.alerts),
+        "owner": entry.runbook.owner,
+        "figures": [
+            {
+                "name": figure.name,
+                "value": figure.value,
+                "unit": figure.unit,
+                "min": figure.minimum,
+                "max": figure.maximum,
+                "kept": figure.kept,
+            }
+            for figure in (record.figures if record else ())
+        ],
+        "digest": entry.digest,
+        "commit": record.commit if record else None,
+        "dirty": record.dirty if record else None,
+    }
