@@ -44,7 +44,8 @@ def end_marked(mark: str, *, within_s: float = 4.0) -> None:
     """
     begun = time.monotonic()
     _send(marked(mark), signal.SIGTERM)
-    while processes := marked(mark):
+    # looked at twice: a process may have forked and gone between the list of all and the look at it
+    while processes := marked(mark) or marked(mark):
         elapsed_s = time.monotonic() - begun
         if elapsed_s > within_s:
             pids = ", ".join(str(process.pid) for process in processes)

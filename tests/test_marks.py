@@ -42,8 +42,8 @@ def test_descendants_without_the_mark_are_found_and_those_who_ignore_the_request
 
 def test_who_answers_every_request_with_a_new_process_is_ended_too() -> None:
     mark = f"mark-{os.getpid()}-hydra"
-    hydra = 'trap "sh -c \\"$0\\" \\"$0\\" & exit" TERM; sleep 60 & wait; sleep 60'
-    with start(mark, f"exec sh -c {shlex.quote(hydra)} {shlex.quote(hydra)}"):
+    hydra = 'f() { trap "f & exit" TERM; sleep 60 & wait; }; f'
+    with start(mark, f"exec bash -c {shlex.quote(hydra)}"):
         while len(marks.marked(mark)) < 2:
             time.sleep(0.01)
         marks.end_marked(mark)
