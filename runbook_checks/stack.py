@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbook_checks import marks
-from runbook_checks.command import Completed, complete
+from runbook_checks.command import Completed, complete, complete_shown
 from runbook_checks.errors import StackError
 from runbook_checks.record import Service
 
@@ -93,17 +93,23 @@ class Stack:
 
     def _run(self, what: str, command: str, *, shown: bool = False, timeout_s: float | None = None) -> str:
         done = self._complete(command, timeout_s or self.commands.timeout_s, shown=shown)
+        if done.expired and done.status == 0:
+            raise StackError(f"stack {what} failed: what `{command}` left running kept its output open; redirect it")
         if done.status == 0 and not done.expired:
             return done.stdout
         took = f"took longer than {timeout_s or self.commands.timeout_s:g} s and was ended"
         how = took if done.expired else f"exited with {done.status}"
+        if shown:
+            raise StackError(f"stack {what} failed: `{command}` {how}")
         printed = done.stderr if what == "env" else done.stdout + done.stderr  # what env prints may be secret
         tail = "\n".join(printed.splitlines()[-_SHOWN_LINES:])
         raise StackError(f"stack {what} failed: `{command}` {how}\n{tail}".rstrip())
 
     def _complete(self, command: str, timeout_s: float, *, shown: bool = False) -> Completed:
         environ = {**os.environ, "RUNBOOK_STACK_DIR": str(self.folder), marks.VARIABLE: self.mark}
-        return complete(command, cwd=self.root, environ=environ, timeout_s=timeout_s, shown=shown)
+        if shown:
+            return complete_shown(command, cwd=self.root, environ=environ, timeout_s=timeout_s, mark=self.mark)
+        return complete(command, cwd=self.root, environ=environ, timeout_s=timeout_s)
 
 
 def stack_of(root: Path, environment: Environment, instance: str, *, live: bool = False) -> Stack:
