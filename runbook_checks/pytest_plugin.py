@@ -236,11 +236,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collect_file(
     file_path: Path, parent: pytest.Collector
 ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """Collect a runbook page as procedures, and let nobody else take it: its blocks are ours alone to run."""
+    """Collect a runbook page as procedures, and let nobody else take it: its blocks are ours alone to run.
+
+    A page, or a folder of pages, must be named: a bare ``pytest`` in a repository's root runs nobody's failover.
+    """
     collectors = yield
     if file_path.suffix != ".md" or not _is_runbook(file_path):
         return collectors
-    return [RunbookFile.from_parent(parent, path=file_path)]
+    return [RunbookFile.from_parent(parent, path=file_path)] if _is_named(file_path, parent.config) else []
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -304,6 +307,12 @@ def procedures_of(runbooks: Runbooks, path: Path) -> tuple[Procedure, ...]:
     """Return the procedures of a page."""
     page = path.resolve().relative_to(runbooks.config.root).as_posix()
     return tuple(procedure for procedure in runbooks.catalog.procedures if procedure.page == page)
+
+
+def _is_named(path: Path, config: pytest.Config) -> bool:
+    root = config.rootpath.resolve()
+    named = ((config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args)
+    return any(path.resolve().is_relative_to(one) for one in named if not root.is_relative_to(one))
 
 
 def _is_runbook(path: Path) -> bool:

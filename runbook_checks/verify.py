@@ -193,9 +193,18 @@ class Verifier:
                 target = self._target(variables | self.stack.variables(), self.stack.services())
             except StackError as error:
                 raise StackError(Redactor(self._target(variables).secrets).redact(str(error))) from error
+        self._refuse_unknown_secrets(target)
         Redactor(target.secrets)  # refuses a secret that is too short, before anything runs
         self._identify(target)
         return target
+
+    def _refuse_unknown_secrets(self, target: Target) -> None:
+        """Raise UsageError for a secret that is no variable: its value, under its real name, would be published."""
+        for name in self.environment.secrets:
+            if name not in target.environ:
+                raise UsageError(
+                    f"environment {self.environment.name}: the secret {name} is no variable there; mend its name"
+                )
 
     def _target(self, variables: dict[str, str], services: tuple[Service, ...] = ()) -> Target:
         environ = _with_our_commands({**os.environ, **variables})

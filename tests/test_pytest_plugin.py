@@ -67,6 +67,13 @@ def test_markdown_docs_runs_examples_of_ordinary_pages_and_never_a_block_of_a_ru
     assert "an ordinary example" in repository.pytest("--markdown-docs", "docs/guide").stdout
 
 
+def test_pytest_alone_runs_no_procedure_and_leaves_none_to_others(repository: Repository) -> None:
+    repository.only(STEP_AND_BARE_FENCE)
+    done = repository.pytest("--markdown-docs", "-v", autoload=True)
+    assert "1 passed" in done.stdout
+    assert "::" not in done.stdout.replace("example.md::", "")
+
+
 def test_broken_front_matter_keeps_a_page_from_everybody(repository: Repository) -> None:
     fence = "`" * 3
     repository.write(

@@ -34,6 +34,12 @@ environments:
 """
 
 
+@pytest.fixture(autouse=True)
+def _secrets_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OUTER_TOKEN", "PLACE"):
+        monkeypatch.setenv(name, "")
+
+
 def section(name: str, text: str, needs: str = "", role: str = "step", more: str = "") -> str:
     card = f"```yaml {{.procedure}}\nneeds: [{needs}]\n```\n" if needs else ""
     return (
@@ -158,6 +164,14 @@ def test_a_secret_that_is_too_short_to_be_redacted_is_refused(
     with verifier(repository, section("a", "true")) as one, pytest.raises(UsageError, match="a secret of 3 characters"):
         verify(one, "a")
     assert log(repository) == ["up", "down"]
+
+
+def test_a_secret_that_is_no_variable_is_refused_since_its_name_may_be_mistyped(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OUTER_TOKEN")
+    with verifier(repository, section("a", "true")) as one, pytest.raises(UsageError, match="secret OUTER_TOKEN is no"):
+        verify(one, "a")
 
 
 def test_a_daemon_of_a_procedure_does_not_outlive_the_run(repository: Repository) -> None:
