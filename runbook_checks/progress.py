@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from runbook_checks.errors import RunbookError, StackError
-from runbook_checks.pytest_plugin import ERROR_PROPERTY, EXIT_PROPERTY, INTERRUPTED, RECORD_PROPERTY
+from runbook_checks.pytest_plugin import ERROR, EXIT_CODE, INTERRUPTED, RECORD, told
 from runbook_checks.record import Outcome, Record, from_line
 
 if TYPE_CHECKING:
@@ -80,16 +80,16 @@ class Progress:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep and show the end of a procedure."""
-        properties = dict(report.user_properties)
-        if ERROR_PROPERTY in properties:
-            self.errors[str(properties[ERROR_PROPERTY])] = int(str(properties[EXIT_PROPERTY]))
+        carried = told(report)
+        if ERROR in carried:
+            self.errors[str(carried[ERROR])] = int(carried[EXIT_CODE])
         elif report.failed:
             self.failures.append(str(report.longrepr))
         if report.when not in {"call", "???"} and not report.failed:
             return
         started = self._running.pop(report.nodeid, time.monotonic())
-        if RECORD_PROPERTY in properties:
-            self._keep(from_line(str(properties[RECORD_PROPERTY])))
+        if RECORD in carried:
+            self._keep(from_line(str(carried[RECORD])))
         else:
             took = f"{time.monotonic() - started:.1f} s"
             self.console.print(Text(f"{report.outcome:<11} {report.nodeid}  {took}"), soft_wrap=True)

@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from runbook_checks.record import Record
     from runbook_checks.verify import Verifier
 
-RECORD_PROPERTY = "runbook_record"  # of a report's user properties: the record as a line of JSON
-ERROR_PROPERTY = "runbook_error"  # what kept us from judging …
-EXIT_PROPERTY = "runbook_exit_code"  # … and the exit code that it asks for
-INTERRUPTED = pytest.StashKey[
-    list[str]
-]()  # records, as lines of JSON, of what an interrupt hit: no report carries them
+RECORD = "record"  # the record as a line of JSON …
+ERROR = "error"  # … or what kept us from judging …
+EXIT_CODE = "exit_code"  # … and the exit code that it asks for
+INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
 
+_TOLD = "runbook_checks"  # the attribute of a report that carries it
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
 _OTHERS_MARKS = {"filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail"}  # change what a run means
@@ -112,6 +111,7 @@ class ProcedureItem(pytest.Item):
         super().__init__(**keywords)
         self.procedure = procedure
         self.runbooks = runbooks
+        self.told: dict[str, str | int] = {}
         runbook = runbooks.catalog.runbook_of(procedure)
         tags = {_NO_MARK.sub("", tag.replace(" ", "-")) for tag in (*procedure.card.tags, *runbook.tags)}
         marks = {block.role.value for block in procedure.blocks} | (tags - _OTHERS_MARKS - {""})
@@ -133,12 +133,12 @@ class ProcedureItem(pytest.Item):
         try:
             record = self.runbooks.verifier().verify(self.procedure)
         except RunbookError as error:
-            self.user_properties += [(ERROR_PROPERTY, str(error)), (EXIT_PROPERTY, error.exit_code)]
+            self.told = {ERROR: str(error), EXIT_CODE: error.exit_code}
             raise
         except InterruptedRun as interrupt:
             self.config.stash.setdefault(INTERRUPTED, []).append(to_line(interrupt.record))
             raise
-        self.user_properties.append((RECORD_PROPERTY, to_line(record)))
+        self.told = {RECORD: to_line(record)}
         if record.outcome is not Outcome.PASSED:
             raise ProcedureFailedError(record)
 
@@ -186,7 +186,7 @@ class Workers:
         for procedure in procedures_of(runbooks, path):
             if procedure.anchor == anchor:
                 record = keep_crashed(runbooks.config, runbooks.catalog, runbooks.environment, procedure)
-                report.user_properties.append((RECORD_PROPERTY, to_line(record)))
+                tell(report, {RECORD: to_line(record)})
                 report.longrepr = f"{record.procedure}: {record.outcome.value}\n\n{record.reason}"
 
     def pytest_keyboard_interrupt(self) -> None:
@@ -244,6 +244,27 @@ def pytest_collect_file(
     if file_path.suffix != ".md" or not _is_runbook(file_path):
         return collectors
     return [RunbookFile.from_parent(parent, path=file_path)] if _is_named(file_path, parent.config) else []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have the report carry the record, from a worker of xdist too; it is no property of a JUnit report."""
+    report = yield
+    if isinstance(item, ProcedureItem) and call.when == "call":
+        tell(report, item.told)
+    return report
+
+
+def told(report: pytest.TestReport) -> dict[str, str | int]:
+    """Return what a report carries: RECORD, or ERROR and EXIT_CODE, or nothing."""
+    return dict(vars(report).get(_TOLD, {}))
+
+
+def tell(report: pytest.TestReport, what: dict[str, str | int]) -> None:
+    """Have a report carry something that told() returns."""
+    setattr(report, _TOLD, what)
 
 
 @pytest.hookimpl(tryfirst=True)

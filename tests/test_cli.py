@@ -115,6 +115,7 @@ def test_a_failure_exits_1_and_says_where_and_blocks_what_needs_it(repository: R
     assert failures["okay"] is None
     assert failures["fails"] is not None
     assert "exited with 1, expected 0" in str(failures["fails"].text)
+    assert "properties" not in (repository.root / "junit.xml").read_text()  # records are for the evidence
 
     again = repository.run("verify", "--json", "--lf", "-x")
     assert (again.returncode, outcomes(again)) == (1, {"extra/fails": "failed"})

@@ -11,14 +11,16 @@ from records import record
 from rich.console import Console
 
 from runbook_checks.progress import Progress
-from runbook_checks.pytest_plugin import ERROR_PROPERTY, EXIT_PROPERTY, INTERRUPTED, RECORD_PROPERTY
+from runbook_checks.pytest_plugin import INTERRUPTED, RECORD, tell
 from runbook_checks.record import Outcome, to_line
 
 NODE = "docs/page.md::one"
 
 
-def report(outcome: Any, text: str, *properties: tuple[str, object]) -> pytest.TestReport:
-    return pytest.TestReport(NODE, ("", None, ""), {}, outcome, text, "call", user_properties=list(properties))
+def report(outcome: Any, text: str, **carried: str | int) -> pytest.TestReport:
+    made = pytest.TestReport(NODE, ("", None, ""), {}, outcome, text, "call")
+    tell(made, carried)
+    return made
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def shown(progress: Progress) -> str:
 
 def test_plain_lines_where_there_is_no_terminal(progress: Progress) -> None:
     progress.pytest_runtest_logstart(NODE)
-    progress.pytest_runtest_logreport(report("passed", "", (RECORD_PROPERTY, to_line(record()))))
+    progress.pytest_runtest_logreport(report("passed", "", **{RECORD: to_line(record())}))
     assert shown(progress) == "passed      page/one  2.0 s\n"
     assert progress.records == {"page/one": record()}
 
@@ -43,7 +45,7 @@ def test_what_runs_now_and_the_counts_are_live(progress: Progress) -> None:
     progress.total = 3
     progress.pytest_runtest_logstart(NODE)
     failed = record(outcome=Outcome.FAILED, procedure="page/two")
-    progress.pytest_runtest_logreport(report("failed", "why", (RECORD_PROPERTY, to_line(failed))))
+    progress.pytest_runtest_logreport(report("failed", "why", **{RECORD: to_line(failed)}))
     progress.pytest_runtest_logstart("docs/page.md::three")
     progress.console.print(progress)
     assert "page.md::three  0 s" in shown(progress)
@@ -53,7 +55,7 @@ def test_what_runs_now_and_the_counts_are_live(progress: Progress) -> None:
 
 def test_an_error_is_told_once_and_is_no_failure(progress: Progress) -> None:
     for _ in range(2):
-        progress.pytest_runtest_logreport(report("failed", "no", (ERROR_PROPERTY, "no stack"), (EXIT_PROPERTY, 3)))
+        progress.pytest_runtest_logreport(report("failed", "no", error="no stack", exit_code=3))
     assert (progress.errors, progress.failures) == ({"no stack": 3}, [])
 
 
