@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class HttpResult:
-    """What came back; ``status`` is None when nothing did, ``message`` says why the request does not pass."""
+    """What came back; ``status`` is None when no answer did, ``message`` says why the request does not pass."""
 
     passed: bool
     message: str
@@ -132,7 +132,7 @@ def run(
 
 
 def send(request: Request, timeout_s: float) -> HttpResult:
-    """Send a request whose variables are expanded and return the whole answer, which passes whatever its status."""
+    """Send a request whose variables are expanded; the answer passes when it is whole, whatever its status."""
     parts = urlsplit(request.url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise UsageError(f"{request.url!r} is no http:// or https:// address")
@@ -148,6 +148,7 @@ def send(request: Request, timeout_s: float) -> HttpResult:
         )
         socket = connection.sock
         response = connection.getresponse()
+        promised = response.length  # None without a Content-Length, 0 for what has no body (HEAD, 204, 304)
         body = bytearray()
         while chunk := response.read1(64 * 1024):
             body += chunk
@@ -157,15 +158,18 @@ def send(request: Request, timeout_s: float) -> HttpResult:
         raise UsageError(f"{request.url!r} cannot be sent: {error}") from error
     except TimeoutError:
         return HttpResult(passed=False, message=f"{request.url}: no whole answer within {timeout_s:g} s")
+    except http.client.IncompleteRead:
+        return HttpResult(passed=False, message=f"{request.url}: the connection closed before the whole answer came")
     except http.client.HTTPException as error:
         return HttpResult(
             passed=False, message=f"{request.url}: this is no HTTP answer ({type(error).__name__} {error})"
         )
     except OSError as error:
         return HttpResult(passed=False, message=f"{request.url}: {(error.strerror or str(error)).lower()}")
+    cut = f"after {len(body)} of the {promised} bytes of the body" if len(body) < (promised or 0) else ""
     return HttpResult(
-        passed=True,
-        message="",
+        passed=not cut,
+        message=cut and f"{request.url}: the connection closed {cut}",
         status=response.status,
         reason=response.reason,
         body=bytes(body),

@@ -167,7 +167,7 @@ def _query(text: str, url: str, timeout_s: float) -> tuple[Sample, ...]:
     """Return the sorted samples of an instant query (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
     address = f"{url.rstrip('/')}/api/v1/query?{urlencode({'query': text.strip()})}"
     result = send(Request("GET", address, (("Accept", "application/json"),)), timeout_s)
-    if result.status is None:
+    if not result.passed:
         raise NoAnswerError(result.message.replace(address, url))
     try:
         answer: dict[str, Any] = json.loads(result.body)

@@ -110,20 +110,49 @@ def test_the_timeout_is_for_the_whole_answer(url: str) -> None:
     assert time.monotonic() - begun_s < 0.8
 
 
-def test_what_is_not_http_is_a_failure() -> None:
+def answered(bytes_sent: bytes, method: str = "GET") -> tuple[int, str, str]:
+    """Send a request to a server that answers these bytes, whatever it gets, and closes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
             connection, _ = server.accept()
             with connection:
                 connection.recv(1000)
-                connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+                connection.sendall(bytes_sent)
 
         thread = threading.Thread(target=answer)
         thread.start()
-        status, _, err = command(f"GET http://127.0.0.1:{server.getsockname()[1]}/\n")
+        done = command(f"{method} http://127.0.0.1:{server.getsockname()[1]}/\n")
         thread.join()
+    return done
+
+
+def test_what_is_not_http_is_a_failure() -> None:
+    status, _, err = answered(b"SSH-2.0-OpenSSH\r\n")
     assert (status, "this is no HTTP answer" in err) == (1, True)
+
+
+def test_an_answer_that_is_cut_short_is_a_failure() -> None:
+    status, out, err = answered(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"status": "healthy"}')
+    assert (status, out) == (1, '{"status": "healthy"}\n')
+    assert "the connection closed after 21 of the 1000 bytes of the body" in err
+    for chunks in (b"ff\r\nfew", b"3\r\nfew\r\n", b""):
+        status, _, err = answered(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+        assert (status, "closed before the whole answer came" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 1000\r\n\r\n"),
+        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n\r\n"),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nall"),
+        ("GET", b"HTTP/1.1 200 OK\r\n\r\nall"),
+    ],
+)
+def test_a_whole_answer_passes(method: str, answer: bytes) -> None:
+    assert answered(answer, method)[0] == 0
 
 
 @pytest.mark.parametrize(
