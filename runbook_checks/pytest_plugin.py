@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,6 @@ from runbook_checks.errors import RunbookError, StackError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
-    from pathlib import Path
 
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config
@@ -29,6 +29,7 @@ EXIT_CODE = "exit_code"  # … and the exit code that it asks for
 INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
 
 _TOLD = "runbook_checks"  # the attribute of a report that carries it
+_NAMED_INPUT = "runbook_checks_named"
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
 _OTHERS_MARKS = {"filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail"}  # change what a run means
@@ -163,6 +164,11 @@ class Workers:
     def __init__(self) -> None:
         """Begin without workers."""
         self.nodes: list[Any] = []
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's own
+        """Tell a worker what was asked for: its own arguments do not say where they come from."""
+        node.workerinput[_NAMED_INPUT] = _named(node.config)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: Any) -> None:  # noqa: ANN401 - xdist's own
@@ -332,8 +338,17 @@ def procedures_of(runbooks: Runbooks, path: Path) -> tuple[Procedure, ...]:
 
 def _is_named(path: Path, config: pytest.Config) -> bool:
     root = config.rootpath.resolve()
-    named = ((config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args)
+    named = (Path(argument).resolve() for argument in _named(config))
     return any(path.resolve().is_relative_to(one) for one in named if not root.is_relative_to(one))
+
+
+def _named(config: pytest.Config) -> list[str]:
+    """Return the paths that somebody asked for; neither `testpaths` nor the current folder is that."""
+    if hasattr(config, "workerinput"):
+        return list(config.workerinput[_NAMED_INPUT])
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        return []
+    return [str(config.invocation_params.dir / argument.partition("::")[0]) for argument in config.args]
 
 
 def _is_runbook(path: Path) -> bool:

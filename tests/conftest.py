@@ -10,6 +10,8 @@ from repository import Repository, copy_sample
 if TYPE_CHECKING:
     from pathlib import Path
 
+collect_ignore = ["samples"]  # pages and repositories for tests to copy, not tests
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:

@@ -72,6 +72,11 @@ def test_pytest_alone_runs_no_procedure_and_leaves_none_to_others(repository: Re
     done = repository.pytest("--markdown-docs", "-v", autoload=True)
     assert "1 passed" in done.stdout
     assert "::" not in done.stdout.replace("example.md::", "")
+    repository.write("pytest.ini", "[pytest]\ntestpaths = docs\n")
+    for arguments in ([], ["-p", "xdist", "-n", "2"]):
+        done = repository.pytest(*arguments, "-v")
+        assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout
+    assert "1 passed" in repository.pytest("docs", "-p", "xdist", "-n", "2").stdout
 
 
 def test_broken_front_matter_keeps_a_page_from_everybody(repository: Repository) -> None:
