@@ -78,7 +78,7 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
         for environment in config.environments:
             if not proves(procedure, environment.name):
                 continue
-            current = digest_in(environment, procedure, catalog, hashes)
+            current = digest_in(config, environment, procedure, catalog, hashes)
             judgement = judge(
                 store.read(environment.name, procedure.id),
                 digest=current,
@@ -115,7 +115,9 @@ def load_catalog(config: Config) -> Catalog:
     return catalog
 
 
-def digest_in(environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes) -> str:
+def digest_in(
+    config: Config, environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes
+) -> str:
     """Return the digest of what would be run in an environment: the procedure and the stack's definition."""
     definition = environment.stack.definition if environment.stack else ()
     return digest(procedure, catalog, hashes, definition)

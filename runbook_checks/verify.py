@@ -162,7 +162,7 @@ class Verifier:
         return record
 
     def _digest(self, procedure: Procedure) -> str:
-        return digest_in(self.environment, procedure, self.catalog, self.hashes)
+        return digest_in(self.config, self.environment, procedure, self.catalog, self.hashes)
 
     def _keep(self, record: Record) -> Record:
         self.store.append(record)
@@ -237,7 +237,7 @@ def keep_crashed(config: Config, catalog: Catalog, environment: Environment, pro
         procedure,
         Outcome.FAILED,
         f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
-        digest_in(environment, procedure, catalog, FileHashes(config.root)),
+        digest_in(config, environment, procedure, catalog, FileHashes(config.root)),
         target,
         _new_run(config, ""),
     )
