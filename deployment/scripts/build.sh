@@ -7,7 +7,8 @@ Usage: build.sh VERSION [--into DIR]
 
 Build the release of the service that runs on ia-modules VERSION: a directory with its own virtual environment, the
 service from a wheel, the pinned requirements, and release.json. The directory appears under its final name only when
-it has been tried. A release that is there already and has the same sources is left alone.
+it has been tried. A release that is there already is left alone: it never changes. When the sources have changed since,
+that is an error: raise the service's version.
 
   VERSION      an ia-modules version that has a lock in deployment/releases/, e.g. 0.2.0
   --into DIR   where releases live (default: $RELEASES_DIR, else deployment/releases/built)
@@ -105,6 +106,11 @@ if [[ -d $target && $(built_from) == "$sources" ]]; then
     exit 0
 fi
 
+if [[ -d $target ]]; then
+    fail "$target is there already, built from other sources. A release never changes: raise the version in" \
+        "deployment/service/ia_service/__init__.py, or remove the directory when nothing runs from it"
+fi
+
 # What a killed build left behind; a younger one may be somebody else's, still at work.
 find "$into" -maxdepth 1 -name '.partial-*' -mmin +60 -exec rm -rf {} +
 partial=$(mktemp -d "$into/.partial-$release.XXXXXX")
@@ -162,15 +168,10 @@ sys.exit([said["release"], said["service_version"], said["ia_modules_version"]] 
 PY
 
 state=built
-if [[ -d $target && $(built_from) != "$sources" ]]; then
-    state='built anew: its sources had changed'
-    mv "$target" "$partial.old"
-fi
 # A rename, so that nobody ever sees half a release; of two builders at once, one comes second and yields.
 if ! "$python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$partial" "$target" 2>/dev/null; then
     [[ $(built_from) == "$sources" ]] || fail "$target was built from other sources meanwhile; try again"
     state='built by somebody else meanwhile'
 fi
-rm -rf "$partial.old"
 "$target/bin/ia-service" version >&2
 echo "release $release is ready: $target ($state)"

@@ -23,10 +23,11 @@ def build(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess
 
 
 @pytest.fixture(scope="module")
-def releases() -> dict[str, Path]:
+def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
+    folder = tmp_path_factory.mktemp("releases")
     for version in (OLD, NEW):
-        run = build(version)
+        run = build(version, "--into", folder)
         assert run.returncode == 0, run.stderr
         found[version] = Path(run.stdout.split(" is ready: ")[1].rpartition(" (")[0])
     return found
@@ -48,7 +49,19 @@ def test_a_release_says_what_it_is_and_is_not_built_twice(releases: dict[str, Pa
         manifest = json.loads((folder / "release.json").read_text())
         assert (manifest["release"], manifest["ia_modules_version"]) == (folder.name, version)
         assert json.loads(service(folder, "version").stdout)["release"] == folder.name
-        assert build(version).stdout.endswith("(unchanged)\n")
+        assert build(version, "--into", folder.parent).stdout.endswith("(unchanged)\n")
+
+
+def test_a_release_never_changes(releases: dict[str, Path]) -> None:
+    manifest = releases[NEW] / "release.json"
+    as_built = manifest.read_text()
+    manifest.write_text(as_built.replace('"sources": "', '"sources": "other'))
+    try:
+        run = build(NEW, "--into", releases[NEW].parent)
+    finally:
+        manifest.write_text(as_built)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "built from other sources. A release never changes: raise the version" in run.stderr
 
 
 def test_other_users_can_read_and_run_a_release(releases: dict[str, Path]) -> None:
