@@ -96,7 +96,7 @@ switch() {
   ln -sfn "../../releases/$release" "$REPLICAS_DIR/$replica/current"
   supervisorctl start "service-$replica" >/dev/null || echo "service-$replica: the supervisor could not start it" >&2
   if ! wait_for "$replica" "$release"; then
-    echo "service-$replica: not healthy on $release within $HEALTHY_S s; stopped here, the other replicas were not touched" >&2
+    echo "service-$replica: not healthy on $release within $HEALTHY_S s; stopped here, those after it were not touched" >&2
     why_not "$replica" >&2
     return 1
   fi
