@@ -1,4 +1,4 @@
-"""The ``promql`` command: an instant query that holds when its comparison returns samples, fresh ones only."""
+"""The ``promql`` command: an instant query that holds when its comparison returns samples, from fresh ones only."""
 
 from __future__ import annotations
 
@@ -25,11 +25,24 @@ _COMPARISON = re.compile(r"==|!=|<=|>=|<|>")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _SET_OPERATOR = re.compile(r"\b(?:and|or|unless)\b", re.IGNORECASE)
 _LABEL_LIST = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)", re.IGNORECASE)
+_MODIFIER = r"\s*(?:offset\s+-?\w+|@\s*(?:(?:start|end)\s*\(\s*\)|[-+\w.]+))"
 _SELECTOR = re.compile(
     r"(?<![\w:.])(?:(?P<name>[A-Za-z_:][\w:]*)(?P<labels>\s*\{[^{}]*\})?|(?P<bare>\{[^{}]*\}))"
-    r"(?:\s*\[[^\]]*\])?(?=\s*(?P<after>\(|@|\w*))"
+    rf"(?:\s*\[[^\]]*\])?(?P<past>(?:{_MODIFIER})*)(?=\s*(?P<call>\(?))",
+    re.IGNORECASE,
 )
+_LATE_MODIFIER = re.compile(r"[)\]]" + _MODIFIER, re.IGNORECASE)
+_ABSENT = re.compile(r"(?<![\w:.])absent(?:_over_time)?\s*\(", re.IGNORECASE)
 _WORDS = frozenset({"and", "or", "unless", "offset", "bool", "inf", "nan", "atan2", "group_left", "group_right"})
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A series selector without its range; ``past`` is its ``offset`` and ``@``, ``absent`` that ``absent()`` asks."""
+
+    series: str
+    past: str = ""
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +67,50 @@ class NoAnswerError(Exception):
 
 
 def check(text: str) -> None:
-    """Raise UsageError for an expression without a comparison, or with ``bool``: both return samples always."""
+    """Raise UsageError for an expression that holds whatever the series are, or whose past nobody can date.
+
+    That is one without a comparison or a series, with ``bool``, or with an ``offset`` or ``@`` behind a bracket.
+    """
     bare = _blank(text)
     if not _COMPARISON.search(bare):
         raise UsageError("a check needs a comparison, such as `… < 0.01`: without one any sample would pass")
     if re.search(r"(?:==|!=|<=|>=|<|>)\s*bool\b", bare):
         raise UsageError("`bool` returns a sample (0 or 1) whatever the values are: compare without it")
+    if not selectors(text):
+        raise UsageError("a check needs a series: this one compares what it says itself")
+    masked = _LABEL_LIST.sub(lambda match: " " * len(match[0]), _SELECTOR.sub(_without_past, _hide(text)))
+    if late := _LATE_MODIFIER.search(masked):
+        raise UsageError(f"`{late[0][1:].strip()}` belongs right behind the series that it is about")
 
 
-def selectors(text: str) -> tuple[str, ...]:
-    """Return the series selectors of an expression, without ranges; not those that look back by ``offset`` or ``@``."""
+def _without_past(match: re.Match[str]) -> str:
+    return " " * len(match[0]) if match["past"] else match[0]
+
+
+def selectors(text: str) -> tuple[Selector, ...]:
+    """Return the series selectors of an expression, each once, in their order."""
     bare = _hide(text)
     masked = _LABEL_LIST.sub(lambda match: " " * (len(match[0]) - 1) + "(", bare)  # what aggregates stays a call
+    absent = [(match.end(), _closing(bare, match.end())) for match in _ABSENT.finditer(bare)]
     found = []
     for match in _SELECTOR.finditer(masked):
-        name, after = match["name"] or "", match["after"].lower()
-        if name.lower() in _WORDS or after in {"(", "@", "offset"}:  # a function or an aggregation, or in the past
+        name = match["name"] or ""
+        if name.lower() in _WORDS or match["call"]:  # a function or an aggregation
             continue
         end = match.end("labels") if match["labels"] else match.end("name") if name else match.end("bare")
-        found.append(text[match.start() : end].strip())
+        asked = any(first <= match.start() < last for first, last in absent)
+        found.append(Selector(text[match.start() : end].strip(), match["past"].strip(), asked))
     return tuple(dict.fromkeys(found))
+
+
+def _closing(bare: str, start: int) -> int:
+    """Return where the parenthesis closes that is open at a place."""
+    depth = 1
+    for at in range(start, len(bare)):
+        depth += {"(": 1, ")": -1}.get(bare[at], 0)
+        if depth == 0:
+            return at
+    return len(bare)
 
 
 def without_comparison(text: str) -> str:
@@ -98,15 +135,12 @@ def without_comparison(text: str) -> str:
 def run(text: str, url: str, *, since_s: float | None = None, timeout_s: float = TIMEOUT_S) -> PromqlResult:
     """Evaluate a comparison now, at the Prometheus of ``url``; ``since_s`` is a UNIX time that every sample must pass.
 
-    An instant vector carries the time of its evaluation, not of its samples: how fresh those are is asked first, per
-    selector, with ``timestamp()``. Raises UsageError for what is no comparison or no PromQL.
+    Raises UsageError for what is no comparison or no PromQL.
     """
     check(text)
     try:
-        for selector in selectors(text) if since_s is not None else ():
-            for sample in _query(f"min(timestamp({selector}))", url, timeout_s):
-                if since_s is not None and float(sample.value) <= since_s:
-                    return PromqlResult(False, (), f"{selector}: no sample newer than the last step yet")  # noqa: FBT003
+        if lacking := _lacking(selectors(text), url, since_s, timeout_s):
+            return PromqlResult(passed=False, samples=(), message=lacking)
         samples = _query(text, url, timeout_s)
         if samples:
             return PromqlResult(passed=True, samples=samples)
@@ -118,6 +152,30 @@ def run(text: str, url: str, *, since_s: float | None = None, timeout_s: float =
         return PromqlResult(passed=False, samples=(), message="does not hold")
     message = "does not hold; the values are" if values else f"does not hold; {compared} has no samples"
     return PromqlResult(passed=False, samples=values, message=message)
+
+
+def _lacking(found: tuple[Selector, ...], url: str, since_s: float | None, timeout_s: float) -> str:
+    """Return which series of an expression proves nothing, as it has no samples or old ones only, or ''.
+
+    An instant vector carries the time of its evaluation, not of its samples: ``timestamp()`` tells theirs. A series
+    that looks back may be old beside one that does not. One that ``absent()`` asks for may be missing; then ``up``
+    says that every target was scraped since.
+    """
+    may_be_missing = {selector.series for selector in found if selector.absent}
+    asked = [selector for selector in found if not selector.absent]
+    if may_be_missing:
+        asked.append(Selector("up"))
+    all_past = all(selector.past for selector in asked)
+    for selector in asked:
+        series = f"{selector.series} {selector.past}".strip()
+        samples = _query(f"min(timestamp({series}))", url, timeout_s)
+        if not samples and selector.series not in may_be_missing:
+            return f"{series}: there is no such series now; ask for it with absent() if it may be missing"
+        if since_s is None or (selector.past and not all_past):
+            continue
+        if any(float(sample.value) <= since_s for sample in samples):
+            return f"{series}: no sample newer than the last step yet"
+    return ""
 
 
 def main(argv: Sequence[str], stdin: TextIO, stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> int:

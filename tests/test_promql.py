@@ -17,31 +17,37 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from runbook_checks.errors import UsageError
-from runbook_checks.promql import check, curl, main, run, selectors, without_comparison
+from runbook_checks.promql import Selector, check, curl, main, run, selectors, without_comparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RATIO = {"__name__": "errors:ratio", "job": "api", "instance": 'a"1'}
-ANSWERS: dict[str, tuple[int, dict[str, object]]] = {
-    "errors:ratio < 0.5": (200, {"resultType": "vector", "result": [{"metric": RATIO, "value": [1700000100, "0.25"]}]}),
-    "errors:ratio < 0.01": (200, {"resultType": "vector", "result": []}),
-    "errors:ratio": (200, {"resultType": "vector", "result": [{"metric": RATIO, "value": [1700000100, "0.25"]}]}),
-    "min(timestamp(errors:ratio))": (
-        200,
-        {"resultType": "vector", "result": [{"metric": {}, "value": [0, "1700000090"]}]},
-    ),
-    "nothing > 1": (200, {"resultType": "vector", "result": []}),
-    "nothing": (200, {"resultType": "vector", "result": []}),
-    "min(timestamp(nothing))": (200, {"resultType": "vector", "result": []}),
-    "up == 1": (
-        200,
-        {
-            "resultType": "vector",
-            "result": [{"metric": {"__name__": "up", "job": job}, "value": [1, "1"]} for job in ("b", "a")],
-        },
-    ),
+NO_SERIES = "promql: nothing: there is no such series now; ask for it with absent() if it may be missing\n"
+Answer = tuple[int, dict[str, object]]
+
+
+def vector(*found: tuple[dict[str, str], str]) -> Answer:
+    return 200, {"resultType": "vector", "result": [{"metric": labels, "value": [0, value]} for labels, value in found]}
+
+
+ANSWERS: dict[str, Answer] = {
+    "errors:ratio < 0.5": vector((RATIO, "0.25")),
+    "errors:ratio < 0.01": vector(),
+    "errors:ratio": vector((RATIO, "0.25")),
+    "min(timestamp(errors:ratio))": vector(({}, "1700000090")),
+    "nothing > 1": vector(),
+    "(nothing or vector(0)) < 1": vector(({}, "0")),
+    "absent(nothing) == 1": vector(({}, "1")),
+    "absent(nothing) == 1 or nothing < 1": vector(({}, "1")),
+    "min(timestamp(nothing))": vector(),
+    "up == 1": vector(*(({"__name__": "up", "job": job}, "1") for job in ("b", "a"))),
+    "up offset 1s == 1": vector(({}, "1")),
+    "up == 1 and up offset 1s == 1": vector(({}, "1")),
+    "min(timestamp(up))": vector(({}, "1700000090")),
+    "min(timestamp(up offset 1s))": vector(({}, "1700000089")),
     "scalar(x) > scalar(y)": (200, {"resultType": "scalar", "result": [1, "1"]}),
+    **{f"min(timestamp({name}))": vector(({}, "1700000090")) for name in ("x", "y", "too")},
 }
 
 
@@ -92,7 +98,8 @@ def test_one_that_returns_none_fails_and_says_the_values(url: str) -> None:
         "",
         'promql: does not hold; the values are\nerrors:ratio{instance="a\\"1", job="api"} 0.25\n',
     )
-    assert command("nothing > 1\n", url) == (1, "", "promql: does not hold; nothing has no samples\n")
+    assert command("nothing > 1\n", url) == (1, "", NO_SERIES)
+    assert command("(nothing or vector(0)) < 1", url) == (1, "", NO_SERIES)
 
 
 @pytest.mark.parametrize(("since", "code"), [("1700000089.5", 0), ("1700000090", 1), ("1700000200", 1)])
@@ -101,6 +108,23 @@ def test_only_samples_newer_than_the_last_step_count(url: str, since: str, code:
         status, _, err = command("errors:ratio < 0.5\n", url, *argv, **environ)
         assert status == code
         assert ("errors:ratio: no sample newer than the last step yet" in err) == (code == 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "fresh_after_s"),
+    [
+        ("up offset 1s == 1", 1700000089),
+        ("up == 1 and up offset 1s == 1", 1700000090),
+        ("absent(nothing) == 1", 1700000090),
+        ("absent(nothing) == 1 or nothing < 1", 1700000090),
+    ],
+)
+def test_what_looks_back_or_asks_for_what_is_missing_needs_new_samples_too(
+    url: str, text: str, fresh_after_s: int
+) -> None:
+    assert run(text, url, since_s=fresh_after_s - 0.5).passed
+    late = run(text, url, since_s=fresh_after_s)
+    assert (late.passed, "no sample newer than the last step yet" in late.message) == (False, True)
 
 
 def test_variables_are_expanded(url: str) -> None:
@@ -114,6 +138,10 @@ def test_variables_are_expanded(url: str) -> None:
         ("up", "needs a comparison"),
         ('up{job=~"a>b"} # > 1', "needs a comparison"),
         ("up == bool 1", "compare without it"),
+        ("vector(1) == 1", "needs a series"),
+        ("time() > 0", "needs a series"),
+        ("max_over_time((up)[5m:] offset 1h) == 0", "`offset 1h` belongs right behind the series"),
+        ("(up) @ 5 == 1", "`@ 5` belongs right behind the series"),
         ("up >>> 1", "Prometheus refuses the expression: 1:1: parse error"),
         ("scalar(x) > scalar(y)", "is a scalar"),
     ],
@@ -144,17 +172,26 @@ def test_nobody_there_and_a_wrong_place_are_failures(url: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('sum by (job) (rate(a{code=~"5..",x="}>"}[5m])) / sum(rate(b[5m])) > 0.5', ['a{code=~"5..",x="}>"}', "b"]),
-        ("up == 1 and on(instance) foo offset 5m > 2", ["up"]),
-        ('{__name__="x"} > 1', ['{__name__="x"}']),
-        ("time() - foo > 3 # bar", ["foo"]),
-        ("sum(up) by (job) >= 2", ["up"]),
-        ("x @ 1609746000 > 1", []),
-        ("a / on(x) group_left(y) b > 3", ["a", "b"]),
-        ("max_over_time(a[5m:1m]) > 1e3 or a > Inf", ["a"]),
+        (
+            'sum by (job) (rate(a{code=~"5..",x="}>"}[5m])) / sum(rate(b[5m])) > 0.5',
+            [Selector('a{code=~"5..",x="}>"}'), Selector("b")],
+        ),
+        ("up == 1 and on(instance) foo offset 5m > 2", [Selector("up"), Selector("foo", "offset 5m")]),
+        ('{__name__="x"}[5m] offset 1h > 1', [Selector('{__name__="x"}', "offset 1h")]),
+        ("time() - foo > 3 # bar", [Selector("foo")]),
+        ("sum(up offset 1m30s) by (job) >= 2", [Selector("up", "offset 1m30s")]),
+        ("x @ 1609746000 > 1", [Selector("x", "@ 1609746000")]),
+        ('x{a="b"} @ end() offset -5m == 1', [Selector('x{a="b"}', "@ end() offset -5m")]),
+        ("a / on(x) group_left(y) b > 3", [Selector("a"), Selector("b")]),
+        ("max_over_time(a[5m:1m] OFFSET 1h) > 1e3 or a > Inf", [Selector("a", "OFFSET 1h"), Selector("a")]),
+        (
+            'absent(sum(a{x=")"})) == 1 or b < 1',
+            [Selector('a{x=")"}', absent=True), Selector("b")],
+        ),
+        ("absent_over_time(a[1m]) == 1", [Selector("a", absent=True)]),
     ],
 )
-def test_the_selectors_of_an_expression(text: str, expected: list[str]) -> None:
+def test_the_selectors_of_an_expression(text: str, expected: list[Selector]) -> None:
     check(text)
     assert list(selectors(text)) == expected
 
