@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runbook_checks.config import Environment, StackCommands
 
 FOLDER = ".runbook-checks/stack"
-_OWNER = "owner"  # the file that a living owner of a folder has locked
+_OWNER = ".owner"  # the end of the file that a living owner has locked: beside the folder, which belongs to the stack
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=([^\0]*)")
 _SHOWN_LINES = 40
 _HEALTH_TIMEOUT_S = 30.0  # who does not answer by then is not healthy
@@ -126,17 +126,24 @@ def instance_folder(root: Path, environment: Environment, instance: str) -> Path
 
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
-    """Create a folder and own it as long as this block, and this process, last; raises StackError when it cannot."""
+    """Create a folder and own it as long as this block, and this process, last; raises StackError when it cannot.
+
+    A folder that is still there at the end is what sweep() takes down later.
+    """
+    owner = folder.with_name(folder.name + _OWNER)
+    unlocked = folder.with_name(f"{folder.name}{_OWNER}.new")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / f"{_OWNER}.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StackError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        (folder / f"{_OWNER}.new").rename(folder / _OWNER)  # once it can be seen it is locked
+        unlocked.rename(owner)  # once it can be seen it is locked
         yield
     finally:
+        if not folder.exists():
+            owner.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -144,18 +151,20 @@ def sweep(root: Path, environment: Environment, say: Callable[[str], None]) -> N
     """Take down the instances of which no owner lives, and say so; what cannot be taken down is left for next time."""
     if environment.stack is None:
         return
-    for owner in sorted((root / FOLDER).glob(f"{environment.name}-run-*/{_OWNER}")):
+    for owner in sorted((root / FOLDER).glob(f"{environment.name}-run-*{_OWNER}")):
+        folder = owner.with_name(owner.name.removesuffix(_OWNER))
         try:
             descriptor = os.open(owner, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:  # swept by another run meanwhile
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            Stack(root, environment.stack, owner.parent).down()
-            say(f"took down {owner.parent.name}, which a killed run had left behind")
+            Stack(root, environment.stack, folder).down()
+            owner.unlink(missing_ok=True)
+            say(f"took down {folder.name}, which a killed run had left behind")
         except BlockingIOError:
             continue  # its owner lives
         except StackError as error:
-            say(f"{owner.parent.name}, which a killed run left behind, could not be taken down: {error}")
+            say(f"{folder.name}, which a killed run left behind, could not be taken down: {error}")
         finally:
             os.close(descriptor)

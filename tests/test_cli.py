@@ -214,6 +214,24 @@ def test_an_interrupt_cleans_up_takes_the_stack_down_and_exits_130(
     assert repository.left() == ([], [])
 
 
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_failure_stays_one_when_its_cleanup_is_interrupted(repository: Repository, workers: str) -> None:
+    repository.only(SLOW.replace("sleep 60", "test ! -e broken").replace("echo cleaned", "sleep 1; echo cleaned"))
+    assert repository.run("verify").returncode == 0
+    repository.write("broken", "")
+    log = repository.root / "slow.log"
+    log.unlink()
+    process = repository.start("verify", "--json", "-n", workers)
+    wait_for(log.exists)
+    time.sleep(0.3)  # the step fails at once, the cleanup block has begun
+    process.send_signal(signal.SIGTERM)
+    stdout, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [record["outcome"] for record in json.loads(stdout)["records"]] == ["failed"]
+    assert document(repository.run("status", "--json"))["procedures"][0]["status"] == "failed"
+    assert repository.left() == ([], [])
+
+
 def test_an_interrupt_while_the_stack_comes_up_takes_it_down(repository: Repository) -> None:
     repository.replace("scripts/stack", "  up)\n", "  up)\n    touch coming; sleep 60\n")
     process = repository.start("verify", "publish")
@@ -240,9 +258,9 @@ def test_a_stack_that_stays_up_exits_3_and_the_results_are_told(repository: Repo
     assert repository.left()[0] == []
 
 
-def _runs_slow(owner: Path) -> bool:
+def _runs_slow(folder: Path) -> bool:
     """Return whether the block of SLOW runs in the instance of a stack, whose folder is its mark."""
-    for process in marks.marked(str(owner.parent)):
+    for process in marks.marked(str(folder)):
         with contextlib.suppress(psutil.Error):  # gone meanwhile
             if process.cmdline() == ["sleep", "60"]:
                 return True
@@ -253,7 +271,7 @@ def test_a_crashed_worker_fails_its_procedure_and_the_others_go_on(repository: R
     repository.only(SLOW, OKAY)
     process = repository.start("verify", "-n", "2", "--json", "--junitxml", "junit.xml")
     wait_for((repository.root / "slow.log").exists)
-    (folder,) = [path.parent for path in repository.root.glob(".runbook-checks/stack/*/owner") if _runs_slow(path)]
+    (folder,) = filter(_runs_slow, repository.root.glob(".runbook-checks/stack/*-run-*[!r]"))
     os.kill(int(folder.name.split("-")[2]), signal.SIGKILL)
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 1
@@ -297,7 +315,7 @@ def test_a_killed_run_is_ended_by_the_guardian_and_swept_by_the_next(repository:
     started = time.monotonic()
     wait_for(lambda: repository.left()[0] == [])
     assert time.monotonic() - started < 5
-    (folder,) = repository.left()[1]
+    (folder,) = (name for name in repository.left()[1] if not name.endswith(".owner"))
     done = repository.run("verify", "okay", "--json")
     assert (done.returncode, outcomes(done)) == (0, {"extra/okay": "passed"})
     assert f"took down {folder}, which a killed run had left behind" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -115,12 +116,15 @@ def test_sweep_takes_what_nobody_owns_and_leaves_what_somebody_does(tmp_path: Pa
     manual.mkdir(parents=True)
     code = f"from pathlib import Path; from runbook_checks.stack import owned; owned(Path({str(dead)!r})).__enter__(); import os; os._exit(9)"  # fmt: skip # noqa: E501
     subprocess.run([sys.executable, "-c", code], check=False, env=os.environ)
+    shutil.rmtree(dead)
+    dead.mkdir()  # the folder is the stack's to empty
     said: list[str] = []
     with owned(living):
         sweep(tmp_path, environment, said.append)
         assert (dead.exists(), living.exists(), manual.exists()) == (False, True, True)
     assert said == ["took down local-run-1-main, which a killed run had left behind"]
     assert dead.with_name(f"{dead.name}.down").exists()
+    assert [path.name for path in dead.parent.glob("*-1-*")] == [f"{dead.name}.down"]
 
 
 def test_sweep_goes_on_when_something_cannot_be_taken_down(tmp_path: Path) -> None:
