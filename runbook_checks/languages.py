@@ -28,6 +28,7 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
 """A language and the command that gets the block's text on standard input; ``bash`` needs none."""
 
 _IDENTIFIER = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9_]*")
+_BASH = '"$BASH" -p -o errexit -o pipefail -c'  # -p: nor functions, options or a start-up file from the environment
 _END = "RUNBOOK_CHECKS_END"
 
 
@@ -49,8 +50,10 @@ def script(block: Block, table: Mapping[str, str]) -> str:
     """Return what the session runs for a block; raise KeyError for a language that is not ``known``.
 
     Bash is run as it is. Any other text becomes standard input of the language's command, in a subshell that
-    exports every shell variable that the text names: programs see captures, and nothing stays exported. What bash says
-    about such a block is about its line 1; the program itself counts the lines of the text.
+    exports every shell variable that the text names: programs see captures, and nothing stays exported. The command is
+    run by a bash of its own, that knows no function, alias or remembered path of the session: a page's ``python3()``
+    cannot answer for Python. What bash says about such a block is about its line 1; the program itself counts the
+    lines of the text.
     """
     if block.language == SESSION_LANGUAGE:
         return block.text
@@ -62,4 +65,5 @@ def script(block: Block, table: Mapping[str, str]) -> str:
     while end in block.text:
         end += "_"
     text = block.text if block.text.endswith("\n") else block.text + "\n"
-    return f"(\\builtin export -- {' '.join(names)}; {command}) <<'{end}'\n{text}{end}\n"
+    run = f"\\builtin exec {_BASH} {shlex.quote(command)}"
+    return f"(\\builtin export -- {' '.join(names)}; {run}) <<'{end}'\n{text}{end}\n"

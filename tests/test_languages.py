@@ -75,11 +75,41 @@ def test_a_pipeline_may_be_a_language(session: Session) -> None:
     assert run(session, block("loud", "abc\n"), {"loud": "cat | tr a-z A-Z"}).stdout == b"ABC\n"
 
 
+def test_a_pipeline_fails_with_any_of_its_commands(session: Session) -> None:
+    assert run(session, block("loud", "abc\n"), {"loud": "false | cat"}).status == 1
+    assert run(session, block("loud", "abc\n"), {"loud": "false; cat"}).status == 1
+
+
+@pytest.mark.parametrize(
+    "shadow",
+    [
+        "python3() { true; }; cat() { echo true; }",
+        "python3() { true; }; cat() { echo true; }; export -f python3 cat",
+        "shopt -s expand_aliases; alias python3=true cat='echo true'",
+        "hash -p /bin/true python3; hash -p /bin/true cat; hash -p /bin/true sh",
+        "command() { true; }; exec() { true; }; export() { true; }; bash() { true; }; sh() { true; }",
+        "echo 'python3() { true; }; cat() { echo true; }' > env; export BASH_ENV=$PWD/env ENV=$PWD/env",
+    ],
+)
+def test_no_name_of_the_session_stands_in_for_the_command_of_a_language(session: Session, shadow: str) -> None:
+    assert session.run(shadow, timeout_s=10).status == 0
+    assert run(session, block("python", "raise SystemExit(7)  # BASH_ENV ENV\n")).status == 7
+    assert run(session, block("sh", "exit 7\n")).status == 7
+    assert run(session, block("raw", "exit 7\n"), {"raw": 'bash -c "$(cat)"'}).status == 7
+
+
+def test_a_function_of_a_page_cannot_answer_for_our_own_command(session: Session) -> None:
+    session.run("runbook-checks() { echo shadowed; }", timeout_s=10)
+    ended = run(session, block("http", "no request\n"))
+    assert ended.status not in {0, None}
+    assert b"shadowed" not in ended.stdout
+
+
 def test_the_status_of_an_http_block_is_an_option() -> None:
-    assert "export -- API_URL GET checks http runbook x; runbook-checks http)" in script(
-        block("http", "GET $API_URL/x\n"), DEFAULTS
-    )
-    assert "runbook-checks http --status '200|404')" in script(block("http", "GET /\n", "200|404"), DEFAULTS)
+    assert "export -- API_URL GET checks http runbook x;" in script(block("http", "GET $API_URL/x\n"), DEFAULTS)
+    text = script(block("http", "GET /\n", "200|404"), {"http": "printf '%s,'"})
+    done = subprocess.run([BASH, "-c", text], capture_output=True, check=True)
+    assert done.stdout == b"--status,200|404,"
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
