@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from runbook_checks.attributes import CLASS, parse
+from runbook_checks.attributes import CLASS
 from runbook_checks.errors import Problem
 from runbook_checks.headings import Heading, RawHeading, name
+from runbook_checks.info_string import read_info
 from runbook_checks.model import Role, Span
+from runbook_checks.surroundings import TAB, Surroundings, comment_after, indent_of
 
 MARKS = frozenset({role.value for role in Role} | {"expect", "procedure"})
-TAB = 4  # Python-Markdown's tab_length: what nests is indented by a multiple of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +44,10 @@ class Layout:
 
 
 _FENCE = re.compile(r"(`{3,}|~{3,})(.*)")
-_LANGUAGE = re.compile(r"[ ]*\.?([\w#.+-]+)(?=[ ]|$)")
-_BRACED = re.compile(r"[ ]*\{(.*)\}[ ]*$")
-_OPTION = re.compile(r"""[ ]*([a-zA-Z][a-zA-Z0-9_]*)(?:=(["'])(.*?)\2)?(?=[ ]|$)""")
-_VALID = {
-    "hl_lines": re.compile(r"\d+(?:-\d+)?(?: +\d+(?:-\d+)?)*$"),
-    "linenums": re.compile(r"\d"),
-    "title": re.compile(""),
-    "title_mode": re.compile(""),
-}
 _HEADING = re.compile(r"(#{1,6})(.*)")
 _UNDERLINE = re.compile(r"[> ]*(?:=+|-+) *$")
 _LISTED_FENCE = re.compile(r"[> ]*(?:[-*+]|\d{1,9}[.)]) +(?:`{3,}[^`]*|~{3,}.*)$")
-_COMMENT = re.compile(r"(`+)[^`]*\1|<!--")
 _INVISIBLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
-_LIST_ITEM = re.compile(r"[ ]*(?:[-*+]|\d+\.)[ ]+(?=\S)")
-# The first lines of admonition, details and pymdownx.tabbed, and of definitions. No footnotes:
-# the site shows those at the end of the page.
-_CONTAINER = re.compile(
-    r"""!!!\ ?[\w-]+(?:\ +[\w-]+)*(?:\ +".*?")?\ *$
-    | \?{3}\+?(?:\ +(?:[\w-]+(?:\ +[\w-]+)*)(?:\ +".*?")?|\ +".*?")\ *$
-    | ={3}(?:\+|\+!|!\+|!)?\ +".*?"\ *$
-    | :\ {1,3}\S""",
-    re.VERBOSE,
-)
-_HTML_BLOCK = re.compile(r" {0,3}</?[A-Za-z][A-Za-z0-9-]*(?=[\s/>]|$)")
 
 
 def normal(text: str) -> str:
@@ -77,7 +57,8 @@ def normal(text: str) -> str:
 
 def read(text: str, path: str, *, first: int = 0, strict: bool = True) -> Layout:
     """Return the layout of a page whose lines before index ``first`` are front matter; ``text`` is normal()."""
-    reader = _Reader(path, strict, text.split("\n"), text.expandtabs(TAB).split("\n"))
+    lines = text.expandtabs(TAB).split("\n")
+    reader = _Reader(path, strict, text.split("\n"), lines, Surroundings(lines, first))
     reader.read(first)
     return Layout(tuple(reader.fences), name(reader.headings), tuple(reader.problems))
 
@@ -88,21 +69,16 @@ class _Reader:
     strict: bool
     written: list[str]  # tabs kept
     lines: list[str]
+    around: Surroundings
     fences: list[Fence] = field(default_factory=list)
     headings: list[RawHeading] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    fence_lines: set[int] = field(default_factory=set)
-    outer: dict[tuple[int, int], int] = field(default_factory=dict)  # contained() has been here: no line is read twice
-    starts: dict[int, int] = field(default_factory=dict)  # so has block_start()
-    start: int = 0  # the first line after the front matter
-    comment_end: int | None = None  # the last line with a `-->`
 
     def problem(self, index: int, reason: str, suggestion: str = "") -> None:
         self.problems.append(Problem(self.path, index + 1, reason, suggestion))
 
     def read(self, first: int) -> None:
         lines, index, commented, closed_until = self.lines, first, False, first
-        self.start = first
         while index < len(lines):
             line = lines[index]
             body = line.lstrip("> ")
@@ -131,11 +107,9 @@ class _Reader:
 
     def comment(self, index: int, *, commented: bool) -> bool:
         """Tell whether an HTML comment is open after a line; one that nothing closes is none to Python-Markdown."""
-        if not _comment_after(self.lines[index], commented=commented):
+        if not comment_after(self.lines[index], commented=commented):
             return False
-        if self.comment_end is None:
-            self.comment_end = max((at for at, line in enumerate(self.lines) if "-->" in line), default=-1)
-        if index < self.comment_end:
+        if self.around.comment_ends_after(index):
             return True
         if self.strict and not commented:
             self.problem(index, "an HTML comment that is never closed", "end it with `-->`, or write `&lt;!--`")
@@ -148,7 +122,7 @@ class _Reader:
             return None
         fence, info = match[1], match[2].strip(" ")
         ticked = fence[0] == "`" and "`" in info
-        language, attributes, rest, known = _info(match[2])
+        language, attributes, rest, known = read_info(match[2])
         if known:
             if ticked and self.strict:
                 self.problem(index, "a backtick in an info string makes this no fence on GitHub", "leave it out")
@@ -186,7 +160,7 @@ class _Reader:
                     return index, True
             elif (content := line[width:]).rstrip(" ") == fence:
                 return index, True
-            elif self.strict and fence in content and _indent(content) < TAB and _closes(content, fence):
+            elif self.strict and fence in content and indent_of(content) < TAB and _closes(content, fence):
                 self.problem(
                     index,
                     f"GitHub closes the fence of line {start + 1} here, the site does not",
@@ -213,7 +187,7 @@ class _Reader:
         closed = last > first and _closes(self.lines[last].lstrip("> "), opened[0])
         texts = [text[width:] if text.strip() else "" for text in self.lines[first + 1 : last if closed else last + 1]]
         marked = any(key == CLASS and value in MARKS for key, value in attributes)
-        literal = marked and ">" not in line[:width] and not self.contained(first, width)
+        literal = marked and ">" not in line[:width] and not self.around.contained(first, width)
         fence = Fence(
             span=Span(first + 1, last + 1),
             indent=width,
@@ -225,7 +199,7 @@ class _Reader:
             marked=marked,
             indented_code=literal,
         )
-        self.fence_lines.update(range(first, last + 1))
+        self.around.fences.update(range(first, last + 1))
         if marked and self.strict:
             self.readable(fence, commented=commented)
         self.fences.append(fence)
@@ -243,7 +217,9 @@ class _Reader:
                 self.problem(index, f"a marked fence holds a {what}", "write spaces, or an escape such as `\\t`")
                 break
         if ">" in prefix:
-            if prefix.rpartition(">")[2] not in {"", " "} or not self.contained(first, len(prefix.partition(">")[0])):
+            if prefix.rpartition(">")[2] not in {"", " "} or not self.around.contained(
+                first, len(prefix.partition(">")[0])
+            ):
                 self.problem(first, "a marked fence in a quotation must stand right after its `> `", "move it there")
         elif fence.indent % TAB:
             self.problem(
@@ -257,75 +233,32 @@ class _Reader:
                 "a marked fence is indented but in no list item, admonition or tab: it is an indented code block",
                 "move it to the margin, or indent it like the text of its list item",
             )
-        start = self.block_start(first)
         margin = len(prefix.partition(">")[0])
-        above = _indent(self.lines[start])
-        if start < first and start not in self.fence_lines and _HTML_BLOCK.match(self.lines[start]):
+        start = self.around.block_start(first)
+        above = indent_of(self.lines[start])
+        if self.around.in_html(first):
             self.problem(first, "GitHub reads this fence as part of the HTML above it", "put a blank line before it")
-        elif above >= margin + TAB and not self.contained(start, above - above % TAB, github=False):
+        elif above >= margin + TAB and not self.around.contained(start, above - above % TAB, github=False):
             self.problem(
                 first, "the site reads this fence as part of the indented code above it", "put a blank line before it"
             )
-
-    def contained(self, index: int, indent: int, *, github: bool = True) -> bool:
-        """Tell whether Python-Markdown takes an indented line as a container's content, not as indented code.
-
-        With ``github``, a list item whose text starts right of the line does not count either.
-        """
-        while indent >= TAB:
-            asked = index, indent
-            index -= 1
-            while index >= self.start and (not self.lines[index] or _indent(self.lines[index]) >= indent):
-                index = self.outer.get((index, indent), index - 1)
-            self.outer[asked] = index
-            if index < self.start or index in self.fence_lines:
-                return False
-            outer = _indent(self.lines[index])
-            while not self.opens(index, indent, github=github):
-                index -= 1
-                above = self.lines[index] if index >= 0 else ""
-                if not above.strip() or index in self.fence_lines or _indent(above) < outer - outer % TAB:
-                    return False
-            indent = _indent(self.lines[index])
-            if indent % TAB:
-                indent -= indent % TAB
-        return True
-
-    def opens(self, index: int, indent: int, *, github: bool) -> bool:
-        """Tell whether a line opens a container for content that is indented by ``indent``."""
-        line = self.lines[index]
-        if not indent - TAB <= _indent(line) < indent:
-            return False
-        if match := _LIST_ITEM.match(line):
-            return not github or match.end() <= indent
-        return _CONTAINER.match(line, indent - TAB) is not None
-
-    def block_start(self, index: int) -> int:
-        """Return the index of the first line of the run of lines, without a blank or a heading, that a line ends."""
-        asked = index
-        while index > self.start:
-            if index in self.starts:
-                index = self.starts[index]
-                break
-            above = self.lines[index - 1]
-            if index - 1 not in self.fence_lines and (not above.strip() or above.startswith("#")):
-                break
-            index -= 1
-        self.starts[asked] = index
-        return index
 
     def heading(self, index: int, line: str, body: str) -> None:
         match = _HEADING.match(body)
         if match is None:
             return
         indent = len(line) - len(body)
-        if indent and (">" not in line[:indent]) and (indent % TAB or not self.contained(index, indent, github=False)):
+        if (
+            indent
+            and (">" not in line[:indent])
+            and (indent % TAB or not self.around.contained(index, indent, github=False))
+        ):
             if self.strict and indent < TAB and match[2].startswith(" "):
                 self.problem(index, "GitHub sees a heading here, the site does not", "move it to the margin")
             return
         if self.strict and indent:
             self.problem(index, "a heading inside a list, an admonition or a quotation", "move it to the margin")
-        if self.strict and _HTML_BLOCK.match(self.lines[self.block_start(index)]):
+        if self.strict and self.around.in_html(index):
             self.problem(index, "GitHub reads this heading as part of the HTML above it", "put a blank line before it")
         if self.strict and match[2] and not match[2].startswith(" "):
             self.problem(index, "the site sees a heading here, GitHub does not", "put one space after the `#` signs")
@@ -345,10 +278,10 @@ class _Reader:
                 "a heading underlined with `===` or `---`, which the site and GitHub read differently",
                 f"write `## {title}`, or put a blank line before a rule",
             )
-        first = index < 2 or not self.lines[index - 2].strip() or index - 2 in self.fence_lines  # noqa: PLR2004
-        if first and index - 1 not in self.fence_lines:
+        first = index < 2 or not self.lines[index - 2].strip() or index - 2 in self.around.fences  # noqa: PLR2004
+        if first and index - 1 not in self.around.fences:
             level = 1 if "=" in self.lines[index] else 2
-            self.headings.append(RawHeading(Span(index, index + 1), level, title, _indent(above)))
+            self.headings.append(RawHeading(Span(index, index + 1), level, title, indent_of(above)))
 
 
 def _quoted(line: str, width: int, quotes: int, *, blank_before: bool) -> bool:
@@ -363,58 +296,7 @@ def _quoted(line: str, width: int, quotes: int, *, blank_before: bool) -> bool:
     return len(prefix) == width and not (blank_before and level < quotes)
 
 
-def _info(text: str) -> tuple[str, tuple[tuple[str, str], ...], str, bool]:
-    """Return language, attributes, what is no attribute, and whether superfences takes this info string."""
-    match = _LANGUAGE.match(text)
-    language, rest = (match[1], text[match.end() :]) if match else ("", text)
-    if not rest.strip(" "):
-        return language, (), "", True
-    if braced := _BRACED.match(rest):
-        attributes, unread = parse(braced[1])
-        known = not any(value == "" and key in {"hl_lines", "linenums"} for key, value in attributes)
-        return language, attributes, unread, known
-    options = _options(rest)
-    if options is None and match:  # superfences may take the first word as an option
-        options = _options(text)
-        language = "" if options is not None else language
-    return language, options or (), "", options is not None
-
-
-def _options(text: str) -> tuple[tuple[str, str], ...] | None:
-    pairs: list[tuple[str, str]] = []
-    at, end = 0, len(text.rstrip(" "))
-    while at < end:
-        match = _OPTION.match(text, at)
-        if match is None:
-            return None
-        key, value = match[1], match[3] if match[2] else match[1]
-        if key not in _VALID or not _VALID[key].match(value):
-            return None
-        pairs.append((key, value))
-        at = match.end()
-    return tuple(pairs)
-
-
 def _closes(line: str, fence: str) -> bool:
     """Tell whether CommonMark takes a line as the end of a fence, wherever it is indented."""
     text = line.strip(" ")
     return len(text) >= len(fence) and not text.strip(fence[0])
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))
-
-
-def _comment_after(line: str, *, commented: bool) -> bool:
-    at = 0
-    while True:
-        if commented:
-            end = line.find("-->", at)
-            if end < 0:
-                return True
-            at, commented = end + 3, False
-        else:
-            match = _COMMENT.search(line, at)
-            if match is None:
-                return False
-            at, commented = match.end(), match[0] == "<!--"

@@ -12,8 +12,20 @@ PACKAGE = Path(__file__).parent.parent / "runbook_checks"
 # Each module may import only from those above it.
 ORDER = [
     *("errors", "durations", "model", "record"),
-    *("attributes", "yaml_nodes", "headings", "fences", "card", "blocks", "markdown", "catalog", "digest"),
-    *("redact", "output", "processes", "bash", "languages", "shell"),
+    *(
+        "attributes",
+        "yaml_nodes",
+        "headings",
+        "surroundings",
+        "info_string",
+        "fences",
+        "card",
+        "blocks",
+        "markdown",
+        "catalog",
+        "digest",
+    ),
+    *("redact", "output", "processes", "bash", "languages", "errexit", "lint", "shell"),
     *("json_subset", "expect", "execute"),
     *("store", "status", "config", "report", "documents"),
     *("marks", "guardian", "command", "stack", "verify", "scheduling"),
