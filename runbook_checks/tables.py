@@ -30,10 +30,10 @@ def records_table(records: Iterable[Record]) -> Table:
     """Return what ran: outcome, procedure, duration, figures, and the first line of the reason."""
     table = Table(box=None, pad_edge=False)
     for heading in ("outcome", "procedure", "took", "figures", "why"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "procedure")
     for record in records:
         style = "green" if record.outcome is Outcome.PASSED else "bold red"
-        figures = ", ".join(f"{figure.name} {figure.value:g} {figure.unit}".rstrip() for figure in record.figures)
+        figures = ", ".join(f"{figure.name} {figure.value:.4g} {figure.unit}".rstrip() for figure in record.figures)
         table.add_row(
             Text(record.outcome.value, style),
             record.procedure,
@@ -48,7 +48,7 @@ def status_table(entries: Iterable[Entry]) -> Table:
     """Return what every procedure is worth now."""
     table = Table(box=None, pad_edge=False)
     for heading in ("status", "procedure", "environment", "verified at", "why"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "procedure")
     for entry in entries:
         table.add_row(
             Text(entry.status.value, _STATUS_STYLES[entry.status]),
