@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 STEP_TIMEOUT_S = 300.0
 CHECK_TIMEOUT_S = 30.0
 CHECK_EVERY_S = 0.5
-_SHORTEST_ATTEMPT_S = 1.0  # a check's last attempt gets at least this long, however near the deadline is
+_NO_VALUE = re.compile("[\0\ud800-\udfff]")  # NUL, and half of a surrogate pair: JSON may name both
+
+
+class InterruptedRun(KeyboardInterrupt):
+    """An interrupt, after cleaning up, with the record of the procedure that it hit: it may have failed before that."""
+
+    def __init__(self, record: Record) -> None:
+        """Keep the record."""
+        super().__init__(record.reason)
+        self.record = record
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,7 @@ class Run:
 
 
 def execute(procedure: Procedure, digest: str, target: Target, run: Run) -> Record:
-    """Run a procedure's blocks and return its record; an interruption is a record too, and the caller's to act on.
+    """Run a procedure's blocks and return its record; raise InterruptedRun, which carries it, when interrupted.
 
     Setup blocks come first, then steps, checks and rollbacks as the page has them. The first failure ends that, but for
     the rollbacks; cleanup blocks run in any case. Fault blocks belong to drills and do not run.
@@ -63,7 +73,7 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run) -> Reco
     if outcome is Outcome.PASSED:
         figures, reason = execution.figures()
         outcome = Outcome.FAILED if reason else outcome
-    return Record(
+    record = Record(
         run=run.id,
         procedure=procedure.id,
         page=procedure.page,
@@ -81,6 +91,9 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run) -> Reco
         blocks=tuple(execution.records),
         figures=figures,
     )
+    if execution.interrupted:
+        raise InterruptedRun(record)
+    return record
 
 
 def _first_syntax_error(procedure: Procedure, run: Run) -> str:
@@ -100,10 +113,11 @@ class _Execution:
         self.run = run
         self.records: list[BlockRecord] = []
         self.reason = ""
+        self.interrupted = False
         self.captures: dict[str, str] = {}
         self.started_by: dict[int, int] = {}  # the session's number of a block: the place of its record
         self.running: Block | None = None
-        self.changed_at = 0.0  # when the last block that changes something ended, in seconds since the epoch
+        self.changed_at = time.time()  # when a block last changed something, or we began: seconds since the epoch
 
     def blocks_in_order(self) -> Outcome:
         blocks = [block for block in self.procedure.blocks if block.role is not Role.FAULT]
@@ -114,9 +128,16 @@ class _Execution:
         self.session = self._open()
         try:
             outcome = self._work(work)
-            return self._clean_up([block for block in blocks if block.role is Role.CLEANUP], outcome)
-        finally:
+            outcome = self._clean_up([block for block in blocks if block.role is Role.CLEANUP], outcome)
+        except BaseException:
             self._close()
+            raise
+        try:
+            self._close()
+        except KeyboardInterrupt:
+            outcome = self._interrupt("interrupted while the shell was closed", outcome)
+            self._close()
+        return outcome
 
     def _work(self, blocks: list[Block]) -> Outcome:
         outcome = Outcome.PASSED
@@ -127,8 +148,7 @@ class _Execution:
                 elif not self._passes(block):
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
-            outcome = Outcome.INTERRUPTED
-            self._interrupted("interrupted")
+            outcome = self._interrupt("interrupted", outcome)
         return outcome
 
     def _clean_up(self, blocks: list[Block], outcome: Outcome) -> Outcome:
@@ -137,17 +157,20 @@ class _Execution:
                 if not self._passes(block) and outcome is Outcome.PASSED:
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
-            outcome = Outcome.INTERRUPTED
-            self._interrupted("interrupted again while cleaning up")
+            outcome = self._interrupt("interrupted while cleaning up", outcome)
         return outcome
 
-    def _interrupted(self, how: str) -> None:
+    def _interrupt(self, how: str, outcome: Outcome) -> Outcome:
+        """Note an interrupt and return the outcome that it makes: what has failed before it has failed all the same."""
+        self.interrupted = True
         block, self.running = self.running, None
-        if block is None:
-            self.reason = how
-        else:
-            self.reason = f"{self.procedure.page}:{block.span.first}: {how}, in {block.role.value} {block.id}"
+        if block is not None:
             self._skip(block, how, Outcome.INTERRUPTED)
+            how = f"{self.procedure.page}:{block.span.first}: {how}, in {block.role.value} {block.id}"
+        if outcome is Outcome.FAILED:
+            return outcome
+        self.reason = how
+        return Outcome.INTERRUPTED
 
     def figures(self) -> tuple[tuple[Figure, ...], str]:
         """Return the figures that the card lists, and why the procedure fails on them, if it does."""
@@ -216,18 +239,20 @@ class _Execution:
             ended = self.session.run(text, timeout_s=timeout_s)
             return ended, self._verdicts(block, ended), 1
         deadline = time.monotonic() + block.within_s
-        attempts = 0
+        attempts, left_s, answer = 0, block.within_s, None
         while True:
             attempts += 1
-            left_s = max(deadline - time.monotonic(), _SHORTEST_ATTEMPT_S)
             ended = self.session.run(text, timeout_s=min(timeout_s, left_s), subshell=True)
-            verdicts = self._verdicts(block, ended)
             left_s = deadline - time.monotonic()
-            if _exited(block, ended) and all(verdict.held for verdict in verdicts):
-                return ended, verdicts, attempts
-            if left_s <= 0 or not self.session.alive:
-                return ended, verdicts, attempts
+            if left_s < 0:  # too late, even if it holds; an earlier answer says more than one that was cut short
+                return *(answer or (replace(ended, how=How.TIMEOUT), self._verdicts(block, ended))), attempts
+            answer = ended, self._verdicts(block, ended)
+            if _exited(block, ended) and all(verdict.held for verdict in answer[1]):
+                return *answer, attempts
             time.sleep(min(block.every_s or CHECK_EVERY_S, left_s))
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not self.session.alive:
+                return *answer, attempts
 
     def _verdicts(self, block: Block, ended: Ended) -> tuple[Verdict, ...]:
         streams = {Stream.STDOUT: ended.stdout, Stream.STDERR: ended.stderr}
@@ -257,10 +282,13 @@ class _Execution:
             if name in self.target.given:
                 where = f"{self.procedure.page}:{block.span.first}"
                 return f"{where}: the capture <{name}> would overwrite a variable of the environment; rename it"
-            self.captures[name] = value
+            if _NO_VALUE.search(value):
+                where = f"{self.procedure.page}:{block.span.first}"
+                return f"{where}: the capture <{name}> holds a character that no shell variable can: {value!r}"
             if not self._set(name, value):
                 where = f"{self.procedure.page}:{block.span.first}"
                 return f"{where}: the capture <{name}> is no variable that the shell lets us set; rename it"
+            self.captures[name] = value
         return ""
 
     def _set(self, name: str, value: str, *, exported: bool = False) -> bool:

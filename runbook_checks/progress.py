@@ -106,10 +106,10 @@ class Progress:
                 self._live.stop()
                 self._live = None
             for line in session.config.stash.get(INTERRUPTED, []):
+                self.interrupted = True  # whatever the record says: it may have failed before that
                 self._keep(from_line(line))
 
     def _keep(self, record: Record) -> None:
-        self.interrupted |= record.outcome is Outcome.INTERRUPTED
         self.records[record.procedure] = record
         line = Text.assemble((f"{record.outcome.value:<11}", _STYLES.get(record.outcome, "bold red")))
         line.append(f" {record.procedure}  {record.duration_s:.1f} s")

@@ -124,9 +124,9 @@ class ProcedureItem(pytest.Item):
 
     def runtest(self) -> None:
         """Verify the procedure; whatever is not a pass is a failure of the item."""
-        from runbook_checks.model import proves  # noqa: PLC0415 - collecting needs none of it
+        from runbook_checks.execute import InterruptedRun  # noqa: PLC0415 - collecting needs none of it
+        from runbook_checks.model import proves  # noqa: PLC0415
         from runbook_checks.record import Outcome, to_line  # noqa: PLC0415
-        from runbook_checks.verify import InterruptedRun  # noqa: PLC0415
 
         environment = self.runbooks.environment.name
         if not proves(self.procedure, environment):

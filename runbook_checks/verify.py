@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from runbook_checks.command import complete
 from runbook_checks.digest import FileHashes
 from runbook_checks.errors import StackError, UsageError
-from runbook_checks.execute import Run, Target, execute
+from runbook_checks.execute import InterruptedRun, Run, Target, execute
 from runbook_checks.guardian import guarded
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.model import Procedure, Role, proves, runs_in
@@ -36,15 +36,6 @@ FOLDER = ".runbook-checks"  # what we keep for ourselves, in the configuration's
 _CHANGING = {Role.STEP, Role.SETUP, Role.CLEANUP, Role.ROLLBACK}
 _GIT_TIMEOUT_S = 20.0
 _IDENTITY_TIMEOUT_S = 60.0
-
-
-class InterruptedRun(KeyboardInterrupt):
-    """An interrupt, with the record of the procedure that it hit."""
-
-    def __init__(self, record: Record) -> None:
-        """Keep the record."""
-        super().__init__(record.reason)
-        self.record = record
 
 
 def refuse_unsafe(environment: Environment, procedures: Iterable[Procedure]) -> None:
@@ -151,9 +142,14 @@ class Verifier:
         known = self.done.get(procedure.id) or self.failed.get(procedure.id)
         if known is not None:
             return known
-        record = self._keep(execute(procedure, self._digest(procedure), target, self.run))
-        if record.outcome is Outcome.INTERRUPTED:
-            raise InterruptedRun(record)
+        try:
+            record = self._keep(execute(procedure, self._digest(procedure), target, self.run))
+        except InterruptedRun as interrupt:
+            self._keep(interrupt.record)
+            raise
+        except BaseException:  # nobody knows what it has left behind
+            self.discard()
+            raise
         if record.outcome is Outcome.PASSED:
             self.done[procedure.id] = record
         else:

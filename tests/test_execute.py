@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook_checks.execute import Run, Target, execute
+from runbook_checks.execute import InterruptedRun, Run, Target, execute
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
-from runbook_checks.record import BlockRecord, Outcome, Record
+from runbook_checks.record import BlockRecord, Outcome, Record, from_line, to_line
 from runbook_checks.shell import find_bash
 
 if TYPE_CHECKING:
@@ -101,6 +101,14 @@ def test_a_check_gives_up_at_its_deadline_with_the_last_output(tmp_path: Path) -
     assert "asked again for 0.2 s" in record.reason
 
 
+def test_an_answer_after_the_deadline_does_not_count(tmp_path: Path) -> None:
+    late = "test -e asked && sleep 0.5 || { touch asked; echo first; false; }"
+    record = run(tmp_path, check(late, more=" within=300ms every=20ms"))
+    assert record.outcome is Outcome.FAILED
+    assert (block(record).stdout, block(record).attempts) == ("first\n", 2)
+    assert run(tmp_path, check("sleep 0.5", more=" within=300ms")).outcome is Outcome.FAILED
+
+
 def test_a_check_without_a_deadline_is_asked_once(tmp_path: Path) -> None:
     run(tmp_path, check("echo x >>log; false"))
     assert log(tmp_path) == ["x"]
@@ -184,6 +192,26 @@ def test_a_capture_that_the_shell_does_not_take_fails(tmp_path: Path) -> None:
     assert "the capture <n> is no variable that the shell lets us set" in record.reason
 
 
+IN_JSON = 'json {.expect match=json}\n{"v": "<v>"}'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"""echo '{"v": "a\u0000b"}'""", IN_JSON),
+        (r"""echo '{"v": "\ud800"}'""", IN_JSON),
+        (r"printf 'a\0b\n'", "text {.expect}\n<v>"),
+    ],
+)
+def test_a_capture_that_no_variable_can_hold_fails_and_cleanup_runs(tmp_path: Path, text: str, expected: str) -> None:
+    record = run(tmp_path, step(text), f"\n{FENCE}{expected}\n{FENCE}\n", check("true"), CLEANUP)
+    assert record.outcome is Outcome.FAILED
+    assert "the capture <v> holds a character that no shell variable can" in record.reason
+    assert [one.outcome.value for one in record.blocks] == ["failed", "skipped", "passed"]
+    assert from_line(to_line(record)) == record
+    assert record.reason.encode()
+
+
 def test_figures_are_captures_and_durations(tmp_path: Path) -> None:
     listed = card("figures: {rows: {min: 1, max: 50}, slow: {max: 5, unit: s}}")
     record = run(tmp_path, listed, step("sleep 0.1; echo 41", "<rows>", more=" #slow"), check("true"))
@@ -244,17 +272,51 @@ def test_promql_learns_when_the_last_change_was(tmp_path: Path) -> None:
     assert before + 0.05 <= float(block(record, 2).stdout) + 0.001 <= time.time() + 0.001
 
 
-def test_an_interrupt_cleans_up_and_is_recorded(tmp_path: Path) -> None:
+def test_promql_without_a_change_before_it_counts_from_the_start_of_the_procedure(tmp_path: Path) -> None:
+    languages = {"promql": 'cat >/dev/null; echo "$RUNBOOK_CHECKS_SINCE"'}
+    before = time.time()
+    record = run(tmp_path, fence("promql {.check}", "up > 0", "<at>"), languages=languages)
+    assert before - 0.001 <= float(block(record).stdout) <= time.time()
+
+
+def interrupted(folder: Path, *blocks: str, at: str = "log") -> Record:
+    """Run blocks, interrupt them once a file is there, and return the record that the interrupt carries."""
+
     def interrupt() -> None:
-        while not (tmp_path / "log").exists():
+        while not (folder / at).exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    record = run(tmp_path, step("echo begun >>log; sleep 60"), check("true"), CLEANUP)
+    with pytest.raises(InterruptedRun) as caught:
+        run(folder, *blocks)
     thread.join()
+    return caught.value.record
+
+
+def test_an_interrupt_cleans_up_and_is_recorded(tmp_path: Path) -> None:
+    record = interrupted(tmp_path, step("echo begun >>log; sleep 60"), check("true"), CLEANUP)
     assert record.outcome is Outcome.INTERRUPTED
     assert record.reason == "docs/p.md:6: interrupted, in step one-step-1"
     assert [one.outcome.value for one in record.blocks] == ["interrupted", "passed"]
     assert log(tmp_path) == ["begun", "cleaned"]
+
+
+@pytest.mark.parametrize("role", ["rollback", "cleanup"])
+def test_what_failed_before_an_interrupt_has_failed(tmp_path: Path, role: str) -> None:
+    record = interrupted(
+        tmp_path, step("false"), fence(f"bash {{.{role}}}", "echo begun >>log; sleep 60"), check("true"), CLEANUP
+    )
+    assert record.outcome is Outcome.FAILED
+    assert record.reason == "docs/p.md:7: step one-step-1 exited with 1, expected 0"
+    assert "interrupted" in [one.outcome.value for one in record.blocks]
+
+
+def test_an_interrupt_while_the_shell_is_closed_changes_no_failure(tmp_path: Path) -> None:
+    last_words = "trap 'touch closing; sleep 0.5' EXIT"
+    failed = interrupted(tmp_path, step(f"{last_words}; false"), check("true"), at="closing")
+    assert failed.outcome is Outcome.FAILED
+    (tmp_path / "closing").unlink()
+    passed = interrupted(tmp_path, step(last_words), check("true"), at="closing")
+    assert (passed.outcome, passed.reason) == (Outcome.INTERRUPTED, "interrupted while the shell was closed")

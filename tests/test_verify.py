@@ -77,6 +77,14 @@ def test_a_failed_procedure_costs_the_stack_and_its_needs_run_again_on_the_fresh
     assert log(repository) == ["up", "base", "down", "up", "base", "down"]
 
 
+def test_a_procedure_that_nobody_can_judge_costs_the_stack(repository: Repository) -> None:
+    with verifier(repository, section("bad", 'rm -r "$__rb"'), section("a", "true")) as one:
+        with pytest.raises(OSError, match="No such file"):  # our own folder of the session is gone
+            verify(one, "bad")
+        assert verify(one, "a") == ["passed"]
+    assert log(repository) == ["up", "down", "up", "down"]
+
+
 def test_what_needs_a_failed_procedure_is_blocked_and_nothing_runs_twice(repository: Repository) -> None:
     sections = section("bad", "echo bad >>log; false"), section("a", "echo a >>log", "bad"), section("b", "true", "a")
     with verifier(repository, *sections) as one:
