@@ -103,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     one = add("list", _list, "List the procedures.")
     one.add_argument("selection", nargs="*", help=selection)
     one.add_argument("--json", action="store_true", help="print one JSON document")
+    one = add("lint", _lint, "Say where a marked bash block would pass although a command in it failed.")
+    one.add_argument("selection", nargs="*", help=selection)
+    one.add_argument("--json", action="store_true", help="print one JSON document")
     one = add("verify", _verify, "Run procedures on a stack of their own and keep the evidence.")
     one.add_argument("selection", nargs="*", help=selection)
     one.add_argument("--environment", default="", metavar="NAME", help="where (default: the first configured)")
@@ -185,6 +188,24 @@ def _list(options: argparse.Namespace) -> int:
         _print({"schema_version": SCHEMA_VERSION, "procedures": described})
     else:
         _console().print(tables.list_table(procedures))
+    return Exit.VERIFIED
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from runbook_checks.bash import find_bash  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.errors import SourceError  # noqa: PLC0415
+    from runbook_checks.lint import lint  # noqa: PLC0415
+
+    config, catalog = _load(options)
+    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    if not procedures:
+        raise UsageError("there is no procedure to lint")
+    if problems := lint(procedures, config.root, find_bash(os.environ), os.environ):
+        raise SourceError(problems)
+    if options.json:
+        _print({"schema_version": SCHEMA_VERSION, "errors": []})
+    else:
+        print(f"{len(procedures)} procedures, nothing to mend")  # noqa: T201 - this is the command line
     return Exit.VERIFIED
 
 
