@@ -7,7 +7,10 @@ differently cannot be proven. The rules follow ``pymdownx/superfences.py`` (pymd
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
+
+import regex
 
 from runbook_checks.attributes import CLASS
 from runbook_checks.errors import Problem
@@ -47,7 +50,11 @@ _FENCE = re.compile(r"(`{3,}|~{3,})(.*)")
 _HEADING = re.compile(r"(#{1,6})(.*)")
 _UNDERLINE = re.compile(r"[> ]*(?:=+|-+) *$")
 _LISTED_FENCE = re.compile(r"[> ]*(?:[-*+]|\d{1,9}[.)]) +(?:`{3,}[^`]*|~{3,}.*)$")
-_INVISIBLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+# What a reader cannot tell from a space or from nothing. U+FE0F only asks for the coloured form of the sign before it.
+_UNSEEN = regex.compile(
+    r"[[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]--[ \n\uFE0F]]|(?<!\p{Extended_Pictographic})\uFE0F",
+    regex.V1,
+)
 
 
 def normal(text: str) -> str:
@@ -210,12 +217,10 @@ class _Reader:
         prefix = self.lines[first][: fence.indent]
         if commented:
             self.problem(first, "a marked fence inside an HTML comment is run but never read", "take it out")
-        invisible = _INVISIBLE.search("\n".join(self.written[first : last + 1]))
-        for index in range(first, last + 1 if invisible else first):
-            if match := _INVISIBLE.search(self.written[index]):
-                what = "tab, which the site shows as spaces" if match[0] == "\t" else f"control character {match[0]!r}"
-                self.problem(index, f"a marked fence holds a {what}", "write spaces, or an escape such as `\\t`")
-                break
+        written = "\n".join(self.written[first : last + 1])
+        if unseen := _UNSEEN.search(written):
+            index = first + written.count("\n", 0, unseen.start())
+            self.problem(index, f"a marked fence holds {_name(unseen[0])}", "write a space, or an escape such as `\\t`")
         if ">" in prefix:
             if prefix.rpartition(">")[2] not in {"", " "} or not self.around.contained(
                 first, len(prefix.partition(">")[0])
@@ -294,6 +299,13 @@ def _quoted(line: str, width: int, quotes: int, *, blank_before: bool) -> bool:
     if len(prefix) == len(line):
         return True
     return len(prefix) == width and not (blank_before and level < quotes)
+
+
+def _name(unseen: str) -> str:
+    if unseen == "\t":
+        return "a tab, which the site shows as spaces"
+    name = unicodedata.name(unseen, "a control character")
+    return f"U+{ord(unseen):04X} ({name.lower()}), which no reader sees as what it is"
 
 
 def _closes(line: str, fence: str) -> bool:

@@ -201,7 +201,8 @@ def test_a_mark_inside_a_longer_fence_is_only_text() -> None:
             "## A\n100. a\n\n    ```bash {.check}\n    x\n    ```\n", 4, "in no list item", id="wide list item"
         ),
         pytest.param("## A\n- a\n\n\t```bash {.check}\n\tx\n\t```\n", 4, "holds a tab", id="tab"),
-        pytest.param("## A\n```bash {.check}\nx\x07\n```\n", 3, "control character", id="control character"),
+        pytest.param("## A\n```bash {.check}\nx\n\u202ey\n```\n", 4, "U+202E (right-to-left override)", id="bidi"),
+        pytest.param("## A\n```bash {.check}\nx\x07\n```\n", 3, "U+0007 (a control character)", id="control character"),
         pytest.param("## A\n<!--\n```bash {.check}\nx\n```\n-->\n", 3, "HTML comment", id="comment"),
         pytest.param(f"## A\n{CHECK}<!-- x\n", 5, "never closed", id="open comment"),
         pytest.param("## A\n```bash .check\nx\n```\n", 2, "info string is not understood", id="info string"),
@@ -316,6 +317,26 @@ FENCES = st.builds(
     st.integers().map("echo {}".format),
 )
 PAGES = st.lists(st.builds(str.__add__, PREFIXES, PIECES) | FENCES | st.just(""), max_size=14).map("\n".join)
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [chr(code) for code in (0x85, 0xA0, 0xAD, 0x180E, 0x200B, 0x200D, 0x2028, 0x2029, 0x202E, 0x2066, 0x2800, 0x3164)],
+)
+@pytest.mark.parametrize("place", ["command", "expectation", "card", "info string"])
+def test_what_no_reader_sees_is_refused_in_every_marked_fence_and_allowed_in_prose(unseen: str, place: str) -> None:
+    texts = {"command": "true", "expectation": "fine", "card": "DatabaseDown", "info string": "Look"}
+    page = (
+        f"## A\n{unseen}\n\n```yaml {{.procedure}}\nalerts: [DatabaseDown]\n```\n\n"
+        '```bash {.step title="Look"}\ntrue\n```\n```text {.expect}\nfine\n```\n'
+    )
+    assert markdown.scan(FRONT + page, "p.md").problems == ()
+    found = markdown.scan(FRONT + page.replace(texts[place], f"{texts[place]}{unseen}"), "p.md").problems
+    assert any(f"a marked fence holds U+{ord(unseen):04X}" in problem.reason for problem in found)
+
+
+def test_signs_in_colour_and_letters_of_any_script_are_seen() -> None:
+    assert markdown.scan(f"{FRONT}## A\n```bash {{.check}}\necho 'é 日本 → ⚠\ufe0f'\n```\n", "p.md").problems == ()
 
 
 @settings(max_examples=80, deadline=None)
