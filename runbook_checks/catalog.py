@@ -18,6 +18,7 @@ from runbook_checks.markdown import scan
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from runbook_checks.markdown import Scan
     from runbook_checks.model import Procedure, Runbook
 
 _GLOB = frozenset("*?[")
@@ -28,17 +29,26 @@ class Catalog:
     """The runbooks of a repository, valid together: public ids are unique, every need exists, none goes in a circle."""
 
     root: Path
-    runbooks: tuple[Runbook, ...]
+    pages: tuple[tuple[str, Scan], ...]  # by path; those too that are no runbooks
+    runbooks: tuple[Runbook, ...] = field(init=False)
     procedures: tuple[Procedure, ...] = field(init=False)
     _by_id: dict[str, Procedure] = field(init=False, repr=False, compare=False)
+    _scans: dict[str, Scan] = field(init=False, repr=False, compare=False)
     _runbooks: dict[str, Runbook] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index the procedures, in the order of the pages."""
-        procedures = tuple(procedure for runbook in self.runbooks for procedure in runbook.procedures)
+        runbooks = tuple(found.runbook for _, found in self.pages if found.runbook is not None)
+        procedures = tuple(procedure for runbook in runbooks for procedure in runbook.procedures)
+        object.__setattr__(self, "runbooks", runbooks)
         object.__setattr__(self, "procedures", procedures)
         object.__setattr__(self, "_by_id", {procedure.id: procedure for procedure in procedures})
-        object.__setattr__(self, "_runbooks", {runbook.path: runbook for runbook in self.runbooks})
+        object.__setattr__(self, "_scans", dict(self.pages))
+        object.__setattr__(self, "_runbooks", {runbook.path: runbook for runbook in runbooks})
+
+    def scan_of(self, path: str) -> Scan | None:
+        """Return what the scanner has of a page, or None for a page that is not in this catalog."""
+        return self._scans.get(path)
 
     def runbook_of(self, procedure: Procedure) -> Runbook:
         """Return the runbook that a procedure of this catalog is in."""
@@ -105,7 +115,7 @@ class Catalog:
 def load(root: Path, pages: Iterable[Path]) -> Catalog:
     """Return the catalog of pages below a folder; SourceError with every problem of every page."""
     problems: list[Problem] = []
-    runbooks = []
+    scans = []
     base = root.resolve()
     names = dict.fromkeys(_name(root, page) for page in pages)
     for name in names:
@@ -114,9 +124,8 @@ def load(root: Path, pages: Iterable[Path]) -> Catalog:
             continue
         found = scan(text, name)
         problems.extend(found.problems)
-        if found.runbook is not None:
-            runbooks.append(found.runbook)
-    catalog = Catalog(root, tuple(runbooks))
+        scans.append((name, found))
+    catalog = Catalog(root, tuple(scans))
     problems.extend(_relations(catalog.procedures))
     if problems:
         raise SourceError(tuple(dict.fromkeys(problems)))

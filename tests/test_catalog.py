@@ -126,3 +126,13 @@ def test_a_page_outside_the_root_is_refused(tmp_path: Path) -> None:
 def test_a_page_that_is_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.md")
     assert refused(tmp_path) == ["pipe.md:1: this page is not a regular file"]
+
+
+def test_every_page_keeps_what_the_scanner_has_of_it(tmp_path: Path) -> None:
+    catalog = loaded(tmp_path, a=page(("top", "")), prose="# Only prose\n")
+    found, prose = catalog.scan_of("a.md"), catalog.scan_of("prose.md")
+    assert found is not None
+    assert found.runbook is catalog.runbooks[0]
+    assert prose is not None
+    assert [heading.title for heading in prose.headings] == ["Only prose"]
+    assert catalog.scan_of("elsewhere.md") is None
