@@ -13,6 +13,8 @@ import mkdocs.commands.build
 import mkdocs.config
 import pytest
 from click import ClickException
+from click.testing import CliRunner
+from mkdocs.__main__ import cli
 from sample_site import build, record_of, write_sample
 
 from runbook_checks.config import load_config
@@ -247,3 +249,11 @@ def test_a_runbook_that_is_no_page_of_the_site_is_warned_of(tmp_path: Path, capl
     assert any(
         "elsewhere/database.md is run, and is no page of this site" in each.getMessage() for each in caplog.records
     )
+
+
+@pytest.mark.parametrize("command", ["build", "gh-deploy"])
+def test_a_dirty_build_would_keep_old_statuses_and_is_refused(tmp_path: Path, command: str) -> None:
+    told = CliRunner().invoke(cli, [command, "--dirty", "-f", str(plain(tmp_path) / "mkdocs.yml")])
+    assert told.exit_code
+    assert f"`mkdocs {command} --dirty` keeps pages with old statuses; leave `--dirty` out" in told.output
+    assert not (tmp_path / "site").exists()

@@ -64,6 +64,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _built_at: datetime
     _assets: dict[str, str]
 
+    def on_startup(self, *, command: str, dirty: bool) -> None:
+        """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
+        if dirty:
+            raise PluginError(f"`mkdocs {command} --dirty` keeps pages with old statuses; leave `--dirty` out")
+
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Read configuration, pages and evidence; raises PluginError with everything that is wrong with them."""
         _refuse_unsafe_macros(config)
@@ -106,7 +111,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_page_markdown(self, markdown: str, page: Page, **_: object) -> str:
         """Tell the extension what the scanner has of the page's source, whatever other plugins made of the text."""
         path = self._path(page.file)
-        self._scan = scan(page.file.content_string, path)
+        self._scan = self._report.catalog.scan_of(path) or scan(page.file.content_string, path)
         runbook = self._scan.runbook
         if runbook is None or path not in self.lookup.pages:
             self._extension.view = PageView()
