@@ -45,16 +45,19 @@ def records_table(records: Iterable[Record]) -> Table:
 
 
 def status_table(entries: Iterable[Entry]) -> Table:
-    """Return what every procedure is worth now."""
+    """Return what every procedure is worth now; the environment is a column where there are several."""
+    entries = tuple(entries)
+    several = len({entry.environment for entry in entries}) > 1
     table = Table(box=None, pad_edge=False)
-    for heading in ("status", "procedure", "environment", "verified at", "why"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "procedure")
+    for heading in ("status", "procedure", *(["environment"] if several else []), "verified (UTC)"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("why", overflow="fold")
     for entry in entries:
         table.add_row(
             Text(entry.status.value, _STATUS_STYLES[entry.status]),
             entry.procedure.id,
-            entry.environment,
-            entry.verified_at.isoformat(timespec="seconds") if entry.verified_at else "never",
+            *([entry.environment] if several else []),
+            f"{entry.verified_at:%Y-%m-%d %H:%M}" if entry.verified_at else "never",
             Text(entry.reason.partition("\n")[0]),
         )
     return table

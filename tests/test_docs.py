@@ -337,7 +337,7 @@ def typed(commands: list[str], folder: Path) -> list[str]:
 
 def as_told(lines: list[str]) -> list[str]:
     """Return lines without what differs from run to run: moments, durations, and the width of columns."""
-    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+\+00:00", "MOMENT", "\n".join(lines))
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ][\d:]+(?:\+00:00)?", "MOMENT", "\n".join(lines))
     return [re.sub(r" +", " ", line).strip() for line in re.sub(r"\d+\.\d s", "SOME s", text).split("\n")]
 
 
