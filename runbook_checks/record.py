@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 SCHEMA_VERSION = 1
-
+CHANGED = "changed while it ran"  # the digest of a run of which nobody can say which files it was that ran
 
 _TYPES = {
     "str": (str,),
@@ -28,6 +28,10 @@ class Outcome(Enum):
     BLOCKED = "blocked"  # a prerequisite was not met
     INTERRUPTED = "interrupted"
     SKIPPED = "skipped"  # blocks only: for another environment, or after a failure
+
+
+class OtherSchemaError(ValueError):
+    """A record of a schema version that is not ours: what it says is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,11 @@ def to_line(record: Record) -> str:
 
 
 def from_line(line: str) -> Record:
-    """Return the record that a line holds; raises ValueError for anything that is not a whole record of our schema."""
+    """Return the record that a line holds; raise ValueError for what is none, OtherSchemaError for another form of it."""
     try:
         data = json.loads(line)
         if data["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema version {data['schema_version']} is not {SCHEMA_VERSION}")
+            raise OtherSchemaError(f"schema version {data['schema_version']} is not {SCHEMA_VERSION}")
         data["outcome"] = Outcome(data["outcome"])
         data["services"] = tuple(Service(**service) for service in data["services"])
         data["figures"] = tuple(Figure(**figure) for figure in data["figures"])

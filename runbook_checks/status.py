@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _CLOCK_SKEW = timedelta(minutes=5)  # between the machine that ran and the one that judges
+_BADNESS = {
+    Outcome.PASSED: 0,
+    Outcome.BLOCKED: 1,
+    Outcome.FAILED: 2,
+}  # of two runs that ended together the worse counts
 
 
 class Status(Enum):
@@ -53,7 +58,7 @@ def judge(
     counted = [record for record in records if _counts(record, now=now, strict=strict)]
     if not counted:
         return Judgement(Status.UNVERIFIED, _why_unverified(records, now=now))
-    newest = max(counted, key=_ended_at)
+    newest = max(counted, key=lambda record: (_surely_at(record, now=now), _BADNESS[record.outcome]))
     verified_at = max((_ended_at(record) for record in counted if record.outcome is Outcome.PASSED), default=None)
     expires_at = verified_at + timedelta(seconds=verify_every_s) if verified_at else None
     status, reason = _decide(newest, digest=digest, expires_at=expires_at, now=now)
@@ -67,7 +72,7 @@ def _decide(newest: Record, *, digest: str, expires_at: datetime | None, now: da
     if newest.outcome is Outcome.BLOCKED:
         return Status.BLOCKED, newest.reason
     if edited:
-        return Status.STALE, "what was verified is no longer what is written"
+        return Status.STALE, newest.reason or "what was verified is no longer what is written"
     if expires_at is None or now >= expires_at:
         return Status.EXPIRED, "verified too long ago"
     return Status.VERIFIED, "from a tree with uncommitted changes" if newest.dirty else ""
@@ -79,6 +84,13 @@ def _counts(record: Record, *, now: datetime, strict: bool) -> bool:
     if _ended_at(record) > now + _CLOCK_SKEW:
         return False
     return not (strict and record.dirty and record.outcome is Outcome.PASSED)
+
+
+def _surely_at(record: Record, *, now: datetime) -> datetime:
+    """Return when a run ended at the latest, or, for a pass by a clock ahead of ours, at the earliest."""
+    ended_at = _ended_at(record)
+    ahead = record.outcome is Outcome.PASSED and ended_at > now
+    return ended_at - _CLOCK_SKEW if ahead else ended_at
 
 
 def _why_unverified(records: Sequence[Record], *, now: datetime) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from runbook_checks.errors import RunbookError
-from runbook_checks.record import Record, from_line, to_line
+from runbook_checks.record import OtherSchemaError, Record, from_line, to_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,10 @@ class Store:
             raise StoreError(f"{path}: the evidence could not be written: {error.strerror}") from error
 
     def read(self, environment: str, procedure: str) -> tuple[Record, ...]:
-        """Return the records of a procedure, oldest first; a line that is no record is skipped with a warning."""
+        """Return the records of a procedure, oldest first; a line that is no record is skipped with a warning.
+
+        Raises StoreError for a record of another schema version: it may be the failure that makes older ones void.
+        """
         path = self.path(environment, procedure)
         try:
             lines = path.read_bytes().split(b"\n")
@@ -72,6 +75,10 @@ class Store:
                 continue
             try:
                 record = from_line(line.decode())
+            except OtherSchemaError as error:
+                raise StoreError(
+                    f"{path}:{number}: {error}: use the version of runbook-checks that wrote it, or a newer one"
+                ) from error
             except ValueError as error:
                 log.warning("%s:%d: skipped a line that is not a record: %s", path, number, error)
                 continue

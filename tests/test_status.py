@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from records import DIGEST, NOW, record
 
-from runbook_checks.record import Outcome, Record
+from runbook_checks.record import CHANGED, Outcome, Record
 from runbook_checks.status import Judgement, Status, judge
 
 DAY_S = 86400.0
@@ -75,6 +75,24 @@ def test_an_interrupted_run_changes_nothing() -> None:
 
 def test_a_pass_dated_in_the_future_does_not_hide_a_failure() -> None:
     assert judged(record(outcome=Outcome.FAILED), record(ended=NOW + timedelta(days=1))).status is Status.FAILED
+
+
+@pytest.mark.parametrize("ahead_s", [0, 1, 240, 300])
+def test_a_pass_by_a_clock_that_is_ahead_does_not_hide_a_failure_of_now(ahead_s: float) -> None:
+    passed, failed = record(ended=NOW + timedelta(seconds=ahead_s)), record(outcome=Outcome.FAILED, ended=NOW)
+    assert judged(passed, failed).status is Status.FAILED
+    assert judged(passed, record(outcome=Outcome.FAILED, ended=NOW - timedelta(hours=1))).status is Status.VERIFIED
+
+
+@pytest.mark.parametrize("worse", [Outcome.BLOCKED, Outcome.FAILED])
+def test_of_runs_that_ended_together_the_worse_counts(worse: Outcome) -> None:
+    records = record(), record(outcome=worse)
+    assert judged(*records).status is judged(*reversed(records)).status is Status(worse.value)
+
+
+def test_a_pass_whose_files_changed_while_it_ran_is_stale_and_says_so() -> None:
+    judgement = judged(record(digest=CHANGED, reason=f"{CHANGED}: p.md"))
+    assert (judgement.status, judgement.reason) == (Status.STALE, f"{CHANGED}: p.md")
 
 
 def test_a_small_clock_skew_between_machines_is_no_future() -> None:

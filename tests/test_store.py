@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from records import NOW, record
 
-from runbook_checks.record import to_line
+from runbook_checks.record import Outcome, to_line
 from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ def test_an_unreadable_line_is_skipped_wherever_it_stands(tmp_path: Path, caplog
     path.write_bytes(b"\xff\xfe\n" + path.read_bytes() + b"\nnonsense\n")
     assert store.read("staging", "page/one") == (record(),)
     assert caplog.text.count("skipped") == 2
+
+
+def test_a_record_of_another_schema_is_never_skipped_into_green(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append(record())
+    path = store.path("staging", "page/one")
+    with path.open("a") as file:
+        file.write(to_line(record(outcome=Outcome.FAILED)).replace('"schema_version":1', '"schema_version":2'))
+    with pytest.raises(StoreError, match=r"one\.jsonl:2: schema version 2 is not 1: use the version"):
+        store.read("staging", "page/one")
 
 
 def test_a_record_of_another_procedure_or_environment_never_counts(tmp_path: Path) -> None:
