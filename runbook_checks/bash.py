@@ -37,18 +37,21 @@ def find_bash(environ: Mapping[str, str]) -> Path:
     )
 
 
-def check_syntax(scripts: Sequence[str], bash: Path) -> tuple[str, ...]:
-    """Return for each script '' or what `bash -n` says about it, warnings included, each line as `line N: …`."""
+def check_syntax(scripts: Sequence[str], bash: Path, *, posix: bool = False) -> tuple[str, ...]:
+    """Return for each script '' or what `bash -n` says about it, warnings included, each line as `line N: …`.
+
+    With ``posix`` bash reads it as a POSIX shell does, as near as it can.
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return tuple(pool.map(partial(_check_syntax, bash=bash), scripts))
+        return tuple(pool.map(partial(_check_syntax, bash=bash, posix=posix), scripts))
 
 
-def _check_syntax(script: str, bash: Path) -> str:
+def _check_syntax(script: str, bash: Path, *, posix: bool) -> str:
     with tempfile.TemporaryFile() as file:  # from a pipe bash would read byte by byte
         file.write(script.encode("utf-8", "surrogateescape"))
         file.seek(0)
         done = subprocess.run(
-            [bash, "--norc", "--noprofile", "-n"],
+            [bash, "--norc", "--noprofile", *(["--posix"] if posix else []), "-n"],
             stdin=file,
             capture_output=True,
             env={"LC_ALL": "C"},

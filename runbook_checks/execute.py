@@ -97,12 +97,13 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run) -> Reco
 
 
 def _first_syntax_error(procedure: Procedure, run: Run) -> str:
-    shell_blocks = [block for block in procedure.blocks if block.language == "bash"]
-    for block, message in zip(
-        shell_blocks, check_syntax([block.text for block in shell_blocks], run.bash), strict=True
-    ):
-        if message:
-            return f"{procedure.page}:{block.span.first}: nothing was run, bash cannot read this block: {message}"
+    for language in ("bash", "sh"):
+        blocks = [block for block in procedure.blocks if block.language == language]
+        said = check_syntax([block.text for block in blocks], run.bash, posix=language == "sh")
+        for block, message in zip(blocks, said, strict=True):
+            if message:
+                where = f"{procedure.page}:{block.span.first}"
+                return f"{where}: nothing was run, {language} cannot read this block: {message}"
     return ""
 
 

@@ -182,6 +182,14 @@ def test_a_block_that_bash_cannot_read_keeps_everything_from_running(tmp_path: P
     assert (log(tmp_path), record.blocks) == ([], ())
 
 
+@pytest.mark.parametrize("text", ["cat <<EOF\nfoo\nfalse", "if true; then", "echo )"])
+def test_sh_is_read_before_anything_runs_too(tmp_path: Path, text: str) -> None:
+    record = run(tmp_path, step("echo x >>log"), fence("sh {.check}", text))
+    assert record.outcome is Outcome.FAILED
+    assert "docs/p.md:10: nothing was run, sh cannot read this block" in record.reason
+    assert (log(tmp_path), record.blocks) == ([], ())
+
+
 def test_a_capture_never_overwrites_what_the_environment_gave(tmp_path: Path) -> None:
     record = run(tmp_path, step("echo 1", "<region>"), check("true"), environ={"region": "north"})
     assert "the capture <region> would overwrite a variable of the environment" in record.reason
