@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _BASH = Language(tree_sitter_bash.language())
-_SWITCHED_OFF = re.compile(r"set\s+(?:\S+\s+)*?\+(?:[a-zA-Z]*e[a-zA-Z]*|o\s+(?:errexit|pipefail))\b")
-_TRAPPED = re.compile(r"trap\s.*\s(?:ERR)\b", re.DOTALL | re.IGNORECASE)
+_SWITCHED_OFF = re.compile(r"set\s+(?:(?!--\s)\S+\s+)*?\+(?:[a-zA-Z]*e[a-zA-Z]*|o\s+(?:errexit|pipefail))\b")
+_TRAPPED = re.compile(r"trap\s.*\sERR\b", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
