@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from runbook_checks.json_subset import NotSubsetError, subset
+from runbook_checks.json_subset import NotSubsetError, load, subset
 from runbook_checks.model import Expectation, Match
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 _TIME_LIMIT_S = 2.0  # for one comparison: a page's pattern must not hang the run
 _DIFF_LINES = 80
-_TOKEN = re.compile(r"\\<|\.\.\.|<([a-z_][a-z0-9_]*)>")
+_TOKEN = re.compile(r"\\<|\\\.\.\.|\.\.\.|<([a-z_][a-z0-9_]*)>")
 _CAPTURE_VALUE = re.compile(r"<([a-z_][a-z0-9_]*)>")
 
 
@@ -29,8 +28,15 @@ class Verdict:
     difference: str = ""
 
 
-def compare(expectation: Expectation, output: str, page: str) -> Verdict:
-    """Hold a stream's whole output against an expectation; ``page`` is the path that the difference names."""
+def compare(expectation: Expectation, output: str, page: str, *, cut_bytes: int = 0) -> Verdict:
+    """Hold a stream's whole output against an expectation; ``page`` is the path that the difference names.
+
+    Of an output that was cut only ``contains`` can still hold: what was left out could break all else.
+    """
+    if cut_bytes and expectation.match is not Match.CONTAINS:
+        where = f"{page}:{expectation.span.first}"
+        long = f"{expectation.stream.value} is too long to compare, {cut_bytes} bytes of it were not kept"
+        return _differs(f"{where}: {long}; print less, or say `match=contains`")
     match expectation.match:
         case Match.LIKE:
             return _compare_pattern(expectation, output, page)
@@ -87,7 +93,7 @@ def _line_pattern(line: str, seen: set[str]) -> str:
         if token[0] == "...":
             parts.append(".*?")
         elif token[1] is None:
-            parts.append("<")
+            parts.append(re.escape(token[0][1:]))
         elif token[1] in seen:
             parts.append(f"(?P={token[1]})")
         else:
@@ -107,11 +113,11 @@ def _lines(text: str) -> list[str]:
 def _compare_json(expectation: Expectation, output: str, page: str) -> Verdict:
     where = f"{page}:{expectation.span.first}"
     try:
-        came = json.loads(output)
+        came = load(output)
     except ValueError as error:
         return _differs(f"{where}: the output is not JSON ({error})\n{_quoted('+', output)}")
     try:
-        captures = subset(json.loads(expectation.text), came)
+        captures = subset(load(expectation.text), came)
     except NotSubsetError as difference:
         return _differs(f"{where}: {difference}\n{_quoted('+', output)}")
     return Verdict(held=True, captures=tuple(captures.items()))

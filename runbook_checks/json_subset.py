@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 
 _CAPTURE = re.compile(r"<([a-z_][a-z0-9_]*)>")
@@ -11,6 +12,34 @@ _SHOWN_CHARACTERS = 80  # one line of a terminal
 
 class NotSubsetError(Exception):
     """The first place where a document lacks what the page wants, and what is there instead."""
+
+
+def load(text: str) -> object:
+    """Return the document of a JSON text, which says one thing only; raises ValueError, also as JSONDecodeError.
+
+    A key twice in an object, NaN, and what is beyond the largest float are refused: readers of JSON differ on those
+    (https://www.rfc-editor.org/rfc/rfc8259#section-4), and two numbers beyond it would be equal.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_float=_finite, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {json.dumps(key)} is there twice in one object")
+        found[key] = value
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number that can be compared")
+    return number
 
 
 def subset(wanted: object, came: object) -> dict[str, str]:

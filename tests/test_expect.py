@@ -23,6 +23,8 @@ def expectation(text: str, match: Match = Match.LIKE) -> Expectation:
         (Match.LIKE, "first\n...\nlast", "first\nlast\n"),
         (Match.LIKE, "first\n...\nlast", "first\n1\n2\nlast\n"),
         (Match.LIKE, r"\<host> is up", "<host> is up\n"),
+        (Match.LIKE, r"loading\... <n> \...", "loading... 3 ...\n"),
+        (Match.LIKE, "a\n\\...\nb", "a\n...\nb\n"),
         (Match.LIKE, "a.c (x|y)* [z]", "a.c (x|y)* [z]\n"),
         (Match.LIKE, "<id> is <id>", "7 is 7\n"),
         (Match.EXACT, "a\nb", "a\nb\n"),
@@ -52,6 +54,8 @@ def test_holds(match: Match, wanted: str, came: str) -> None:
         (Match.LIKE, "<id> is <id>", "7 is 8\n"),
         (Match.LIKE, "<id>\n...\n<id>", "7\nx\n8\n"),
         (Match.LIKE, "a ... c", "a\nc\n"),
+        (Match.LIKE, r"loading\...", "loading 1 2 3\n"),
+        (Match.LIKE, "a\n\\...\nb", "a\n1\n2\nb\n"),
         (Match.EXACT, "a", "a "),
         (Match.EXACT, "a", "a\n\n"),
         (Match.CONTAINS, "mid", "middle".upper()),
@@ -60,6 +64,10 @@ def test_holds(match: Match, wanted: str, came: str) -> None:
         (Match.JSON, '{"a": 1}', '{"b": 1}'),
         (Match.JSON, '{"a": [1]}', '{"a": [1, 2]}'),
         (Match.JSON, '{"a": 1}', "<html>"),
+        (Match.JSON, '{"a": 1}', '{"a": 2, "a": 1}'),
+        (Match.JSON, '{"a": 1e400}', '{"a": 2e999}'),
+        (Match.JSON, '{"a": "..."}', '{"a": NaN}'),
+        (Match.JSON, '[["..."]]', "[" * 100_000),
         (Match.JSON, '{"a": "<x>"}', '{"a": [1]}'),
         (Match.JSON, '{"a": "<x>", "b": "<x>"}', '{"a": 1, "b": 2}'),
     ],
@@ -68,6 +76,27 @@ def test_does_not_hold_and_names_the_place(match: Match, wanted: str, came: str)
     verdict = compare(expectation(wanted, match), came, "page.md")
     assert not verdict.held
     assert verdict.difference.startswith("page.md:10: ")
+
+
+@pytest.mark.parametrize(
+    ("match", "wanted"),
+    [
+        (Match.LIKE, "...\nok"),
+        (Match.EXACT, "x\nok"),
+        (Match.REGEX, r"\Ax\n(?!.*failed)"),
+        (Match.JSON, '"..."'),
+    ],
+)
+def test_an_output_that_was_cut_holds_nothing_but_contains(match: Match, wanted: str) -> None:
+    came = "1" if match is Match.JSON else "x\nok\n"
+    assert compare(expectation(wanted, match), came, "p.md").held
+    verdict = compare(expectation(wanted, match), came, "p.md", cut_bytes=7)
+    assert (verdict.held, verdict.captures) == (False, ())
+    assert verdict.difference == (
+        "p.md:10: stdout is too long to compare, 7 bytes of it were not kept; print less, or say `match=contains`"
+    )
+    assert compare(expectation("ok", Match.CONTAINS), came + "ok", "p.md", cut_bytes=7).held
+    assert not compare(expectation("no", Match.CONTAINS), came, "p.md", cut_bytes=7).held
 
 
 def test_captures_are_returned_in_order_of_appearance() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbook_checks.json_subset import NotSubsetError, subset
+from runbook_checks.json_subset import NotSubsetError, load, subset
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text("abc<>."),
@@ -51,6 +52,29 @@ def test_what_does_not_hold_names_its_place(wanted: Any, came: Any, said: str) -
     with pytest.raises(NotSubsetError) as caught:
         subset(wanted, came)
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": [{"b": 1, "b": 1}]}', 'the key "b" is there twice in one object'),
+        ("[1e400]", "1e400 is not a number that can be compared"),
+        ("[-1e400]", "-1e400 is not a number"),
+        ('{"a": NaN}', "NaN is not a number"),
+        ("-Infinity", "-Infinity is not a number"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[1,]", "Expecting value"),
+    ],
+)
+def test_a_text_that_could_mean_two_things_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        load(text)
+
+
+@settings(max_examples=50)
+@given(JSON)
+def test_what_is_loaded_is_what_was_written(value: Any) -> None:
+    assert load(json.dumps(value)) == value
 
 
 @settings(max_examples=50)
