@@ -374,8 +374,7 @@ class Session:
         pair = self._begin(None)
         pair.number = self._number
         self._command(b"bye", pair)
-        self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive)
-        if self.alive:
+        if not self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive):
             self._kill_shells()
         if not self._settle(pair):
             self._held.append(pair)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import shutil
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import sync_playwright
 from sample_site import build, write_sample
 
 if TYPE_CHECKING:
@@ -18,9 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium: install it, such as by `apt-get install chromium`"
-)
+REPOSITORY = Path(__file__).parent.parent
 PAGE = "operations/database/"
 
 
@@ -29,11 +30,8 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("CI", raising=False)
-        site = build(write_sample(tmp_path_factory.mktemp("site")))
+@contextlib.contextmanager
+def serving(site: Path) -> Iterator[str]:
     handler = functools.partial(_QuietHandler, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -42,9 +40,20 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where there is a browser
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CI", raising=False)
+        site = build(write_sample(tmp_path_factory.mktemp("site")))
+    with serving(site) as address:
+        yield address
 
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.fail(
+            "no Chromium on the PATH; install it: `apt-get install chromium`, or `brew install --cask chromium`"
+        )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -95,3 +104,26 @@ def test_what_only_the_test_runner_runs_is_folded_and_opens(browser: Browser, ba
     setup.locator("summary").click()
     assert setup.locator("code").is_visible()
     page.close()
+
+
+def test_a_name_in_the_first_column_of_a_table_stays_on_one_line_and_no_phone_scrolls_the_page(
+    browser: Browser, tmp_path: Path
+) -> None:
+    folder = write_sample(tmp_path, evidence=False)
+    (folder / "docs/assets").mkdir(exist_ok=True)
+    (folder / "docs/assets/site.css").write_bytes((REPOSITORY / "docs/assets/site.css").read_bytes())
+    with (folder / "mkdocs.yml").open("a") as config:
+        config.write("extra_css: [assets/site.css]\n")
+    with (folder / "docs/index.md").open("a") as text:
+        text.write(
+            f"\n| key | meaning |\n|---|---|\n| `--name-of-{'a-very-' * 12}long-option FILE` | {'word ' * 60}|\n"
+        )
+        text.write(f"\n| key | meaning |\n|---|---|\n| `--some-option FILE` | {'word ' * 60}|\n")
+    with serving(build(folder)) as base:
+        page = browser.new_page(viewport={"width": 360, "height": 800})
+        page.goto(base)
+        names = page.locator("td:first-child code")
+        heights = [names.nth(position).evaluate("one => one.getClientRects().length") for position in (-2, -1)]
+        assert heights == [1, 1]
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.close()
