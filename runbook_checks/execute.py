@@ -256,11 +256,12 @@ class _Execution:
                 return *answer, attempts
 
     def _verdicts(self, block: Block, ended: Ended) -> tuple[Verdict, ...]:
-        streams = {Stream.STDOUT: ended.stdout, Stream.STDERR: ended.stderr}
-        return tuple(
-            compare(expectation, _text(streams[expectation.stream]), self.procedure.page)
-            for expectation in block.expectations
-        )
+        streams = {
+            Stream.STDOUT: (_text(ended.stdout), ended.stdout_cut),
+            Stream.STDERR: (_text(ended.stderr), ended.stderr_cut),
+        }
+        came = ((expectation, *streams[expectation.stream]) for expectation in block.expectations)
+        return tuple(compare(one, text, self.procedure.page, cut_bytes=cut) for one, text, cut in came)
 
     def _message(self, block: Block, ended: Ended, verdicts: tuple[Verdict, ...]) -> str:
         """Return why a block failed, in a reader's words, or nothing."""

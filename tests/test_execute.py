@@ -83,6 +83,17 @@ def test_a_step_runs_once_even_when_its_expectation_fails(tmp_path: Path) -> Non
     assert "docs/p.md:10: stdout is not what the page says\n- yes\n+ no" in block(record).message
 
 
+def test_what_was_cut_from_an_output_cannot_pass_unseen(tmp_path: Path) -> None:
+    noise = "head -c 200000 /dev/zero | tr '\\0' x; echo"
+    long = f"echo begin; {noise}; echo FAILED; {noise}; echo end"
+    record = run(tmp_path, step(long, "begin\n...\nend"))
+    assert record.outcome is Outcome.FAILED
+    assert "stdout is too long to compare" in record.reason
+    assert block(record).stdout_cut > 0
+    contains = f"\n{FENCE}bash {{.step}}\n{long}\n{FENCE}\n{FENCE}text {{.expect match=contains}}\nbegin\n{FENCE}\n"
+    assert run(tmp_path, contains).outcome is Outcome.PASSED
+
+
 def test_a_check_is_asked_until_it_holds_and_carries_nothing_on(tmp_path: Path) -> None:
     record = run(
         tmp_path,
