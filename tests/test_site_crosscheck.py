@@ -11,10 +11,12 @@ from runbook_checks.markdown import scan
 from runbook_checks.site.crosscheck import differences, read_page
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.marked import marked_fences
+from runbook_checks.site.seal import Seal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SEAL = Seal()
 FRONT = "---\nrunbook: {owner: platform}\n---\n"
 BODY = """# Page
 
@@ -68,7 +70,8 @@ def refuse(
     assert found.runbook is not None
     extension = RunbookChecksExtension()
     cards = {
-        each.anchor: f'<div class="rb-card" data-rb-card="{each.anchor}"></div>' for each in found.runbook.procedures
+        each.anchor: SEAL.put(f'<div class="rb-card" data-rb-card="{each.anchor}"></div>')
+        for each in found.runbook.procedures
     }
     fences = marked_fences(found.runbook)
     extension.view = PageView(fences, cards)
@@ -77,7 +80,7 @@ def refuse(
         extensions=[*(extensions or EXTENSIONS), extension],
         extension_configs=configs or {},
     )
-    shown = read_page(html.replace(*change) if change[0] else html)
+    shown = read_page(html.replace(*change) if change[0] else html, SEAL.value)
     return [str(problem) for problem in differences("docs/page.md", fences, found.headings, shown)]
 
 
@@ -110,7 +113,17 @@ def test_a_block_in_a_comment_is_run_and_never_read() -> None:
     )
 
 
-@pytest.mark.parametrize("wrapper", ['<div hidden markdown="1">', '<div style="display: none" markdown="1">'])
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        '<div hidden markdown="1">',
+        '<div style="display: none" markdown="1">',
+        '<div style="opacity:0" markdown="1">',
+        '<div style="max-height:0;overflow:hidden" markdown="1">',
+        '<div style="position:absolute;left:-9999px" markdown="1">',
+        '<div popover markdown="1">',
+    ],
+)
 def test_a_block_in_a_hidden_element_is_never_read(wrapper: str) -> None:
     (problem,) = refuse(BODY.replace("```bash {.check #last}", f"{wrapper}\n\n```bash {{.check #last}}") + "\n</div>\n")
     assert "block `last` would be run and is not on the page" in problem
@@ -218,3 +231,42 @@ def test_another_role_is_refused() -> None:
 
 def test_all_differences_are_told_at_once() -> None:
     assert len(refuse(BODY, "# Page\n\n## First { #first }\n\n### Details\n\n## Second\n")) == 6
+
+
+@pytest.mark.parametrize("tag", ["dialog", "select", "noscript", "made-up"])
+def test_a_block_in_an_element_that_may_not_show_it_is_never_read(tag: str) -> None:
+    block = 'data-rb-block="last"'
+    (problem,) = refuse(BODY, change=(f'<div class="rb-block rb-check" id="last" {block}>', f"<{tag}><div {block}>"))
+    assert "block `last` would be run and is not on the page" in problem
+
+
+@pytest.mark.parametrize("html", ["<style>.rb-block{display:none}</style>", "<script>hide()</script>"])
+def test_a_style_or_a_script_on_a_page_with_blocks_is_refused(html: str) -> None:
+    (problem,) = refuse(f"{BODY}\n\n{html}\n")
+    assert "on the page can hide or change what is run; put it into a file that mkdocs.yml names" in problem
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<span class="rb-badge" data-rb-status="verified">verified</span>',
+        '<p>It is <b class="&#114;b-badge">verified</b></p>',
+        '<div class="mine" data-rb-status="verified">verified</div>',
+        '<div data-rb-seal="guessed"><span class="rb-badge">verified</span></div>',
+    ],
+)
+def test_evidence_that_the_page_itself_writes_is_refused(html: str) -> None:
+    problems = refuse(f"{BODY}\n\n{html}\n")
+    assert any("looks like evidence and is none" in problem for problem in problems)
+
+
+def test_a_card_that_the_page_itself_writes_for_a_procedure_without_one_is_refused() -> None:
+    card = '<div class="rb-card" data-rb-card="second" data-rb-status="verified"></div>'
+    assert any("shows a procedure that is never run" in problem for problem in refuse(f"{BODY}\n\n{card}\n"))
+
+
+def test_what_this_build_made_is_accepted_and_its_seal_is_taken_off() -> None:
+    badge = '<span class="rb-badge" data-rb-status="failed"><span class="rb-word">failed</span></span>'
+    sealed = SEAL.put(badge)
+    assert refuse(f"{BODY}\n\nNow: {sealed}.\n") == []
+    assert SEAL.take_off(sealed) == badge

@@ -209,6 +209,16 @@ def test_unknown_names_in_macros_fail_the_build_with_page_line_and_a_close_match
     assert "docs/index.md:18: there is no figure of `database/grow-disk` `rto`; there is none" in told
 
 
+def test_a_badge_that_a_page_itself_writes_fails_the_build(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with (plain(tmp_path) / "docs/index.md").open("a") as page:
+        page.write('\n<span class="&#114;b-badge" data-r&#98;-status="verified">verified</span>\n')
+    assert "docs/index.md:1: the page itself writes `rb-badge`, which looks like evidence" in refused(tmp_path, caplog)
+
+
+def test_no_seal_is_published(built: Path) -> None:
+    assert all("data-rb-seal" not in page.read_text() for page in built.rglob("*.html"))
+
+
 @pytest.mark.parametrize("text", ["{{ no_such_macro() }}", "{{ no_such_name }}", "{{.Names}}"])
 def test_what_jinja_does_not_understand_fails_the_build(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str

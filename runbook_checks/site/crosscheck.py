@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from runbook_checks.errors import Problem
 from runbook_checks.site.marked import ROLE_CLASSES, Kind, MarkedFence, visible_text
+from runbook_checks.site.seal import ATTRIBUTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,8 +22,31 @@ if TYPE_CHECKING:
 _VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
 )
-_NEVER_SHOWN = frozenset({"noscript", "script", "style", "template"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
+# Around a block only elements that every browser shows; what else there is may hide it: dialog, select, one made up.
+_SHOW_THEIR_CONTENT = frozenset(
+    (
+        *(
+            "a",
+            "article",
+            "aside",
+            "b",
+            "blockquote",
+            "dd",
+            "details",
+            "div",
+            "dl",
+            "dt",
+            "em",
+            "figure",
+            "i",
+            "li",
+            "main",
+        ),
+        *("ol", "p", "section", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul", *_HEADINGS),
+    )
+)
+_REWRITE_THE_PAGE = frozenset({"link", "script", "style"})
 _OUR_CLASSES = frozenset({"rb-block", "rb-expect", "rb-card", *(f"rb-{role}" for role in ROLE_CLASSES)})
 
 
@@ -38,22 +62,35 @@ class ShownFence:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """An element that looks like one of ours and is not, or that can change how the whole page looks."""
+
+    tag: str
+    looks_like: str  # the class or attribute that is ours, empty for an element that can change the page
+    headings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ShownPage:
-    """What a reader of a rendered page sees: its marked fences, its headings as level and id, and unknown marks."""
+    """What a reader of a rendered page sees: its marked fences, its headings as level and id, and what is foreign."""
 
     fences: tuple[ShownFence, ...]
     headings: tuple[tuple[int, str], ...]
+    foreign: tuple[Foreign, ...]
 
 
 _Fence = TypeVar("_Fence", MarkedFence, ShownFence)
 
 
-def read_page(html: str) -> ShownPage:
-    """Return what a reader sees in the HTML of a page; text in comments, templates and hidden elements is not seen."""
-    reader = _Reader()
+def read_page(html: str, seal: str) -> ShownPage:
+    """Return what a reader sees in the HTML of a page, in which ours carries the value of a seal.
+
+    Text in comments, templates and elements that are hidden or may be is not seen.
+    """
+    reader = _Reader(seal)
     reader.feed(html)
     reader.close()
-    return ShownPage(tuple(reader.fences), tuple(reader.headings))
+    return ShownPage(tuple(reader.fences), tuple(reader.headings), tuple(reader.foreign))
 
 
 def differences(
@@ -78,6 +115,11 @@ def differences(
             problems.append(_not_shown(path, fence))
         else:
             problems.extend(_fence_problems(path, fence, seen[key], _sections(headings, fence.line)))
+    problems.extend(
+        _foreign(path, next((lines[heading] for heading in reversed(each.headings) if heading in lines), 1), each)
+        for each in shown.foreign
+        if each.looks_like or fences
+    )
     if not problems and list(seen) != list(expected):
         first = next(expected[key] for key, other in zip(expected, seen, strict=True) if key != other)
         problems.append(
@@ -143,6 +185,22 @@ def _not_scanned(path: str, line: int, fence: ShownFence) -> Problem:
     )
 
 
+def _foreign(path: str, line: int, foreign: Foreign) -> Problem:
+    if foreign.looks_like:
+        return Problem(
+            path,
+            line,
+            f"the page itself writes `{foreign.looks_like}`, which looks like evidence and is none",
+            "show a status by `{{ badge(…) }}`; names with `rb-` are those of the evidence",
+        )
+    return Problem(
+        path,
+        line,
+        f"a `<{foreign.tag}>` on the page can hide or change what is run",
+        "put it into a file that mkdocs.yml names under `extra_css` or `extra_javascript`",
+    )
+
+
 def _name(fence: MarkedFence) -> str:
     match fence.kind:
         case Kind.CARD:
@@ -177,8 +235,10 @@ def _first_difference(written: str, read: str) -> tuple[str, str]:
 class _Reader(HTMLParser):
     """Collects headings and marked fences while it walks through a page."""
 
-    def __init__(self) -> None:
+    def __init__(self, seal: str) -> None:
         super().__init__(convert_charrefs=True)
+        self._seal = seal
+        self.foreign: list[Foreign] = []
         self.fences: list[ShownFence] = []
         self.headings: list[tuple[int, str]] = []
         self._open: list[_Element] = []
@@ -189,7 +249,7 @@ class _Reader(HTMLParser):
         parent = self._open[-1] if self._open else _Element("")
         element = _Element(
             tag,
-            hidden=parent.hidden or _is_hidden(tag, values),
+            hidden=parent.hidden or _is_hidden(tag, values, inside=parent.ours),
             code=(parent.code or (tag == "code" and any(each.tag == "pre" for each in self._open)))
             and "linenos" not in values.get("class", "").split(),
         )
@@ -197,7 +257,12 @@ class _Reader(HTMLParser):
             level = _HEADINGS[tag]
             self.headings.append((level, values["id"]))
             self._sections = [*(each for each in self._sections if each[0] < level), (level, values["id"])]
-        element.fence = _fence_of(values)
+        sealed = values.get(ATTRIBUTE) == self._seal
+        element.fence = _fence_of(values, sealed=sealed)
+        element.ours = parent.ours or sealed or element.fence is not None
+        mark = _mark_of(values)
+        if tag in _REWRITE_THE_PAGE or (mark and not element.ours):
+            self.foreign.append(Foreign(tag, mark, tuple(each for _, each in self._sections)))
         if tag not in _VOID:
             self._open.append(element)
 
@@ -223,21 +288,31 @@ class _Reader(HTMLParser):
 class _Element:
     """An element that is open while the page is read."""
 
-    __slots__ = ("code", "fence", "hidden", "tag", "texts")
+    __slots__ = ("code", "fence", "hidden", "ours", "tag", "texts")
 
     def __init__(self, tag: str, *, hidden: bool = False, code: bool = False) -> None:
         self.tag = tag
         self.hidden = hidden
         self.code = code
+        self.ours = False
         self.fence: tuple[Kind, str, str] | None = None
         self.texts: list[str] = []
 
 
-def _fence_of(values: dict[str, str]) -> tuple[Kind, str, str] | None:
+def _mark_of(values: dict[str, str]) -> str:
+    """Return the class or attribute of an element that is one of ours, or nothing."""
+    names = (
+        *values.get("class", "").split(),
+        *(key.removeprefix("data-") for key in values if key.startswith("data-")),
+    )
+    return next((name for name in names if name.startswith("rb-")), "")
+
+
+def _fence_of(values: dict[str, str], *, sealed: bool) -> tuple[Kind, str, str] | None:
     classes = values.get("class", "").split()
     role = next((role for role in sorted(ROLE_CLASSES) if f"rb-{role}" in classes), "")
     if "data-rb-card" in values:
-        return Kind.CARD, values["data-rb-card"], ""
+        return Kind.CARD, values["data-rb-card"] if sealed else "", ""
     if "data-rb-expect" in values:
         return Kind.EXPECTATION, values["data-rb-expect"], ""
     if "data-rb-block" in values:
@@ -247,12 +322,14 @@ def _fence_of(values: dict[str, str]) -> tuple[Kind, str, str] | None:
     return Kind.EXPECTATION if "rb-expect" in classes else Kind.CARD if "rb-card" in classes else Kind.BLOCK, "", role
 
 
-def _is_hidden(tag: str, values: dict[str, str]) -> bool:
+def _is_hidden(tag: str, values: dict[str, str], *, inside: bool) -> bool:
+    """Tell whether an element hides what is in it, or may; ``inside`` ours there are only styles of the highlighter."""
     style = values.get("style", "").replace(" ", "").lower()
     return (
-        tag in _NEVER_SHOWN
-        or "hidden" in values
+        "hidden" in values
+        or "popover" in values
         or values.get("aria-hidden") == "true"
         or "display:none" in style
         or "visibility:hidden" in style
+        or (not inside and (bool(style) or tag not in _SHOW_THEIR_CONTENT))
     )

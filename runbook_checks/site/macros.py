@@ -32,7 +32,7 @@ def define_env(env: MacrosPlugin) -> None:
             entry = plugin().lookup.entry(procedure_id, environment or "")
         except UsageError as error:
             return plugin().refuse(env.page, procedure_id, str(error))
-        return render.badge(entry, plugin().lookup.href(entry.procedure, env.page.url))
+        return plugin().seal.put(render.badge(entry, plugin().lookup.href(entry.procedure, env.page.url)))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def status_table(page: str = "", status: str = "", owner: str = "") -> str:
@@ -43,7 +43,7 @@ def define_env(env: MacrosPlugin) -> None:
         except UsageError as error:
             return plugin().refuse(env.page, "status_table", str(error))
         rows = sorted(entries, key=lambda entry: render.urgency(entry.status))
-        return render.table([(entry, lookup.href(entry.procedure, env.page.url)) for entry in rows])
+        return plugin().seal.put(render.table([(entry, lookup.href(entry.procedure, env.page.url)) for entry in rows]))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def figure(procedure_id: str, name: str, environment: str = "") -> str:
@@ -54,7 +54,7 @@ def define_env(env: MacrosPlugin) -> None:
             entry = lookup.entry(procedure_id, environment or "")
         except UsageError as error:
             return plugin().refuse(env.page, procedure_id, str(error))
-        return render.figure(bound, render.last_figures([entry], name))
+        return plugin().seal.put(render.figure(bound, render.last_figures([entry], name)))
 
 
 def on_pre_page_macros(env: MacrosPlugin) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from datetime import UTC, datetime
+from html import unescape
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.render import Need, card
+from runbook_checks.site.seal import Seal
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -61,6 +63,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _extension: RunbookChecksExtension
     _problems: list[Problem]
     _scan: Scan | None
+    seal: Seal
     _built_at: datetime
     _assets: dict[str, str]
 
@@ -84,6 +87,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         except RunbookError as error:
             raise PluginError(str(error)) from error
         self.lookup = Lookup(self._report.entries)
+        self.seal = Seal()
         self._problems = []
         self._extension = RunbookChecksExtension()
         config.markdown_extensions.append(self._extension)  # type: ignore[arg-type]  # Python-Markdown takes both
@@ -117,7 +121,9 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self._extension.view = PageView()
             return markdown
         cards = {
-            procedure.anchor: card(procedure, runbook, self.lookup.of(procedure.id), self._needs(procedure, page.url))
+            procedure.anchor: self.seal.put(
+                card(procedure, runbook, self.lookup.of(procedure.id), self._needs(procedure, page.url))
+            )
             for procedure in runbook.procedures
         }
         self._extension.view = PageView(marked_fences(runbook), cards)
@@ -127,17 +133,17 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
         fences = self._extension.view.fences
-        if not fences and "rb-" not in html:
+        if not fences and "rb-" not in unescape(html):
             return html
-        shown = read_page(html)
+        shown = read_page(html, self.seal.value)
         if fences and self._scan is not None:
             self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
-        elif shown.fences:
-            stray = self._scan.problems if self._scan and self._scan.runbook is None else ()
+        else:
+            stray = self._scan.problems if shown.fences and self._scan and self._scan.runbook is None else ()
             self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
-        return html
+        return self.seal.take_off(html)
 
     @event_priority(-100)
     def on_env(self, env: Environment, **_: object) -> Environment:
