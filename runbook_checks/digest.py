@@ -5,151 +5,87 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import re
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbook_checks.languages import DEFAULTS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
     from runbook_checks.catalog import Catalog
+    from runbook_checks.config import Config, Environment
+    from runbook_checks.files import FileHashes
     from runbook_checks.model import Procedure
 
-MOST_FILES = 500  # that the blocks of one procedure name, directly or not
-LARGEST_READ = 256 * 1024  # bytes of a file that is searched for names of other files
-LARGEST_HASHED = 64 * 1024 * 1024  # of a larger file, size and both ends stand for the whole
-_END = 1024 * 1024
 
-_VARIABLE = re.compile(r"\$(?:\w+|\{[^}\n]*\})")
-_TOKEN = re.compile(r"[\w.@%+/-]+")
+def digest_in(
+    config: Config, environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes
+) -> str:
+    """Return ``sha256:…`` over all that a run of a procedure in an environment depends on.
 
-
-class FileHashes:
-    """The hashes of files below one folder, each file read once; make a new one to see what has changed since."""
-
-    def __init__(self, root: Path) -> None:
-        """Remember the folder that names are relative to; nothing outside it is ever read."""
-        self.root = root.resolve()
-        self._hashes: dict[str, str] = {}
-        self._named: dict[str, tuple[str, ...]] = {}
-        self._matches: dict[str, tuple[str, ...]] = {}
-        self._files: dict[str, str | None] = {}
-        self._ignored = _ignored(self.root)
-
-    def hash(self, name: str) -> str:
-        """Return the SHA-256 of a file, as hexadecimal digits; ``missing`` for one that cannot be read."""
-        if name not in self._hashes:
-            self._hashes[name] = _hash_file(self.root / name)
-        return self._hashes[name]
-
-    def named_in(self, text: str, folder: str = "") -> tuple[str, ...]:
-        """Return the files that a text names, relative to the root or to a folder, without what git ignores."""
-        found: dict[str, None] = {}
-        for token in dict.fromkeys(_TOKEN.findall(_VARIABLE.sub("", text))):
-            word = token.strip("/").rstrip(".")
-            for base in ("", folder) if folder else ("",):
-                if word and (name := self._file(os.path.normpath(f"{base}/{word}" if base else word))):
-                    found[name] = None
-        return tuple(found)
-
-    def named_by_file(self, name: str) -> tuple[str, ...]:
-        """Return the files that a small text file names."""
-        if name not in self._named:
-            self._named[name] = self._search(name)
-        return self._named[name]
-
-    def matching(self, globs: Iterable[str]) -> tuple[str, ...]:
-        """Return the regular files that globs, file names or folders name, sorted."""
-        return tuple(sorted({name for glob in globs for name in self._matching(glob)}))
-
-    def _matching(self, glob: str) -> tuple[str, ...]:
-        if glob in self._matches:
-            return self._matches[glob]
-        found = []
-        if Path(glob).parts and not Path(glob).is_absolute() and ".." not in Path(glob).parts:
-            paths = (self.root / glob).rglob("*") if (self.root / glob).is_dir() else self.root.glob(glob)
-            for path in paths:
-                name = path.relative_to(self.root).as_posix()
-                if "__pycache__" not in path.parts and self._inside(name):
-                    found.append(name)
-        self._matches[glob] = tuple(found)
-        return self._matches[glob]
-
-    def _file(self, name: str) -> str | None:
-        if name not in self._files:
-            kept = not name.startswith(("../", ".git/")) and self._inside(name) and not self._ignored(name)
-            self._files[name] = name if kept else None
-        return self._files[name]
-
-    def _inside(self, name: str) -> bool:
-        path = self.root / name
-        try:
-            return path.is_file() and path.resolve().is_relative_to(self.root)
-        except (OSError, ValueError):  # a name too long, or with a NUL
-            return False
-
-    def _search(self, name: str) -> tuple[str, ...]:
-        try:
-            with (self.root / name).open("rb") as file:
-                data = file.read(LARGEST_READ + 1)
-        except OSError:
-            return ()
-        if len(data) > LARGEST_READ or b"\0" in data:
-            return ()
-        return self.named_in(data.decode("utf-8", errors="replace"), os.path.dirname(name))  # noqa: PTH120  a name
-
-
-def digest(procedure: Procedure, catalog: Catalog, hashes: FileHashes, stack_files: Iterable[str] = ()) -> str:
-    """Return ``sha256:…`` over all that a run of a procedure depends on, and nothing else of the page.
-
-    Covered: see parts(). Not covered: prose, places on the page, ids and titles of blocks, and the front matter, of
-    which nothing reaches a run. ``stack_files`` are globs relative to the root.
+    Covered: see parts(). Not covered: prose, places on the page, titles of blocks and ids that measure nothing, and the
+    front matter, of which nothing reaches a run.
     """
-    listed = [[_kind(key), value] for key, value in parts(procedure, catalog, hashes, stack_files).items()]
-    return f"sha256:{_hash(listed)}"
+    return f"sha256:{_hash(_listed(parts(config, environment, procedure, catalog, hashes)))}"
 
 
 def parts(
-    procedure: Procedure, catalog: Catalog, hashes: FileHashes, stack_files: Iterable[str] = ()
+    config: Config, environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes
 ) -> Mapping[str, str]:
     """Return the hash of each thing that a digest covers, by a name that a reader understands.
 
-    Names: ``card``; ``block <id>`` in page order; ``file <path>`` for what blocks name, transitively, and for the
-    card's ``uses``; ``needs <public id>``; ``stack <path>`` for the stack's definition.
+    Names: ``card``; ``block <id>`` in page order; ``language <name>``, the command that runs such blocks;
+    ``file <path>`` for what blocks, variables and languages name, transitively, and for the card's ``uses``;
+    ``needs <public id>``; ``environment <field>``; ``stack <path>`` for the stack's definition and what its commands
+    and the identity name.
     """
-    found = _own(procedure, hashes)
+    found = _own(config, environment, procedure, hashes)
     for need in catalog.needs(procedure):
-        found[f"needs {need.id}"] = _hash([[_kind(key), value] for key, value in _own(need, hashes).items()])
-    found.update((f"stack {name}", hashes.hash(name)) for name in hashes.matching(stack_files))
+        found[f"needs {need.id}"] = _hash(_listed(_own(config, environment, need, hashes)))
+    found["environment name"] = _hash(environment.name)
+    found["environment variables"] = _hash(sorted(environment.variables))
+    found["environment secrets"] = _hash(sorted(environment.secrets))
+    found["environment identity"] = _hash(_values(environment.identity))
+    found["environment stack"] = _hash(_values(environment.stack, "definition", "logs", "timeout_s"))
+    found.update((f"stack {name}", hashes.hash(name)) for name in _stack_files(environment, hashes))
     return found
 
 
-def _own(procedure: Procedure, hashes: FileHashes) -> dict[str, str]:
+def _own(config: Config, environment: Environment, procedure: Procedure, hashes: FileHashes) -> dict[str, str]:
     """Return the parts of a procedure without what it needs."""
+    measured = {figure.name for figure in procedure.card.figures}
     found = {"card": _hash(_values(procedure.card, "line"))}
     for block in procedure.blocks:
-        found[f"block {block.id}"] = _hash(_values(block, "id", "span", "title"))
-    used = {*_named_files(procedure, hashes), *hashes.matching(procedure.card.uses)}
+        name = block.id if block.id in measured else ""
+        found[f"block {block.id}"] = _hash([name, _values(block, "id", "span", "title")])
+    table = {**DEFAULTS, **dict(config.languages)}
+    languages = {block.language for block in procedure.blocks}
+    commands = {name: table[name] for name in sorted(languages) if name in table}
+    found.update((f"language {name}", _hash(command)) for name, command in commands.items())
+    texts = [
+        *(value for _, value in environment.variables),
+        *commands.values(),
+        *(block.text for block in procedure.blocks),
+    ]
+    named = hashes.named(texts, python="python" in languages)
+    used = {*named, *hashes.with_named(hashes.matching(procedure.card.uses))}
     found.update((f"file {name}", hashes.hash(name)) for name in sorted(used))
     return found
 
 
-def _named_files(procedure: Procedure, hashes: FileHashes) -> tuple[str, ...]:
-    found = dict.fromkeys(name for block in procedure.blocks for name in hashes.named_in(block.text))
-    waiting = list(found)
-    while waiting and len(found) < MOST_FILES:
-        for name in hashes.named_by_file(waiting.pop(0)):
-            if name not in found:
-                found[name] = None
-                waiting.append(name)
-    return tuple(found)[:MOST_FILES]
+def _stack_files(environment: Environment, hashes: FileHashes) -> tuple[str, ...]:
+    stack, identity = environment.stack, environment.identity
+    commands = [] if stack is None else [stack.up, stack.health, stack.env, stack.services, stack.down]
+    if identity is not None:
+        commands.append(identity.run)
+    defined = hashes.matching(stack.definition) if stack is not None else ()
+    return tuple(sorted({*hashes.named(commands), *defined}))
 
 
-def _kind(key: str) -> str:
-    """Return a part's name for the digest, in which blocks count by their order, not by their ids."""
-    return "block" if key.startswith("block ") else key
+def _listed(found: Mapping[str, str]) -> list[list[str]]:
+    """Return parts for a hash, in which blocks count by their order, not by their ids."""
+    return [["block" if name.startswith("block ") else name, value] for name, value in found.items()]
 
 
 def _values(value: object, *without: str) -> object:
@@ -165,29 +101,4 @@ def _values(value: object, *without: str) -> object:
 
 
 def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode()).hexdigest()
-
-
-def _hash_file(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size <= LARGEST_HASHED:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-            both = hashlib.sha256(f"{size}\n".encode() + file.read(_END))
-            file.seek(-_END, os.SEEK_END)
-            both.update(file.read(_END))
-            return both.hexdigest()
-    except OSError:
-        return "missing"
-
-
-def _ignored(root: Path) -> Callable[[str], bool]:
-    """Return what tells the files that the root's ``.gitignore`` names: runs make those, people do not write them."""
-    try:
-        lines = (root / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return lambda _: False
-    import pathspec  # noqa: PLC0415  only a digest needs it
-
-    return pathspec.GitIgnoreSpec.from_lines(lines).match_file
+    return hashlib.sha256(json.dumps(value, ensure_ascii=True).encode(errors="surrogateescape")).hexdigest()

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import Catalog, load
 from runbook_checks.config import FILE_NAME
-from runbook_checks.digest import FileHashes, digest
+from runbook_checks.digest import digest_in
 from runbook_checks.errors import Problem, SourceError
+from runbook_checks.files import FileHashes
 from runbook_checks.languages import DEFAULTS, known
-from runbook_checks.model import proves
+from runbook_checks.proof import proves
 from runbook_checks.status import Judgement, Status, judge
 from runbook_checks.store import Store
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from runbook_checks.config import Config, Environment
+    from runbook_checks.config import Config
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Record
 
@@ -113,11 +114,3 @@ def load_catalog(config: Config) -> Catalog:
     if problems:
         raise SourceError(tuple(problems))
     return catalog
-
-
-def digest_in(
-    config: Config, environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes
-) -> str:
-    """Return the digest of what would be run in an environment: the procedure and the stack's definition."""
-    definition = environment.stack.definition if environment.stack else ()
-    return digest(procedure, catalog, hashes, definition)

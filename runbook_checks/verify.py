@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from runbook_checks.command import complete
-from runbook_checks.digest import FileHashes
+from runbook_checks.digest import digest_in
 from runbook_checks.errors import StackError, UsageError
 from runbook_checks.execute import InterruptedRun, Run, Target, execute
+from runbook_checks.files import FileHashes
 from runbook_checks.guardian import guarded
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.model import Procedure, Role, proves, runs_in
 from runbook_checks.record import Outcome, Record, Service
 from runbook_checks.redact import Redactor
-from runbook_checks.report import digest_in
 from runbook_checks.shell import find_bash
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runbook_checks.catalog import Catalog, load
-from runbook_checks.digest import FileHashes, digest, parts
+from runbook_checks.config import Config, Environment, Identity, StackCommands
+from runbook_checks.digest import digest_in, parts
+from runbook_checks.files import FileHashes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,14 +72,32 @@ def catalog_of(root: Path, text: str) -> Catalog:
     return load(root, [root / "page.md"])
 
 
-def digest_of(root: Path, text: str = PAGE) -> str:
+STAGING = Environment("staging", stack=StackCommands("true", "true", definition=("stack/**/*.py",)))
+
+
+def digest_of(root: Path, text: str = PAGE, environment: Environment = STAGING, **settings: Any) -> str:
     catalog = catalog_of(root, text)
-    return digest(catalog.get("page/restore"), catalog, FileHashes(root), ("stack",))
+    config = Config(root, environments=(environment,), **settings)
+    return digest_in(config, environment, catalog.get("page/restore"), catalog, FileHashes(root))
+
+
+def files_of(root: Path, block: str, environment: Environment = STAGING, language: str = "bash") -> set[str]:
+    """Return the files that count for a page of one block."""
+    page = f"---\nrunbook:\n  owner: platform\n---\n\n## Restore\n\n```{language} {{.check}}\n{block}\n```\n"
+    catalog = catalog_of(root, page)
+    procedure = catalog.get("page/restore")
+    found = parts(Config(root, environments=(environment,)), environment, procedure, catalog, FileHashes(root))
+    return {name.partition(" ")[2] for name in found if name.startswith("file ")}
+
+
+def write(root: Path, name: str, text: str = "true\n") -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_text(text, encoding="utf-8")
 
 
 def test_the_parts_name_all_that_a_run_depends_on(root: Path) -> None:
     catalog = catalog_of(root, PAGE)
-    found = parts(catalog.get("page/restore"), catalog, FileHashes(root), ("stack/**/*.py",))
+    found = parts(Config(root), STAGING, catalog.get("page/restore"), catalog, FileHashes(root))
     assert list(found) == [
         "card",
         "block restore-step-1",
@@ -85,6 +107,11 @@ def test_the_parts_name_all_that_a_run_depends_on(root: Path) -> None:
         "file scripts/lib.sh",
         "file scripts/restore.sh",
         "needs page/base",
+        "environment name",
+        "environment variables",
+        "environment secrets",
+        "environment identity",
+        "environment stack",
         "stack stack/up.py",
     ]
 
@@ -155,3 +182,124 @@ def test_the_order_of_blocks_counts(root: Path) -> None:
     one = "```bash {.check}\ntrue\n```\n"
     two = "```bash {.check}\nfalse || true\n```\n"
     assert digest_of(root, PAGE + one + two) != digest_of(root, PAGE + two + one)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "production"},
+        {"variables": (("GREETING", "bye"),)},
+        {"secrets": ("TOKEN",)},
+        {"identity": Identity("hostname", "box")},
+        {"stack": replace(STAGING.stack, up="false") if STAGING.stack else None},
+        {"stack": None},
+    ],
+)
+def test_the_environment_counts(root: Path, change: dict[str, Any]) -> None:
+    assert digest_of(root) != digest_of(root, environment=replace(STAGING, **change))
+
+
+def test_the_command_of_a_language_that_is_used_counts_and_no_other(root: Path) -> None:
+    page = PAGE + "```python {.check}\nassert True\n```\n"
+    assert digest_of(root, page) != digest_of(root, page, languages=(("python", "false"),))
+    assert digest_of(root) == digest_of(root, languages=(("python", "false"),))
+
+
+@pytest.mark.parametrize("field", ["up", "health", "env", "services", "down"])
+def test_a_script_behind_a_stack_command_counts(root: Path, field: str) -> None:
+    stack = StackCommands(**{"up": "true", "down": "true", field: "scripts/unused.sh now"})  # type: ignore[arg-type]  # texts all
+    environment = replace(STAGING, stack=stack)
+    before = digest_of(root, environment=environment)
+    write(root, "scripts/unused.sh", "edited\n")
+    assert digest_of(root, environment=environment) != before
+
+
+def test_a_script_behind_the_identity_counts(root: Path) -> None:
+    environment = Environment("box", identity=Identity("scripts/unused.sh", "box"))
+    before = digest_of(root, environment=environment)
+    write(root, "scripts/unused.sh", "edited\n")
+    assert digest_of(root, environment=environment) != before
+
+
+def test_the_block_that_a_figure_measures_counts(root: Path) -> None:
+    page = PAGE.replace("needs: [base]", "needs: [base]\nfigures: {took: {max: 1}}") + "```bash {.check}\ntrue\n```\n"
+    one = page.replace("{.step ", "{.step #took ")
+    other = page.replace("```bash {.check}\ntrue\n```\n```bash", "```bash {.check #took}\ntrue\n```\n```bash")
+    assert one != page != other
+    assert digest_of(root, one) != digest_of(root, other)
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("cd tools && ./a.sh", "tools/a.sh"),
+        ("cd tools && bash plain", "tools/plain"),
+        ("bash $SCRIPTS/a.sh", "tools/a.sh"),
+        ('"${SCRIPT:-tools/a.sh}"', "tools/a.sh"),
+        ("bash tools/$NAME.sh", "tools/a.sh"),
+        ("curl -d @tools/payload.json $URL", "tools/payload.json"),
+        ("cat tools/conf.d/*", "tools/conf.d/one.yml"),
+        ("kubectl apply -f tools", "tools/conf.d/one.yml"),
+        ("tools/here.sh", "lib/common.sh"),
+        ("tools/own.sh", "tools/payload.json"),
+        ("python3 tools/main.py", "tools/helper.py"),
+        ("python3 -m pkg.run", "src/pkg/other.py"),
+        ("make all", "Makefile"),
+        ("cat 'my file.sql'", "my file.sql"),
+        ("cat notes/read.md", "notes/read.md"),
+    ],
+)
+def test_a_file_is_named(root: Path, command: str, name: str) -> None:
+    for file in ("tools/a.sh", "tools/plain", "tools/payload.json", "tools/conf.d/one.yml", "lib/common.sh"):
+        write(root, file)
+    for file in ("tools/helper.py", "src/pkg/__init__.py", "src/pkg/other.py", "Makefile", "my file.sql"):
+        write(root, file)
+    write(root, "tools/here.sh", 'cd "$(dirname "$0")/.."\n. lib/common.sh\n')
+    write(root, "tools/own.sh", 'cat "$(dirname "${BASH_SOURCE[0]}")/payload.json"\n')
+    write(root, "tools/main.py", "import sys, helper\n")
+    write(root, "src/pkg/run.py", "from .other import (\n    thing,\n)\n")
+    write(root, "notes/read.md")
+    assert name in files_of(root, command)
+
+
+def test_a_variable_of_the_environment_names_a_file(root: Path) -> None:
+    environment = replace(STAGING, variables=(("SCRIPT", "scripts/unused.sh"),))
+    assert files_of(root, "bash $SCRIPT", environment) == {"scripts/unused.sh"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["# see scripts/unused.sh\n", "cat docs/guide.md\n", "echo the docs\n", 'echo "${n}s/"\n', "cat notes.toml\n"],
+)
+def test_prose_and_comments_in_a_script_name_nothing(root: Path, text: str) -> None:
+    write(root, "docs/guide.md", "scripts/unused.sh\n")
+    write(root, "notes.toml", 'readme = "scripts/unused.sh"\n')
+    write(root, "scripts/base.sh", text)
+    assert files_of(root, "scripts/base.sh") - {"notes.toml"} == {"scripts/base.sh"}
+
+
+def test_prose_of_a_folder_does_not_count_unless_it_is_spelled_out(root: Path) -> None:
+    write(root, "config/README.md")
+    for folder, count in (("config", 1), ("config/*", 1), ("config/*.md", 1), ("config/README.md", 1)):
+        assert len(FileHashes(root).matching([folder])) == count
+    assert FileHashes(root).matching(["config"]) == ("config/a.yml",)
+
+
+def test_the_executable_bit_counts(root: Path) -> None:
+    before = digest_of(root)
+    (root / "scripts/restore.sh").chmod(0o755)
+    assert digest_of(root) != before
+
+
+def test_a_tracked_file_counts_although_it_is_ignored(root: Path) -> None:
+    assert "out/log.txt" not in files_of(root, "cat out/log.txt")
+    for command in (("init", "-q"), ("add", "-f", "out/log.txt")):
+        subprocess.run(("git", *command), cwd=root, check=True)
+    assert "out/log.txt" in files_of(root, "cat out/log.txt")
+
+
+def test_a_folder_behind_a_link_counts(root: Path) -> None:
+    (root / "current").symlink_to("scripts")
+    subprocess.run(("git", "init", "-q"), cwd=root, check=True)
+    subprocess.run(("git", "add", "current"), cwd=root, check=True)
+    assert files_of(root, "current/unused.sh") == {"current/unused.sh"}
