@@ -18,7 +18,7 @@ class Role(Enum):
     FAULT = "fault"
 
 
-_PROOFS = frozenset({Role.STEP, Role.CHECK, Role.ROLLBACK})  # what a reader runs too
+_OF_READERS = frozenset({Role.STEP, Role.CHECK, Role.ROLLBACK})
 
 
 class Match(Enum):
@@ -141,6 +141,6 @@ def runs_in(block: Block, environment: str) -> bool:
     return block.role is not Role.FAULT and block.environment in {"", environment}
 
 
-def proves(procedure: Procedure, environment: str) -> bool:
-    """Return whether a run in an environment says anything about what a reader would do there."""
-    return any(block.role in _PROOFS and runs_in(block, environment) for block in procedure.blocks)
+def acts(block: Block) -> bool:
+    """Return whether a reader runs a block too; the others are for tests and drills."""
+    return block.role in _OF_READERS

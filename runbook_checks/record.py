@@ -103,7 +103,7 @@ def to_line(record: Record) -> str:
 
 
 def from_line(line: str) -> Record:
-    """Return the record that a line holds; raise ValueError for what is none, OtherSchemaError for another form of it."""
+    """Return the record that a line holds; raise ValueError for what is none, OtherSchemaError for another version."""
     try:
         data = json.loads(line)
         if data["schema_version"] != SCHEMA_VERSION:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import uuid
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -19,8 +21,8 @@ from runbook_checks.execute import InterruptedRun, Run, Target, execute
 from runbook_checks.files import FileHashes
 from runbook_checks.guardian import guarded
 from runbook_checks.languages import DEFAULTS
-from runbook_checks.model import Procedure, Role, proves, runs_in
-from runbook_checks.record import Outcome, Record, Service
+from runbook_checks.model import Procedure, Role, acts, runs_in
+from runbook_checks.record import CHANGED, Outcome, Record, Service
 from runbook_checks.redact import Redactor
 from runbook_checks.shell import find_bash
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
@@ -35,6 +37,11 @@ if TYPE_CHECKING:
 FOLDER = ".runbook-checks"  # what we keep for ourselves, in the configuration's folder
 _CHANGING = {Role.STEP, Role.SETUP, Role.CLEANUP, Role.ROLLBACK}
 _GIT_TIMEOUT_S = 20.0
+_STATUS = (  # whatever a user's configuration would leave out
+    *("-c", "core.fsmonitor=false"),
+    *("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none"),
+)
+_UNWATCHED = re.compile(r"^[a-zS] ", re.MULTILINE)  # files that git was told to take for unchanged
 _IDENTITY_TIMEOUT_S = 60.0
 
 
@@ -75,7 +82,6 @@ class Verifier:
         self.catalog = catalog
         self.environment = environment
         self.store = Store(config.root / config.evidence)
-        self.hashes = FileHashes(config.root)
         self.instance = instance
         self.controller = controller
         self.folder = instance_folder(config.root, environment, instance)
@@ -110,7 +116,7 @@ class Verifier:
         Raises StackError when there is no stack, UsageError when a guard forbids it, StoreError when the evidence
         cannot be kept, and InterruptedRun, after cleaning up, when it was interrupted.
         """
-        needs = [need for need in self.catalog.needs(procedure) if proves(need, self.environment.name)]
+        needs = [need for need in self.catalog.needs(procedure) if _runs_in(need, self.environment.name)]
         refuse_unsafe(self.environment, (*needs, procedure))
         target = self._ready()
         for need in needs:
@@ -123,7 +129,7 @@ class Verifier:
                         f"needs {need.id}, which failed",
                         self._digest(procedure),
                         target,
-                        self.run,
+                        _as_committed(self.run),
                     )
                 )
         return self._once(procedure, target)
@@ -142,10 +148,12 @@ class Verifier:
         known = self.done.get(procedure.id) or self.failed.get(procedure.id)
         if known is not None:
             return known
+        digest = self._digest(procedure)
         try:
-            record = self._keep(execute(procedure, self._digest(procedure), target, self.run))
+            record = execute(procedure, digest, target, _as_committed(self.run))
+            record = self._keep(self._unless_changed(procedure, record))
         except InterruptedRun as interrupt:
-            self._keep(interrupt.record)
+            self._keep(self._unless_changed(procedure, interrupt.record))
             raise
         except BaseException:  # nobody knows what it has left behind
             self.discard()
@@ -158,7 +166,15 @@ class Verifier:
         return record
 
     def _digest(self, procedure: Procedure) -> str:
-        return digest_in(self.config, self.environment, procedure, self.catalog, self.hashes)
+        """Return the digest of what is in the files now: an earlier procedure may have changed them."""
+        return digest_in(self.config, self.environment, procedure, self.catalog, FileHashes(self.config.root))
+
+    def _unless_changed(self, procedure: Procedure, record: Record) -> Record:
+        """Return the record, with a digest that matches nothing if nobody can say which files it was that ran."""
+        if record.digest == self._digest(procedure):
+            return record
+        why = f"{CHANGED}: something that {procedure.page} depends on; have git ignore what a run writes"
+        return replace(record, digest=CHANGED, reason=record.reason or why)
 
     def _keep(self, record: Record) -> Record:
         self.store.append(record)
@@ -235,23 +251,31 @@ def keep_crashed(config: Config, catalog: Catalog, environment: Environment, pro
         f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
         digest_in(config, environment, procedure, catalog, FileHashes(config.root)),
         target,
-        _new_run(config, ""),
+        _as_committed(_new_run(config, "")),
     )
     Store(config.root / config.evidence).append(record)
     return record
 
 
 def _new_run(config: Config, mark: str) -> Run:
-    commit, dirty = _git_state(config.root)
     return Run(
         id=uuid.uuid4().hex,
         root=config.root,
         bash=find_bash(os.environ),
         languages={**DEFAULTS, **dict(config.languages)},
         mark=mark,
-        commit=commit,
-        dirty=dirty,
     )
+
+
+def _as_committed(run: Run) -> Run:
+    """Return the run with what git says of its folder now: an earlier procedure may have changed that."""
+    commit, dirty = _git_state(run.root)
+    return replace(run, commit=commit, dirty=dirty)
+
+
+def _runs_in(procedure: Procedure, environment: str) -> bool:
+    """Return whether a procedure does anything for those who need it, be it proven there or not."""
+    return any(acts(block) and runs_in(block, environment) for block in procedure.blocks)
 
 
 def _without_blocks(  # noqa: PLR0913, PLR0917 - what a record says
@@ -310,4 +334,9 @@ def _git_state(root: Path) -> tuple[str, bool]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     commit = git("rev-parse", "HEAD")
-    return commit or "", commit is None or git("status", "--porcelain") != ""
+    if commit is None:
+        return "", True
+    if git(*_STATUS) != "":
+        return commit, True
+    listed = git("ls-files", "-v", ":/")
+    return commit, listed is None or _UNWATCHED.search(listed) is not None

@@ -18,6 +18,7 @@ ORDER = [
         "headings",
         "surroundings",
         "info_string",
+        "unseen",
         "fences",
         "card",
         "json_subset",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runbook_checks.config import load_config
 from runbook_checks.errors import StackError, UsageError
-from runbook_checks.record import Outcome
-from runbook_checks.report import load_catalog
+from runbook_checks.record import CHANGED, Outcome
+from runbook_checks.report import load_catalog, load_report
 from runbook_checks.store import StoreError
 from runbook_checks.verify import Verifier
 
@@ -183,10 +184,66 @@ def test_a_secret_that_is_no_variable_is_refused_since_its_name_may_be_mistyped(
 
 
 def test_a_daemon_of_a_procedure_does_not_outlive_the_run(repository: Repository) -> None:
-    with verifier(repository, section("a", "setsid sleep 60 >/dev/null 2>&1 &"), environment="box") as one:
+    daemon = "setsid sh -c 'touch up; exec sleep 60' >/dev/null 2>&1 &\nuntil test -e up; do sleep 0.01; done"
+    with verifier(repository, section("a", daemon), environment="box") as one:
         assert verify(one, "a") == ["passed"]
         assert repository.left()[0]
     assert repository.left() == ([], [])
+
+
+def committed(repository: Repository) -> None:
+    who = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=repository.root, check=True)
+
+
+def judged(repository: Repository) -> dict[str, str]:
+    config = load_config(repository.root / "runbook-checks.yml")
+    entries = load_report(config, now=datetime.now(UTC)).entries
+    return {entry.procedure.anchor: entry.status.value for entry in entries if entry.environment == "box"}
+
+
+def test_a_file_that_a_procedure_changes_and_another_puts_back_makes_nobody_green(repository: Repository) -> None:
+    repository.write("scripts/common", "V=1\n")
+    sections = (
+        section("one", "cat scripts/common >/dev/null; echo V=9 >scripts/common"),
+        section("two", '. scripts/common; test "$V" = 9'),
+        section("three", "git checkout -q scripts/common"),
+    )
+    one = verifier(repository, *sections, environment="box")
+    committed(repository)
+    with one:
+        assert verify(one, "one", "two", "three") == ["passed"] * 3
+    assert judged(repository) == {"one": "stale", "two": "stale", "three": "stale"}
+    (changed,), (dirty,) = repository.records("extra/one", "box"), repository.records("extra/two", "box")
+    assert (changed.digest, changed.dirty, dirty.dirty) == (CHANGED, False, True)
+    assert changed.reason.startswith("changed while it ran: something that docs/runbooks/extra.md depends on")
+
+
+def test_what_could_not_fail_in_an_environment_is_not_green_there(repository: Repository) -> None:
+    text = "## one {#one}\n```bash {.step}\necho hi >>log\n```\n```bash {.check environment=local}\nfalse\n```\n"
+    with verifier(repository, text, section("two", "true", "one"), environment="box") as one:
+        assert verify(one, "two") == ["passed"]
+    assert log(repository) == ["hi"]  # who needs it needs its steps
+    assert judged(repository) == {"two": "verified"}
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        ["config", "status.showUntrackedFiles", "no"],
+        ["update-index", "--assume-unchanged", "docs/runbooks/extra.md"],
+        ["update-index", "--skip-worktree", "docs/runbooks/extra.md"],
+    ],
+)
+def test_a_tree_is_dirty_whatever_git_was_told_to_overlook(repository: Repository, hide: list[str]) -> None:
+    one = verifier(repository, section("a", "true", role="check"), environment="bare")
+    committed(repository)
+    subprocess.run(["git", *hide], cwd=repository.root, check=True)
+    repository.write("new" if hide[0] == "config" else "docs/runbooks/extra.md", "edited")
+    with one:
+        verify(one, "a")
+    assert [record.dirty for record in repository.records("extra/a", "bare")] == [True]
 
 
 def test_the_tree_is_dirty_when_it_differs_from_its_commit_and_our_own_files_do_not_count(
@@ -199,9 +256,7 @@ def test_the_tree_is_dirty_when_it_differs_from_its_commit_and_our_own_files_do_
             verify(one, "a")
 
     run()
-    who = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
-    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
-        subprocess.run(["git", *command], cwd=repository.root, check=True)
+    committed(repository)
     run()
     repository.write("new", "")
     run()
