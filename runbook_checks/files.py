@@ -160,6 +160,8 @@ class FileHashes:
         up = len(module) - len(path)
         places = (_join(folder, "../" * (up - 1)),) if up else tuple(bases)
         parts = path.split(".") if path else []
+        if not up and f"{parts[0]}.py" not in self._called and parts[0] not in self._called:
+            return ()  # the standard library, or installed
         found: dict[str, None] = {}
         for count in range(len(parts) + 1):
             start = "/".join(parts[:count])
