@@ -7,17 +7,15 @@ differently cannot be proven. The rules follow ``pymdownx/superfences.py`` (pymd
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
-
-import regex
 
 from runbook_checks.attributes import CLASS
 from runbook_checks.errors import Problem
 from runbook_checks.headings import Heading, RawHeading, name
-from runbook_checks.info_string import read_info
+from runbook_checks.info_string import Info, read_info
 from runbook_checks.model import Role, Span
 from runbook_checks.surroundings import TAB, Surroundings, comment_after, indent_of
+from runbook_checks.unseen import first_unseen
 
 MARKS = frozenset({role.value for role in Role} | {"expect", "procedure"})
 
@@ -50,11 +48,6 @@ _FENCE = re.compile(r"(`{3,}|~{3,})(.*)")
 _HEADING = re.compile(r"(#{1,6})(.*)")
 _UNDERLINE = re.compile(r"[> ]*(?:=+|-+) *$")
 _LISTED_FENCE = re.compile(r"[> ]*(?:[-*+]|\d{1,9}[.)]) +(?:`{3,}[^`]*|~{3,}.*)$")
-# What a reader cannot tell from a space or from nothing. U+FE0F only asks for the coloured form of the sign before it.
-_UNSEEN = regex.compile(
-    r"[[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]--[ \n\uFE0F]]|(?<!\p{Extended_Pictographic})\uFE0F",
-    regex.V1,
-)
 
 
 def normal(text: str) -> str:
@@ -122,26 +115,24 @@ class _Reader:
             self.problem(index, "an HTML comment that is never closed", "end it with `-->`, or write `&lt;!--`")
         return False
 
-    def opener(self, index: int, body: str) -> tuple[str, str, str, tuple[tuple[str, str], ...], str] | None:
-        """Return fence, info string, language, attributes and what is no attribute, if superfences sees a fence."""
+    def opener(self, index: int, body: str) -> tuple[str, Info] | None:
+        """Return fence and info string, if superfences sees a fence or an author means one."""
         match = _FENCE.match(body)
         if match is None:
             return None
-        fence, info = match[1], match[2].strip(" ")
-        ticked = fence[0] == "`" and "`" in info
-        language, attributes, rest, known = read_info(match[2])
-        if known:
-            if ticked and self.strict:
-                self.problem(index, "a backtick in an info string makes this no fence on GitHub", "leave it out")
-            return fence, info, language, attributes, rest
-        if ticked or not self.strict:
+        fence, info = match[1], read_info(match[2])
+        ticked = fence[0] == "`" and "`" in info.text
+        if not info.known and (ticked or not self.strict):
             return None
-        self.problem(
-            index,
-            f"the site does not see a fence in `{body.strip()}`: its info string is not understood",
-            "write the language, a space, then a braced attribute list",
-        )
-        return fence, info, language, (), ""
+        if not info.known:
+            self.problem(
+                index,
+                f"the site does not see a fence in `{body.strip()}`: its info string is not understood",
+                "write the language, a space, then a braced attribute list",
+            )
+        elif ticked and self.strict:
+            self.problem(index, "a backtick in an info string makes this no fence on GitHub", "leave it out")
+        return fence, info
 
     def body(self, start: int, width: int, fence: str) -> tuple[int, bool]:
         """Return the index of the fence's last line, and whether the site sees a whole fence."""
@@ -180,28 +171,21 @@ class _Reader:
         self.problem(start, "this fence is never closed", f"end it with a line of `{fence}`, indented like this one")
         return len(self.lines) - 1, True
 
-    def keep(
-        self,
-        first: int,
-        last: int,
-        opened: tuple[str, str, str, tuple[tuple[str, str], ...], str],
-        *,
-        commented: bool,
-    ) -> None:
-        _, info, language, attributes, rest = opened
+    def keep(self, first: int, last: int, opened: tuple[str, Info], *, commented: bool) -> None:
+        ticks, info = opened
         line = self.lines[first]
         width = len(line) - len(line.lstrip("> "))
-        closed = last > first and _closes(self.lines[last].lstrip("> "), opened[0])
+        closed = last > first and _closes(self.lines[last].lstrip("> "), ticks)
         texts = [text[width:] if text.strip() else "" for text in self.lines[first + 1 : last if closed else last + 1]]
-        marked = any(key == CLASS and value in MARKS for key, value in attributes)
+        marked = any(key == CLASS and value in MARKS for key, value in info.attributes)
         literal = marked and ">" not in line[:width] and not self.around.contained(first, width)
         fence = Fence(
             span=Span(first + 1, last + 1),
             indent=width,
-            info=info,
-            language=language,
-            attributes=attributes,
-            rest=rest,
+            info=info.text,
+            language=info.language,
+            attributes=info.attributes,
+            rest=info.rest,
             text="".join(f"{text}\n" for text in texts),
             marked=marked,
             indented_code=literal,
@@ -218,9 +202,9 @@ class _Reader:
         if commented:
             self.problem(first, "a marked fence inside an HTML comment is run but never read", "take it out")
         written = "\n".join(self.written[first : last + 1])
-        if unseen := _UNSEEN.search(written):
-            index = first + written.count("\n", 0, unseen.start())
-            self.problem(index, f"a marked fence holds {_name(unseen[0])}", "write a space, or an escape such as `\\t`")
+        if unseen := first_unseen(written):
+            index = first + written.count("\n", 0, unseen[0])
+            self.problem(index, f"a marked fence holds {unseen[1]}", "write a space, or an escape such as `\\t`")
         if ">" in prefix:
             if prefix.rpartition(">")[2] not in {"", " "} or not self.around.contained(
                 first, len(prefix.partition(">")[0])
@@ -299,13 +283,6 @@ def _quoted(line: str, width: int, quotes: int, *, blank_before: bool) -> bool:
     if len(prefix) == len(line):
         return True
     return len(prefix) == width and not (blank_before and level < quotes)
-
-
-def _name(unseen: str) -> str:
-    if unseen == "\t":
-        return "a tab, which the site shows as spaces"
-    name = unicodedata.name(unseen, "a control character")
-    return f"U+{ord(unseen):04X} ({name.lower()}), which no reader sees as what it is"
 
 
 def _closes(line: str, fence: str) -> bool:

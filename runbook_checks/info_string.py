@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from runbook_checks.attributes import parse
 
@@ -17,21 +18,34 @@ _VALID = {
 }
 
 
-def read_info(text: str) -> tuple[str, tuple[tuple[str, str], ...], str, bool]:
-    """Return language, attributes, what is no attribute, and whether superfences takes this info string."""
+@dataclass(frozen=True, slots=True)
+class Info:
+    """An info string; ``rest`` is what no attribute could be, ``known`` tells whether superfences sees a fence."""
+
+    text: str
+    language: str
+    attributes: tuple[tuple[str, str], ...] = ()
+    rest: str = ""
+    known: bool = True
+
+
+def read_info(text: str) -> Info:
+    """Return what an info string says; no attributes for one that superfences does not know."""
+    shown = text.strip(" ")
     match = _LANGUAGE.match(text)
     language, rest = (match[1], text[match.end() :]) if match else ("", text)
     if not rest.strip(" "):
-        return language, (), "", True
+        return Info(shown, language)
     if braced := _BRACED.match(rest):
         attributes, unread = parse(braced[1])
-        known = not any(value == "" and key in {"hl_lines", "linenums"} for key, value in attributes)
-        return language, attributes, unread, known
+        if any(value == "" and key in {"hl_lines", "linenums"} for key, value in attributes):
+            return Info(shown, language, known=False)
+        return Info(shown, language, attributes, unread)
     options = _options(rest)
     if options is None and match:  # superfences may take the first word as an option
         options = _options(text)
         language = "" if options is not None else language
-    return language, options or (), "", options is not None
+    return Info(shown, language, options or (), known=options is not None)
 
 
 def _options(text: str) -> tuple[tuple[str, str], ...] | None:
