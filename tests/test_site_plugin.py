@@ -15,6 +15,7 @@ import pytest
 from click import ClickException
 from click.testing import CliRunner
 from mkdocs.__main__ import cli
+from mkdocs.livereload import LiveReloadServer
 from sample_site import build, record_of, write_sample
 
 from runbook_checks.config import load_config
@@ -267,3 +268,24 @@ def test_a_dirty_build_would_keep_old_statuses_and_is_refused(tmp_path: Path, co
     assert told.exit_code
     assert f"`mkdocs {command} --dirty` keeps pages with old statuses; leave `--dirty` out" in told.output
     assert not (tmp_path / "site").exists()
+
+
+def test_serving_watches_evidence_configuration_and_the_files_that_blocks_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = plain(tmp_path)
+    (folder / "scripts").mkdir()
+    (folder / "scripts/restore.sh").write_text(". scripts/common.sh\n")
+    (folder / "scripts/common.sh").write_text("true\n")
+    (folder / "scripts/other.sh").write_text("true\n")
+    edit(folder / "docs/operations/database.md", "{.rollback}\n", "{.rollback}\nscripts/restore.sh\n")
+    config = mkdocs.config.load_config(str(folder / "mkdocs.yml"), site_dir=str(folder / "built"))
+    mkdocs.commands.build.build(config)
+    watched: list[str] = []
+    monkeypatch.setattr(LiveReloadServer, "watch", lambda _, path: watched.append(path))
+    server = LiveReloadServer(lambda: None, "127.0.0.1", 0, str(folder / "built"))
+    config.plugins.on_serve(server, config=config, builder=lambda: None)
+    server.server_close()
+    assert {Path(path).relative_to(folder).as_posix() for path in watched} == {
+        *("evidence", "runbook-checks.yml", "scripts/restore.sh", "scripts/common.sh")
+    }

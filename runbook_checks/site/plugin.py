@@ -19,7 +19,9 @@ from mkdocs.structure.files import File
 
 from runbook_checks.catalog import needed_ids
 from runbook_checks.config import FILE_NAME, Config, load_config
+from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
+from runbook_checks.files import FileHashes
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site.badges import write_all
@@ -167,11 +169,20 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             raise PluginError(str(error)) from error
 
     def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, **_: object) -> LiveReloadServer:
-        """Rebuild when the configuration or the evidence changes."""
-        evidence = self._checks.root / self._checks.evidence
+        """Rebuild when the configuration, the evidence or a file that blocks name changes."""
+        checks, catalog = self._checks, self._report.catalog
+        evidence = checks.root / checks.evidence
         evidence.mkdir(parents=True, exist_ok=True)  # what does not exist cannot be watched; the first run fills it
-        server.watch(str(evidence))
-        server.watch(str(Path(config.config_file_path).parent / self.config.config))
+        hashes = FileHashes(checks.root)
+        keys = {
+            key
+            for environment in checks.environments
+            for procedure in catalog.procedures
+            for key in parts(checks, environment, procedure, catalog, hashes)
+        }
+        named = sorted(checks.root / key.partition(" ")[2] for key in keys if key.startswith(("file ", "stack ")))
+        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *named):
+            server.watch(str(path))
         return server
 
     def refuse(self, page: Page, near: str, reason: str) -> str:
