@@ -207,12 +207,12 @@ def _listed(root: Path) -> Iterator[str]:
         if mode in {"120000", "160000"} and path.is_dir():
             if path.resolve().is_relative_to(root) and not root.is_relative_to(path.resolve()):
                 yield from (f"{name}/{below}" for below in _listed(path))
-        elif "__pycache__" not in name and path.name != ".gitignore" and path.is_file():
+        elif "__pycache__" not in name and path.name != ".gitignore" and os.path.isfile(path):  # noqa: PTH113  fast
             yield name
 
 
 def _git_files(folder: Path) -> Iterator[tuple[str, str]] | None:
-    """Return the names and modes of the files that git tracks or would track; None where there is no checkout."""
+    """Return the names and modes of the files that git tracks or would track; None where it knows of none."""
     found = []
     for command in (("--stage",), ("--others", "--exclude-standard")):
         try:
@@ -228,6 +228,8 @@ def _git_files(folder: Path) -> Iterator[tuple[str, str]] | None:
         if done.returncode != 0:
             return None
         found.append(os.fsdecode(done.stdout).split("\0")[:-1])
+    if not any(found):
+        return None  # a folder that the checkout around it ignores
     tracked, others = found
     staged = dict.fromkeys((entry.partition("\t")[2], entry.partition(" ")[0]) for entry in tracked)
     return iter((*staged, *((name, "") for name in others if not name.endswith("/"))))
@@ -265,7 +267,10 @@ def _nearest(folder: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _join(base: str, word: str) -> str:
-    name = os.path.normpath(f"{base}/{word}" if base else word)
+    name = f"{base}/{word}" if base else word
+    if "./" not in name and "//" not in name and name[-1:] not in {".", "/"}:
+        return name
+    name = os.path.normpath(name)
     return "" if name == "." else name
 
 

@@ -303,3 +303,15 @@ def test_a_folder_behind_a_link_counts(root: Path) -> None:
     subprocess.run(("git", "init", "-q"), cwd=root, check=True)
     subprocess.run(("git", "add", "current"), cwd=root, check=True)
     assert files_of(root, "current/unused.sh") == {"current/unused.sh"}
+
+
+def test_a_folder_that_the_checkout_around_it_ignores_has_files_too(root: Path) -> None:
+    write(root, "inner/scripts/a.sh")
+    write(root, ".gitignore", "inner/\n")
+    subprocess.run(("git", "init", "-q"), cwd=root, check=True)
+    assert FileHashes(root / "inner").matching(["scripts"]) == ("scripts/a.sh",)
+
+
+def test_a_python_block_imports_from_the_root(root: Path) -> None:
+    write(root, "helper.py", "import stack.up\n")
+    assert files_of(root, "from helper import thing", language="python") == {"helper.py", "stack/up.py"}
