@@ -258,9 +258,9 @@ class _Reader(HTMLParser):
             self.headings.append((level, values["id"]))
             self._sections = [*(each for each in self._sections if each[0] < level), (level, values["id"])]
         sealed = values.get(ATTRIBUTE) == self._seal
-        element.fence = _fence_of(values, sealed=sealed)
-        element.ours = parent.ours or sealed or element.fence is not None
         mark = _mark_of(values)
+        element.fence = _fence_of(values, sealed=sealed) if mark else None
+        element.ours = parent.ours or sealed or element.fence is not None
         if tag in _REWRITE_THE_PAGE or (mark and not element.ours):
             self.foreign.append(Foreign(tag, mark, tuple(each for _, each in self._sections)))
         if tag not in _VOID:
