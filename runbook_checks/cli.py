@@ -297,12 +297,14 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
 
 
 def _exit_code(code: int, progress: Progress) -> int:
+    from runbook_checks.record import CHANGED  # noqa: PLC0415 - only what the command needs
+
     if progress.interrupted:
         return Exit.INTERRUPTED
     if progress.errors:
         return max(progress.errors.values())
-    if progress.failures:
-        return Exit.FAILED
+    if progress.failures or any(record.digest == CHANGED for record in progress.records.values()):
+        return Exit.FAILED  # what changed while it ran has proven nothing
     match code:
         case 0:
             return Exit.VERIFIED

@@ -383,3 +383,13 @@ def test_a_broken_pipe_is_no_traceback(repository: Repository) -> None:
 
 def test_the_entry_point_is_installed() -> None:
     assert (Path(sys.executable).parent / "runbook-checks").exists()
+
+
+def test_what_changes_while_it_runs_is_not_verified(repository: Repository) -> None:
+    repository.only(
+        "## Shifty { #shifty }\n\n```bash {.step}\necho >> scripts/stack\n```\n\n```bash {.check}\ntrue\n```\n"
+    )
+    done = repository.run("verify", "shifty")
+    assert done.returncode == 1
+    assert "changed while it ran" in done.stderr
+    assert "stale" in repository.run("status", "shifty").stdout
