@@ -222,12 +222,11 @@ class _Reader:
                 "a marked fence is indented but in no list item, admonition or tab: it is an indented code block",
                 "move it to the margin, or indent it like the text of its list item",
             )
-        margin = len(prefix.partition(">")[0])
         start = self.around.block_start(first)
         above = indent_of(self.lines[start])
         if self.around.in_html(first):
             self.problem(first, "GitHub reads this fence as part of the HTML above it", "put a blank line before it")
-        elif above >= margin + TAB and not self.around.contained(start, above - above % TAB, github=False):
+        elif above >= TAB and not self.around.contained(start, above - above % TAB, github=False):
             self.problem(
                 first, "the site reads this fence as part of the indented code above it", "put a blank line before it"
             )

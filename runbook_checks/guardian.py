@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_checks import marks
 from runbook_checks.errors import StackError
-from runbook_checks.processes import Death
+from runbook_checks.processes import Death, folder_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +51,7 @@ def guarded(mark: str, *, controller: int | None = None) -> Iterator[None]:
 
 
 def main(mark: str, controller: str) -> None:
-    """Wait for the end of standard input, or of the controller, then end every process that carries the mark."""
+    """Wait for the end of standard input, or of the controller, then end and remove what carries the mark."""
     runner = os.getppid()
     ended: set[object] = set()
     with selectors.DefaultSelector() as selector:
@@ -63,6 +66,8 @@ def main(mark: str, controller: str) -> None:
         marks.end_marked(mark)
     except TimeoutError as error:
         raise SystemExit(str(error)) from error
+    for folder in Path(tempfile.gettempdir()).glob(f"{folder_prefix(mark)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import select
 import sys
@@ -90,6 +91,11 @@ def started_since(moment: Moment, ours: Iterable[Process], shells: Collection[in
         return False
 
     return tuple(process for process in by_pid.values() if process.pid not in shells and is_new(process))
+
+
+def folder_prefix(marker: str) -> str:
+    """Return how the names of the temporary folders of a run's sessions begin, so that a killed run's can be found."""
+    return f"runbook-{hashlib.sha256(marker.encode()).hexdigest()[:12]}-"
 
 
 class Death:

@@ -114,7 +114,7 @@ class Session:
     ) -> None:
         """Prepare; the shell starts on entering the context."""
         self._cwd, self._bash, self._secrets, self._limit_bytes = cwd, bash, secrets, limit_bytes
-        self._token = tokens.token_hex(8)
+        self._token, self._folder_prefix = tokens.token_hex(8), processes.folder_prefix(marker)
         self._environ = {name: value for name, value in environ.items() if name not in _SWITCHES}
         self._environ[processes.TOKEN_VARIABLE] = self._token
         if marker:
@@ -130,7 +130,7 @@ class Session:
 
     def __enter__(self) -> Self:
         """Start bash; raise OSError when the folder or the program is not there."""
-        self._dir = Path(tempfile.mkdtemp(prefix="runbook-"))
+        self._dir = Path(tempfile.mkdtemp(prefix=self._folder_prefix))
         try:
             for name in ("in", "ctl"):
                 os.mkfifo(self._dir / name, 0o600)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from repository import wait_for
@@ -14,16 +15,17 @@ from repository import wait_for
 from runbook_checks import marks
 from runbook_checks.errors import StackError
 from runbook_checks.guardian import guarded
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from runbook_checks.processes import folder_prefix
 
 RUNNER = """
 import os, subprocess, sys, time
 from runbook_checks import marks
 from runbook_checks.guardian import guarded
+from pathlib import Path
+from runbook_checks.bash import find_bash
+from runbook_checks.shell import Session
 mark, controller = sys.argv[1], int(sys.argv[2]) or None
-with guarded(mark, controller=controller):
+with guarded(mark, controller=controller), Session(Path("/"), os.environ, find_bash(os.environ), marker=mark):
     subprocess.Popen(["sleep", "60"], env={**os.environ, marks.VARIABLE: mark}, start_new_session=True)
     print("up", flush=True)
     time.sleep(60)
@@ -36,8 +38,13 @@ def start(mark: str, controller: int = 0) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
-    assert len(marks.marked(mark)) == 1
+    assert len(marks.marked(mark)) == 2
+    assert len(session_folders(mark)) == 1
     return process
+
+
+def session_folders(mark: str) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"{folder_prefix(mark)}*"))
 
 
 def test_a_runner_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
@@ -45,7 +52,7 @@ def test_a_runner_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
     with start(mark) as runner:
         runner.kill()
         started = time.monotonic()
-        wait_for(lambda: not marks.marked(mark))
+        wait_for(lambda: not marks.marked(mark) and not session_folders(mark))
         assert time.monotonic() - started < 5
 
 
