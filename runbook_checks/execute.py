@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 STEP_TIMEOUT_S = 300.0
 CHECK_TIMEOUT_S = 30.0
 CHECK_EVERY_S = 0.5
+_LAST_WORDS_BYTES = 300
+_BLOCK_FILE = re.compile(r"^\S*/block\.[0-9]+: (?:line [0-9]+: )?")
 _NO_VALUE = re.compile("[\0\ud800-\udfff]")  # NUL, and half of a surrogate pair: JSON may name both
 
 
@@ -377,7 +379,14 @@ def _how_it_ended(block: Block, ended: Ended, timeout_s: float) -> str:
         case How.STRAY:
             return "left its own block (`break` or `continue` outside a loop)"
         case _:
-            return f"exited with {ended.status}, expected {block.exit_status}"
+            said = _last_words(ended.stderr)
+            return f"exited with {ended.status}, expected {block.exit_status}" + (f": {said}" if said else "")
+
+
+def _last_words(stderr: bytes) -> str:
+    """Return the last line that a block wrote to standard error, without the name that bash gives the block's file."""
+    lines = [line for line in _text(stderr[-_LAST_WORDS_BYTES:]).splitlines() if line.strip()]
+    return _BLOCK_FILE.sub("", lines[-1]).strip() if lines else ""
 
 
 def _text(output: bytes) -> str:

@@ -339,3 +339,9 @@ def test_an_interrupt_while_the_shell_is_closed_changes_no_failure(tmp_path: Pat
     (tmp_path / "closing").unlink()
     passed = interrupted(tmp_path, step(last_words), check("true"), at="closing")
     assert (passed.outcome, passed.reason) == (Outcome.INTERRUPTED, "interrupted while the shell was closed")
+
+
+def test_a_failure_says_what_the_command_said_last_and_not_where_we_keep_the_block(tmp_path: Path) -> None:
+    record = run(tmp_path, step("echo trying >&2\ncrul --fail x"), check("true"))
+    assert record.reason.endswith("exited with 127, expected 0: crul: command not found")
+    assert "/tmp" not in record.reason
