@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,7 +120,7 @@ class Progress:
         """Return what runs now, for how long, and how many have passed and failed."""
         now = time.monotonic()
         running = [
-            Spinner("dots", Text(f" {node.rpartition('/')[2]}  {now - started:.0f} s"))
+            Spinner("dots", Text(f" {_public_id(node)}  {now - started:.0f} s"))
             for node, started in list(self._running.items())[:_SHOWN_NODES]
         ]
         passed = sum(record.outcome is Outcome.PASSED for record in self.records.values())
@@ -128,3 +129,8 @@ class Progress:
         counts.append(f"{passed} passed", "green").append(", ")
         counts.append(f"{failed} failed", "bold red" if failed else "")
         return Group(*running, counts)
+
+
+def _public_id(node: str) -> str:
+    page, _, anchor = node.partition("::")
+    return f"{PurePosixPath(page).stem}/{anchor}"

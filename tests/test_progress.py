@@ -48,7 +48,7 @@ def test_what_runs_now_and_the_counts_are_live(progress: Progress) -> None:
     progress.pytest_runtest_logreport(report("failed", "why", **{RECORD: to_line(failed)}))
     progress.pytest_runtest_logstart("docs/page.md::three")
     progress.console.print(progress)
-    assert "page.md::three  0 s" in shown(progress)
+    assert "page/three  0 s" in shown(progress)
     assert "1 of 3 done, 0 passed, 1 failed" in shown(progress)
     assert progress.failures == ["why"]
 
