@@ -38,6 +38,12 @@ def start(instance: Instance, tools: Toolbox) -> None:
         )
     if done.returncode:
         raise StagingError(f"supervisord did not start:\n{log.read_text()[-2000:]}")
+    # It goes to the background first and says who it is afterwards: until then it would be taken for dead.
+    deadline = time.monotonic() + KILL_S
+    while supervisor_pid(instance) is None:
+        if time.monotonic() > deadline:
+            raise StagingError(f"supervisord did not say within {KILL_S:g} s that it runs:\n{log.read_text()[-2000:]}")
+        time.sleep(0.01)
     # Its loop sleeps a second before it starts anything, unless a connection wakes it.
     socket.create_connection(("127.0.0.1", instance.ports["supervisor"]), timeout=KILL_S).close()
 
