@@ -213,13 +213,8 @@ class _Execution:
             self.changed_at = time.time()
         message = self._message(block, ended, verdicts) or self._keep(block, verdicts)
         self.records.append(
-            BlockRecord(
-                id=block.id,
-                role=block.role.value,
-                language=block.language,
-                line=block.span.first,
-                command=block.text,
-                outcome=Outcome.FAILED if message else Outcome.PASSED,
+            replace(
+                _recorded(block, Outcome.FAILED if message else Outcome.PASSED, message),
                 exit_status=ended.status,
                 stdout=_text(ended.stdout),
                 stderr=_text(ended.stderr),
@@ -227,7 +222,6 @@ class _Execution:
                 stderr_cut=ended.stderr_cut,
                 duration_s=round(time.monotonic() - started, 6),
                 attempts=attempts,
-                message=message,
             )
         )
         if message and not self.reason:
@@ -303,17 +297,7 @@ class _Execution:
         return ended.how is How.END and ended.status == 0
 
     def _skip(self, block: Block, message: str, outcome: Outcome = Outcome.SKIPPED) -> None:
-        self.records.append(
-            BlockRecord(
-                id=block.id,
-                role=block.role.value,
-                language=block.language,
-                line=block.span.first,
-                command=block.text,
-                outcome=outcome,
-                message=message,
-            )
-        )
+        self.records.append(_recorded(block, outcome, message))
 
     def _open(self) -> Session:
         return Session(
@@ -358,6 +342,18 @@ def _number(source: str | float | None) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _recorded(block: Block, outcome: Outcome, message: str) -> BlockRecord:
+    return BlockRecord(
+        id=block.id,
+        role=block.role.value,
+        language=block.language,
+        line=block.span.first,
+        command=block.text,
+        outcome=outcome,
+        message=message,
+    )
 
 
 def _exited(block: Block, ended: Ended) -> bool:
