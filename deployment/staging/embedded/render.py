@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedded import balancer, supervision
+from embedded import balancer, monitoring, supervision
 from embedded.instance import REPLICAS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from embedded.instance import Instance
     from embedded.toolbox import Toolbox
-
-MONITORING = Path(__file__).parent.parent.parent / "monitoring"
 
 
 def write_configuration(instance: Instance, tools: Toolbox, data: Path, *, with_service: bool) -> None:
@@ -22,12 +21,10 @@ def write_configuration(instance: Instance, tools: Toolbox, data: Path, *, with_
     (conf / "targets").mkdir(parents=True, exist_ok=True)
     for name, targets in _targets(instance, with_service=with_service).items():
         write_json(conf / "targets" / f"{name}.json", targets)
-    for name in ("prometheus.yml", "rules.yml"):
-        (conf / name).write_text((MONITORING / name).read_text())
-    alertmanager = (MONITORING / "alertmanager.yml").read_text()
-    (conf / "alertmanager.yml").write_text(
-        alertmanager.replace("http://127.0.0.1:9095/", instance.url("notifications") + "/"),
-    )
+    # No mail server listens yet.
+    files = monitoring.configuration(instance.url("notifications"), "127.0.0.1:9")
+    for name, text in files.items():
+        (conf / name).write_text(text)
     _write_secret(conf / "valkey.conf", _valkey(instance))
     if with_service:
         write_json(conf / "envoy.json", balancer.configuration(instance))
@@ -78,7 +75,8 @@ def _targets(instance: Instance, *, with_service: bool) -> dict[str, list[dict[s
     return {
         "service": [target(f"service-{replica}", replica=replica) for replica in REPLICAS] if with_service else [],
         "load-balancer": [target("envoy-admin")] if with_service else [],
-        "postgres": [target("postgres-exporter")],
+        "postgres": [target("postgres-exporter", server="primary")],
+        "node": [],
         "valkey": [target("valkey-exporter")],
         "prometheus": [target("prometheus")],
         "alertmanager": [target("alertmanager")],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from embedded.cache import database_user
 from embedded.instance import DATABASE, REPLICAS, ROLE
+from embedded.monitoring import MONITORING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,6 +102,7 @@ def _databases(instance: Instance, tools: Toolbox, data: Path) -> tuple[Supervis
         # This release's own queries are older than PostgreSQL 17; whether it is up it can tell of any.
         "PG_EXPORTER_DISABLE_DEFAULT_METRICS": "true",
         "PG_EXPORTER_DISABLE_SETTINGS_METRICS": "true",
+        "PG_EXPORTER_EXTEND_QUERY_PATH": str(MONITORING / "postgres/queries.yml"),
     }
     return (
         Supervised(
