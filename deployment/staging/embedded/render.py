@@ -61,7 +61,7 @@ def _write_secret(path: Path, text: str) -> None:
 
 def _service_env(instance: Instance) -> str:
     values = {
-        "DATABASE_URL": instance.database_url(),
+        "DATABASE_URL": instance.service_database_url,
         "REDIS_URL": instance.redis_url,
         "POOL_SIZE": "10",
         "DRAIN_SECONDS": "1",
