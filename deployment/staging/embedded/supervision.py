@@ -117,11 +117,14 @@ def _server(instance: Instance, tools: Toolbox, server: str) -> Supervised:
 
 def _backup_schedule(instance: Instance) -> Supervised:
     known = instance.variables(os.environ)
-    places = ("DATABASE_URL", "REPLICA_DATABASE_URL", "BACKUP_DIR", "WAL_ARCHIVE_DIR", "METRICS_DIR", "STACK_DIR", "PATH")
+    servers, folders = (
+        ("DATABASE_URL", "REPLICA_DATABASE_URL"),
+        ("BACKUP_DIR", "WAL_ARCHIVE_DIR", "METRICS_DIR", "STACK_DIR"),
+    )
     return Supervised(
         "backup-schedule",
         (str(HERE.parent.parent / "scripts/backup-schedule.sh"),),
-        environment={name: known[name] for name in places},
+        environment={name: known[name] for name in (*servers, *folders, "PATH")},
     )
 
 
