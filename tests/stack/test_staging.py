@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from smtplib import SMTP
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
@@ -31,8 +32,15 @@ VARIABLES = {
     "STACK_DIR",
     "BACKUP_DIR",
     "RELEASES_DIR",
+    "REPLICA_DATABASE_URL",
+    "WAL_ARCHIVE_DIR",
+    "SERVICE_ENV",
+    "MAILBOX",
+    "METRICS_DIR",
     "PATH",
 }
+
+JOBS = ("service", "load-balancer", "postgres", "valkey", "node", "prometheus", "alertmanager")
 
 
 def state(stack: Stack) -> dict[str, dict[str, int]]:
@@ -84,12 +92,12 @@ def test_prometheus_scrapes_all_of_it(stack: Stack) -> None:
     url = f"{stack.env()['PROMETHEUS_URL']}/api/v1/query?query=up"
     jobs: dict[str, str] = {}
     deadline = time.monotonic() + 15
-    while len(jobs) < 6 and time.monotonic() < deadline:
+    while len(jobs) < 7 and time.monotonic() < deadline:
         with urlopen(url, timeout=5) as answer:
             result = json.load(answer)["data"]["result"]
         jobs = {sample["metric"]["job"]: sample["value"][1] for sample in result}
         time.sleep(0.2)
-    assert jobs == dict.fromkeys(("service", "load-balancer", "postgres", "valkey", "prometheus", "alertmanager"), "1")
+    assert jobs == dict.fromkeys(JOBS, "1")
 
 
 def test_a_dead_replica_makes_health_say_so_while_the_other_serves(stack: Stack) -> None:
@@ -104,6 +112,33 @@ def test_a_dead_replica_makes_health_say_so_while_the_other_serves(stack: Stack)
     finally:
         stack.up()
     assert stack.run("health").returncode == 0
+
+
+def test_a_second_primary_is_a_finding(other: Stack) -> None:
+    other.up()
+    promote = 'psql -XqAt "${REPLICA_DATABASE_URL%/*}/postgres" -c "select pg_promote()"'
+    assert other.shell(promote).stdout == "t\n"
+    health = other.run("health")
+    assert (health.returncode, health.stdout) == (1, "replication: 2 servers take writes\n")
+
+
+def test_mail_is_kept(stack: Stack) -> None:
+    port = state(stack)["ports"]["mailbox"]
+    with SMTP("127.0.0.1", port) as server:
+        server.sendmail("from@here.example", ["to@there.example"], "Subject: lost disk\r\n\r\nwhich one?\r\n")
+    (mail,) = map(json.loads, Path(stack.env()["MAILBOX"]).read_text().splitlines())
+    assert (mail["to"], mail["subject"], mail["body"]) == (["to@there.example"], "lost disk", "which one?\r\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount the volume for backups")
+def test_the_volume_for_backups_is_small_and_goes_with_the_stack(other: Stack) -> None:
+    other.up()
+    backups = Path(other.env()["BACKUP_DIR"])
+    assert backups.is_mount()
+    assert shutil.disk_usage(backups).total == 512 * 1024 * 1024
+    assert other.run("down").returncode == 0
+    assert not backups.exists()
+    assert str(backups) not in Path("/proc/mounts").read_text()
 
 
 def test_stacks_live_side_by_side_and_down_leaves_nothing_of_its_own(stack: Stack, other: Stack) -> None:

@@ -40,6 +40,10 @@ def _address(port: int) -> dict[str, object]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
+def _header(name: str, value: str) -> dict[str, object]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
 def configuration(instance: Instance) -> dict[str, object]:
     """Return Envoy's configuration (its v3 API)."""
     router = {
@@ -70,13 +74,29 @@ def configuration(instance: Instance) -> dict[str, object]:
         ],
         "host_selection_retry_max_attempts": 3,
     }
+    # Load shedding: POST /runtime_modify?shed.executions=50 on the admin port refuses half of the new executions.
+    refusal = '{"error": "shed", "message": "too much is asked of us; try again later", "request_id": null}\n'
+    shed = {
+        "match": {
+            "path": "/api/execute/pipeline",
+            "runtime_fraction": {
+                "default_value": {"numerator": 0, "denominator": "HUNDRED"},
+                "runtime_key": "shed.executions",
+            },
+        },
+        "direct_response": {"status": 503, "body": {"inline_string": refusal}},
+        "response_headers_to_add": [
+            _header("retry-after", "5"),
+            _header("content-type", "application/json"),
+        ],
+    }
     route = {"match": {"prefix": "/"}, "route": {"cluster": "service", "timeout": "120s", "retry_policy": retry}}
     connections = {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "service",
         "generate_request_id": True,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "route_config": {"virtual_hosts": [{"name": "service", "domains": ["*"], "routes": [route]}]},
+        "route_config": {"virtual_hosts": [{"name": "service", "domains": ["*"], "routes": [shed, route]}]},
         "http_filters": [fault, router],
     }
     listener = {

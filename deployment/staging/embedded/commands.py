@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedded import database, releases, render
+from embedded import database, releases, render, volume
 from embedded.cache import cache_dir, locked, make_cache
 from embedded.errors import StagingError
 from embedded.instance import (
@@ -115,11 +115,12 @@ def _up(_: argparse.Namespace, cache: Path, folder: Path) -> int:
         instance = create_instance(
             cache, folder, tools, database.database_password(cache), release.name if release else ""
         )
-        data = database.copy_template(template, instance)
+        volume.mount(folder / "backups")
+        database.copy_template(template, instance)
         link_programs(instance)
         if release:
             _link_release(instance, release)
-        render.write_configuration(instance, tools, data, with_service=with_service)
+        render.write_configuration(instance, tools, with_service=with_service)
         processes.start(instance, tools)
         (folder / KEPT).unlink(missing_ok=True)
         findings = probe.wait(

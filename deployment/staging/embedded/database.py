@@ -1,4 +1,4 @@
-"""PostgreSQL's files: a template made once per version, copied for each instance."""
+"""PostgreSQL's files: a template made once per version, copied for the primary and the standby of each instance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from embedded.cache import database_user, locked
 from embedded.errors import StagingError
-from embedded.instance import DATABASE, ROLE
+from embedded.instance import DATABASE, ROLE, SERVERS
 
 if TYPE_CHECKING:
     from embedded.instance import Instance
@@ -28,8 +28,9 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 shared_buffers = 32MB
 max_connections = 100
-wal_level = replica
 max_wal_senders = 5
+wal_keep_size = 256MB
+max_wal_size = 256MB
 log_line_prefix = '%m [%p] %q%u@%d '
 log_min_duration_statement = 1s
 """
@@ -49,7 +50,8 @@ def database_password(cache: Path) -> str:
 def template(cache: Path, tools: Toolbox, release: Release | None) -> Path:
     """Return a data directory with the service's role and database, migrated by ``release``; make it when needed."""
     password = database_password(cache)
-    key = hashlib.sha256(f"{tools.root.name} {password} {release and release.key} {SETTINGS} {os.geteuid()}".encode())
+    made_by = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    key = hashlib.sha256(f"{tools.root.name} {password} {release and release.key} {made_by} {os.geteuid()}".encode())
     finished = cache / "templates" / key.hexdigest()[:12]
     if finished.exists():
         os.utime(finished)
@@ -74,19 +76,53 @@ def template(cache: Path, tools: Toolbox, release: Release | None) -> Path:
     return finished
 
 
-def copy_template(source: Path, instance: Instance) -> Path:
-    """Copy the template into the instance's database folder unless it has one; return the data directory."""
+def copy_template(source: Path, instance: Instance) -> None:
+    """Copy the template for the primary and its standby, unless they are there, and write the servers' settings."""
     folder = Path(instance.database_folder)
-    data = folder / "data"
     folder.mkdir(parents=True, exist_ok=True)
-    if not data.exists():
-        # cp keeps the owner when we are root, and is several times faster than copying file by file from here.
-        _run(["cp", "-Rp", str(source), str(folder / "copying")])
-        (folder / "copying").rename(data)
-    settings = data / "stack.conf"
-    settings.write_text(f"{SETTINGS}port = {instance.ports['postgres']}\n")
-    give(settings)
-    return data
+    for server in ("postgres", "postgres-replica"):
+        data = instance.database_dir(server)
+        if not data.exists():
+            # cp keeps the owner when we are root, and is several times faster than copying file by file from here.
+            _run(["cp", "-Rp", str(source), str(folder / "copying")])
+            if server != "postgres":
+                # Two copies of one cluster that was shut down in good order: the second follows the first from there.
+                (folder / "copying/standby.signal").touch()
+                give(folder / "copying/standby.signal")
+            (folder / "copying").rename(data)
+    instance.wal_archive.mkdir(mode=0o700, exist_ok=True)
+    give(instance.wal_archive)
+    for server in SERVERS:
+        _write_settings(instance, server)
+
+
+def settings_file(instance: Instance, server: str) -> Path:
+    """Return a server's own settings, outside its data directory: a copy of that carries none of them along."""
+    return Path(instance.database_folder) / f"{server}.conf"
+
+
+def _write_settings(instance: Instance, server: str) -> None:
+    lines = [f"include_if_exists '{instance.database_dir(server)}/postgresql.conf'", SETTINGS.strip()]
+    lines.append(f"port = {instance.ports[server]}")
+    if server != "postgres-scratch":
+        archived = f'"{instance.wal_archive}/%f"'
+        part = f'"{instance.wal_archive}/.%f.part"'
+        # Never over a segment that is there: a second server with the same name for other data must not destroy it.
+        # One that is the same already was archived just before a crash, and counts.
+        command = f"if test -f {archived}; then cmp -s %p {archived}; else cp %p {part} && mv {part} {archived}; fi"
+        upstream = next(other for other in ("postgres", "postgres-replica") if other != server)
+        connection = f"host=127.0.0.1 port={instance.ports[upstream]} user={ROLE} password={instance.database_password}"
+        lines += [
+            "archive_mode = on",
+            f"archive_command = '{command}'",
+            f"primary_conninfo = '{connection} application_name={server.removeprefix('postgres-')}'",
+            "recovery_target_timeline = 'latest'",
+            "wal_retrieve_retry_interval = 500ms",
+        ]
+    path = settings_file(instance, server)
+    path.touch(mode=0o600)
+    path.write_text("\n".join((*lines, "")))
+    give(path)
 
 
 def give(path: Path) -> None:
@@ -113,6 +149,8 @@ def as_database_user(command: list[str]) -> list[str]:
 def _initialise(tools: Toolbox, data: Path, password: str) -> None:
     initdb = [str(tools.program("initdb").resolve()), "--pgdata", str(data), "--username", "postgres", "--no-sync"]
     initdb += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--data-checksums"]
+    # Small segments: less to copy for each instance, and an archive that is soon up to date.
+    initdb += ["--wal-segsize", "4"]
     # A file that only the database user may read: a command line would show the password to everybody.
     with tempfile.NamedTemporaryFile("w", dir=data.parent) as secret:
         secret.write(secrets.token_urlsafe(24))
@@ -121,7 +159,9 @@ def _initialise(tools: Toolbox, data: Path, password: str) -> None:
         _run(as_database_user([*initdb, "--pwfile", secret.name]))
     statements = (
         f"CREATE ROLE {ROLE} LOGIN CREATEDB REPLICATION PASSWORD '{password}'\n"
-        f"GRANT pg_monitor, pg_checkpoint TO {ROLE}\n"
+        f"GRANT pg_monitor, pg_checkpoint, pg_signal_backend TO {ROLE}\n"
+        # In the maintenance database: a grant in the service's own would be part of its dumps.
+        f"GRANT EXECUTE ON FUNCTION pg_switch_wal(), pg_promote(boolean, integer) TO {ROLE}\n"
         f"CREATE DATABASE {DATABASE} OWNER {ROLE}\n"
     )
     single = [str(tools.program("postgres").resolve()), "--single", "-D", str(data), "postgres"]

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedded import volume
 from embedded.cache import locked
 from embedded.errors import StagingError
 from embedded.toolbox import Toolbox
@@ -24,22 +25,42 @@ MARK = "STAGING_STACK_ID"
 DATABASE = "ia_modules"
 ROLE = "ia"
 REPLICAS = ("a", "b")
+# Replicas that the stack can be scaled out to; scale.sh starts them.
+SPARE_REPLICAS = ("c", "d")
+# The PostgreSQL servers and their data directories: the primary, its streaming standby, one for restores beside them.
+SERVERS = {"postgres": "data", "postgres-replica": "replica", "postgres-scratch": "scratch"}
 PORTS = (
-    "postgres",
+    *SERVERS,
     "valkey",
-    "service-a",
-    "service-b",
+    *(f"service-{replica}" for replica in REPLICAS + SPARE_REPLICAS),
     "envoy",
     "envoy-admin",
     "prometheus",
     "alertmanager",
     "notifications",
+    "mailbox",
     "supervisor",
     "postgres-exporter",
+    "replica-exporter",
     "valkey-exporter",
+    "node-exporter",
+)
+DATABASE_PROGRAMS = (
+    *(
+        "psql",
+        "pg_dump",
+        "pg_restore",
+        "createdb",
+        "dropdb",
+        "pg_isready",
+        "pg_basebackup",
+        "pg_verifybackup",
+        "pgbench",
+    ),
+    *("pg_amcheck", "pg_archivecleanup", "pg_checksums", "pg_controldata", "pg_ctl", "pg_rewind", "pg_waldump"),
 )
 # Below the ports that kernels hand to outgoing connections, so that none of those takes ours.
-FIRST_PORT, LAST_PORT, SLOT = 15000, 30000, 20
+FIRST_PORT, LAST_PORT, SLOT = 15000, 30000, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +106,39 @@ class Instance:
         return f"http://127.0.0.1:{self.ports[service]}"
 
     @property
-    def database_url(self) -> str:
-        """The address of the service's database."""
-        return f"postgresql://{ROLE}:{self.database_password}@127.0.0.1:{self.ports['postgres']}/{DATABASE}"
+    def mailbox(self) -> Path:
+        """The file that the local mail server appends to, one JSON document a line."""
+        return self.path / "mailbox.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """The folder whose ``*.prom`` files the node exporter publishes."""
+        return self.path / "metrics"
+
+    @property
+    def service_env(self) -> Path:
+        """The file with the environment of every replica, read when one starts."""
+        return self.path / "conf/service.env"
+
+    def database_dir(self, server: str) -> Path:
+        """Return the data directory of one of the PostgreSQL servers."""
+        return Path(self.database_folder) / SERVERS[server]
+
+    @property
+    def wal_archive(self) -> Path:
+        """The folder that the primary copies its finished WAL segments to."""
+        return Path(self.database_folder) / "wal_archive"
+
+    def database_url(self, server: str = "postgres") -> str:
+        """Return the address of the service's database on one of the PostgreSQL servers."""
+        return f"postgresql://{ROLE}:{self.database_password}@127.0.0.1:{self.ports[server]}/{DATABASE}"
+
+    @property
+    def service_database_url(self) -> str:
+        """The address as the service knows it: whichever of the two servers takes writes."""
+        servers = ",".join(f"127.0.0.1:{self.ports[server]}" for server in ("postgres", "postgres-replica"))
+        login = f"{ROLE}:{self.database_password}"
+        return f"postgresql://{login}@{servers}/{DATABASE}?target_session_attrs=read-write"
 
     @property
     def redis_url(self) -> str:
@@ -97,19 +148,31 @@ class Instance:
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return what procedures and scripts need to work on this instance."""
         return {
-            "DATABASE_URL": self.database_url,
+            "DATABASE_URL": self.database_url(),
+            "REPLICA_DATABASE_URL": self.database_url("postgres-replica"),
+            "SCRATCH_DATABASE_URL": self.database_url("postgres-scratch"),
+            "DATABASE_DIR": str(self.database_dir("postgres")),
+            "REPLICA_DATABASE_DIR": str(self.database_dir("postgres-replica")),
+            "SCRATCH_DATABASE_DIR": str(self.database_dir("postgres-scratch")),
+            "WAL_ARCHIVE_DIR": str(self.wal_archive),
             "REDIS_URL": self.redis_url,
             "API_URL": self.url("envoy"),
-            "SERVICE_A_URL": self.url("service-a"),
-            "SERVICE_B_URL": self.url("service-b"),
+            **{f"SERVICE_{name.upper()}_URL": self.url(f"service-{name}") for name in REPLICAS + SPARE_REPLICAS},
             "LOAD_BALANCER_ADMIN_URL": self.url("envoy-admin"),
             "PROMETHEUS_URL": self.url("prometheus"),
             "ALERTMANAGER_URL": self.url("alertmanager"),
             "NOTIFICATIONS": str(self.notifications),
+            "MAILBOX": str(self.mailbox),
             "STACK_DIR": self.folder,
             "BACKUP_DIR": str(self.path / "backups"),
             "RELEASES_DIR": str(self.path / "releases"),
             "REPLICAS_DIR": str(self.path / "replicas"),
+            "SERVICE_ENV": str(self.service_env),
+            "ENDPOINTS_FILE": str(self.path / "conf/endpoints.json"),
+            "TARGETS_DIR": str(self.path / "conf/targets"),
+            "METRICS_DIR": str(self.metrics),
+            "PROMETHEUS_CONF": str(self.path / "conf/prometheus.yml"),
+            "ALERTMANAGER_CONF": str(self.path / "conf/alertmanager.yml"),
             "SUPERVISOR_CONF": str(self.supervisor_conf),
             "PATH": f"{self.path / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}",
         }
@@ -148,7 +211,7 @@ def create_instance(cache: Path, folder: Path, tools: Toolbox, database_password
         release=kept.release if kept else release,
         toolbox=str(tools.root),
     )
-    for name in ("bin", "conf", "logs", "backups", "releases", "replicas", "data"):
+    for name in ("bin", "conf", "logs", "backups", "releases", "replicas", "data", "metrics"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     state = folder / "state.json"
     state.touch(mode=0o600)
@@ -158,6 +221,7 @@ def create_instance(cache: Path, folder: Path, tools: Toolbox, database_password
 
 def remove_instance(cache: Path, folder: Path) -> None:
     """Remove the folder of an instance, its database files and its claim on ports."""
+    volume.unmount(folder / "backups")
     shutil.rmtree(cache / "instances" / instance_id(folder), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
     release_ports(cache, folder)
@@ -165,8 +229,7 @@ def remove_instance(cache: Path, folder: Path) -> None:
 
 def link_programs(instance: Instance) -> None:
     """Put the programs that procedures use into the instance's ``bin``, and supervisorctl with its configuration."""
-    names = ("psql", "pg_dump", "pg_restore", "createdb", "dropdb", "pg_isready", "pg_basebackup", "pg_verifybackup")
-    for name in (*names, "pgbench", "promtool", "amtool", "k6", "uv"):
+    for name in (*DATABASE_PROGRAMS, "promtool", "amtool", "k6", "uv"):
         link = instance.path / "bin" / name
         link.unlink(missing_ok=True)
         link.symlink_to(instance.tools.program(name))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
-from embedded.instance import DATABASE, REPLICAS, ROLE
+from embedded.instance import DATABASE, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ANSWER_S = 5.0
 # Prometheus takes up targets in fixed steps of 5 s, the first one 5 to 10 s after it started.
 DISCOVERY_S = 12.0
+# Which of the two servers is the primary changes with every failover; the other one follows it.
+ROLE_SQL = """select case when not pg_is_in_recovery() then 'primary'
+    when exists (select from pg_stat_wal_receiver where status = 'streaming') then 'standby' else 'lost' end"""
 # A proxy of the caller's environment has nothing to do with the loopback interface.
 _opener = build_opener(ProxyHandler({}))
 
@@ -57,33 +60,49 @@ def wait(
 
 def _probes(instance: Instance, tools: Toolbox, *, with_service: bool) -> dict[str, Callable[[], str]]:
     probes: dict[str, Callable[[], str]] = {
-        "postgres": lambda: _postgres(instance, tools),
+        "postgres": lambda: _postgres(instance, tools, "postgres"),
+        "postgres-replica": lambda: _postgres(instance, tools, "postgres-replica"),
+        "replication": lambda: _one_primary(instance, tools),
         "valkey": lambda: _valkey(instance),
         "notifications": lambda: _http(instance.url("notifications")),
+        "mailbox": lambda: _greets(instance.ports["mailbox"]),
         "alertmanager": lambda: _http(f"{instance.url('alertmanager')}/-/ready"),
         "prometheus": lambda: _prometheus(instance),
         "postgres-exporter": lambda: _exporter(f"{instance.url('postgres-exporter')}/metrics", "pg_up 1"),
+        "replica-exporter": lambda: _exporter(f"{instance.url('replica-exporter')}/metrics", "pg_up 1"),
+        "node-exporter": lambda: _http(f"{instance.url('node-exporter')}/metrics"),
         "valkey-exporter": lambda: _exporter(f"{instance.url('valkey-exporter')}/metrics", "redis_up 1"),
     }
     if with_service:
-        for replica in REPLICAS:
+        for replica in sorted(folder.name for folder in (instance.path / "replicas").glob("[a-z]")):
             url = f"{instance.url(f'service-{replica}')}/health"
             probes[f"service-{replica}"] = lambda url=url: _http(url)  # type: ignore[misc]
         probes["envoy"] = lambda: _envoy(instance)
     return probes
 
 
-def _postgres(instance: Instance, tools: Toolbox) -> str:
-    connection = ["-h", "127.0.0.1", "-p", str(instance.ports["postgres"]), "-U", ROLE, "-d", DATABASE]
+def _postgres(instance: Instance, tools: Toolbox, server: str) -> str:
+    answer, problem = _role(instance, tools, server)
+    return problem or ("it follows no primary" if answer == "lost" else "")
+
+
+def _one_primary(instance: Instance, tools: Toolbox) -> str:
+    roles = [_role(instance, tools, server)[0] for server in ("postgres", "postgres-replica")]
+    return "" if roles.count("primary") == 1 else f"{roles.count('primary')} servers take writes"
+
+
+def _role(instance: Instance, tools: Toolbox, server: str) -> tuple[str, str]:
+    """Return ``primary``, ``standby``, or ``lost`` for a standby without a primary, and why there is no answer."""
+    connection = ["-h", "127.0.0.1", "-p", str(instance.ports[server]), "-U", ROLE, "-d", DATABASE]
     done = subprocess.run(
-        [str(tools.program("psql")), "-XqAt", *connection, "-c", "select 1"],
+        [str(tools.program("psql")), "-XqAt", *connection, "-c", ROLE_SQL],
         env=os.environ | {"PGPASSWORD": instance.database_password, "PGCONNECT_TIMEOUT": str(int(ANSWER_S))},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[0]
+    return done.stdout.strip(), done.stderr.strip().partition("\n")[0] if done.returncode else ""
 
 
 def _valkey(instance: Instance) -> str:
@@ -95,6 +114,15 @@ def _valkey(instance: Instance) -> str:
     except OSError as error:
         return str(error)
     return "" if answer == b"+OK\r\n+PONG\r\n" else answer.decode(errors="replace").strip()
+
+
+def _greets(port: int) -> str:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S) as connection:
+            greeting = connection.recv(100).decode(errors="replace").strip()
+    except OSError as error:
+        return str(error)
+    return "" if greeting.startswith("220 ") else f"it says {greeting!r}"
 
 
 def _http(url: str) -> str:

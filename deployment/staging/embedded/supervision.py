@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedded.cache import database_user
-from embedded.instance import DATABASE, REPLICAS, ROLE
+from embedded.database import settings_file
+from embedded.instance import DATABASE, REPLICAS, ROLE, SERVERS, SPARE_REPLICAS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from embedded.instance import Instance
     from embedded.toolbox import Toolbox
 
-RECEIVER = Path(__file__).parent / "receiver.py"
-DRAIN_S = 1
-POOL_SIZE = 10
+HERE = Path(__file__).parent
+QUERIES = HERE.parent.parent / "monitoring/postgres/queries.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,17 @@ class Supervised:
     user: str | None = None
     stop_signal: str = "TERM"
     stop_s: int = 15
+    starts: bool = True
 
 
-def programs(instance: Instance, tools: Toolbox, data: Path, *, with_service: bool) -> tuple[Supervised, ...]:
-    """Return every program of the instance; PostgreSQL's files are in ``data``."""
-    stores = (*_databases(instance, tools, data), *_monitoring(instance, tools))
+def programs(instance: Instance, tools: Toolbox, *, with_service: bool) -> tuple[Supervised, ...]:
+    """Return every program of the instance, those too that are not started with it."""
+    stores = (*_databases(instance, tools), *_exporters(instance, tools), *_monitoring(instance, tools))
+    stores = (*stores, _backup_schedule(instance))
     if not with_service:
         return stores
-    return (*stores, *(_replica(instance, replica) for replica in REPLICAS), _balancer(instance, tools))
+    replicas = (_replica(instance, replica) for replica in REPLICAS + SPARE_REPLICAS)
+    return (*stores, *replicas, _balancer(instance, tools))
 
 
 def configuration(instance: Instance, supervised: Sequence[Supervised]) -> str:
@@ -75,6 +78,7 @@ def _options(instance: Instance, program: Supervised) -> dict[str, str]:
     options = {
         "command": shlex.join(program.command),
         "directory": str(program.folder or instance.path),
+        "autostart": str(program.starts).lower(),
         "autorestart": "true",
         "startsecs": "1",
         "startretries": "20",
@@ -92,34 +96,45 @@ def _options(instance: Instance, program: Supervised) -> dict[str, str]:
     return options
 
 
-def _databases(instance: Instance, tools: Toolbox, data: Path) -> tuple[Supervised, ...]:
-    ports = instance.ports
-    exported = {
-        "DATA_SOURCE_URI": f"127.0.0.1:{ports['postgres']}/{DATABASE}?sslmode=disable",
-        "DATA_SOURCE_USER": ROLE,
-        "DATA_SOURCE_PASS": instance.database_password,
-        # This release's own queries are older than PostgreSQL 17; whether it is up it can tell of any.
-        "PG_EXPORTER_DISABLE_DEFAULT_METRICS": "true",
-        "PG_EXPORTER_DISABLE_SETTINGS_METRICS": "true",
-    }
+def _databases(instance: Instance, tools: Toolbox) -> tuple[Supervised, ...]:
     return (
-        Supervised(
-            "postgres",
-            (_resolved(tools, "postgres"), "-D", str(data)),
-            folder=data.parent,
-            user=database_user(),
-            stop_signal="INT",
-        ),
+        *(_server(instance, tools, server) for server in SERVERS),
         Supervised("valkey", (_resolved(tools, "valkey-server"), f"{instance.path}/conf/valkey.conf")),
-        Supervised(
-            "postgres-exporter",
-            (
-                _resolved(tools, "postgres_exporter"),
-                f"--web.listen-address=127.0.0.1:{ports['postgres-exporter']}",
-                *_outdated_collectors(tools),
-            ),
-            environment=exported,
-        ),
+    )
+
+
+def _server(instance: Instance, tools: Toolbox, server: str) -> Supervised:
+    data, settings = instance.database_dir(server), settings_file(instance, server)
+    return Supervised(
+        server,
+        (_resolved(tools, "postgres"), "-D", str(data), f"--config-file={settings}"),
+        folder=data.parent,
+        user=database_user(),
+        stop_signal="INT",
+        starts=server != "postgres-scratch",
+    )
+
+
+def _backup_schedule(instance: Instance) -> Supervised:
+    known = instance.variables(os.environ)
+    servers, folders = (
+        ("DATABASE_URL", "REPLICA_DATABASE_URL"),
+        ("BACKUP_DIR", "WAL_ARCHIVE_DIR", "METRICS_DIR", "STACK_DIR"),
+    )
+    return Supervised(
+        "backup-schedule",
+        (str(HERE.parent.parent / "scripts/backup-schedule.sh"),),
+        environment={name: known[name] for name in (*servers, *folders, "PATH")},
+    )
+
+
+def _exporters(instance: Instance, tools: Toolbox) -> tuple[Supervised, ...]:
+    ports = instance.ports
+    listen = f"--web.listen-address=127.0.0.1:{ports['node-exporter']}"
+    collectors = ("cpu", "filesystem", "loadavg", "meminfo", "textfile", "time", "timex")
+    return (
+        _postgres_exporter(instance, tools, "postgres"),
+        _postgres_exporter(instance, tools, "postgres-replica"),
         Supervised(
             "valkey-exporter",
             (_resolved(tools, "redis_exporter"), f"-web.listen-address=127.0.0.1:{ports['valkey-exporter']}"),
@@ -128,6 +143,37 @@ def _databases(instance: Instance, tools: Toolbox, data: Path) -> tuple[Supervis
                 "REDIS_PASSWORD": instance.redis_password,
             },
         ),
+        Supervised(
+            "node-exporter",
+            (
+                _resolved(tools, "node_exporter"),
+                listen,
+                "--collector.disable-defaults",
+                *(f"--collector.{name}" for name in collectors),
+                f"--collector.textfile.directory={instance.metrics}",
+            ),
+        ),
+    )
+
+
+def _postgres_exporter(instance: Instance, tools: Toolbox, server: str) -> Supervised:
+    name = {"postgres": "postgres-exporter", "postgres-replica": "replica-exporter"}[server]
+    return Supervised(
+        name,
+        (
+            _resolved(tools, "postgres_exporter"),
+            f"--web.listen-address=127.0.0.1:{instance.ports[name]}",
+            *_outdated_collectors(tools),
+        ),
+        environment={
+            "DATA_SOURCE_URI": f"127.0.0.1:{instance.ports[server]}/{DATABASE}?sslmode=disable",
+            "DATA_SOURCE_USER": ROLE,
+            "DATA_SOURCE_PASS": instance.database_password,
+            # This release's own queries are older than PostgreSQL 17; ours are in a file.
+            "PG_EXPORTER_DISABLE_DEFAULT_METRICS": "true",
+            "PG_EXPORTER_DISABLE_SETTINGS_METRICS": "true",
+            "PG_EXPORTER_EXTEND_QUERY_PATH": str(QUERIES),
+        },
     )
 
 
@@ -144,7 +190,10 @@ def _monitoring(instance: Instance, tools: Toolbox) -> tuple[Supervised, ...]:
     return (
         Supervised(
             "notifications",
-            (str(tools.python), str(RECEIVER), str(ports["notifications"]), str(instance.notifications)),
+            (str(tools.python), str(HERE / "receiver.py"), str(ports["notifications"]), str(instance.notifications)),
+        ),
+        Supervised(
+            "mailbox", (str(tools.python), str(HERE / "mailbox.py"), str(ports["mailbox"]), str(instance.mailbox))
         ),
         Supervised(
             "alertmanager",
@@ -172,20 +221,15 @@ def _monitoring(instance: Instance, tools: Toolbox) -> tuple[Supervised, ...]:
 
 
 def _replica(instance: Instance, replica: str) -> Supervised:
-    folder = instance.path / "replicas" / replica
-    port = str(instance.ports[f"service-{replica}"])
+    # The environment file is read at the start, as a service manager does: a change there needs a restart.
+    start = 'set -a && . "$SERVICE_ENV" && exec "$0" serve --host 127.0.0.1 --port "$1"'
+    program = instance.path / "replicas" / replica / "current/bin/ia-service"
     return Supervised(
         f"service-{replica}",
-        (f"{folder}/current/bin/ia-service", "serve", "--host", "127.0.0.1", "--port", port),
-        folder=folder,
-        environment={
-            "DATABASE_URL": instance.database_url,
-            "REDIS_URL": instance.redis_url,
-            "POOL_SIZE": str(POOL_SIZE),
-            "SERVICE_NAME": f"service-{replica}",
-            "DRAIN_SECONDS": str(DRAIN_S),
-        },
+        ("/bin/sh", "-c", start, str(program), str(instance.ports[f"service-{replica}"])),
+        environment={"SERVICE_ENV": str(instance.service_env), "SERVICE_NAME": f"service-{replica}"},
         stop_s=40,
+        starts=replica in REPLICAS,
     )
 
 

@@ -15,7 +15,7 @@ from embedded.cache import DONE, locked
 from embedded.errors import MissingProgramsError, StagingError
 
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
-LAYOUT = 1  # raise it when what a toolbox holds changes, so that old ones are not taken for new ones
+LAYOUT = 2  # raise it when what a toolbox holds changes, so that old ones are not taken for new ones
 ALERTMANAGER_ASSETS = b"/usr/share/prometheus/alertmanager"
 
 
@@ -42,6 +42,9 @@ MONITORING = (
     ),
     Program(
         "redis_exporter", ("redis_exporter", "prometheus-redis-exporter"), "prometheus-redis-exporter", "redis_exporter"
+    ),
+    Program(
+        "node_exporter", ("node_exporter", "prometheus-node-exporter"), "prometheus-node-exporter", "node_exporter"
     ),
 )
 
