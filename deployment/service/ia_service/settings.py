@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+_PORTS = 65_536
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -35,13 +36,8 @@ class Settings:
 
 def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) -> Settings:
     """Return the settings that the environment describes; raises ConfigurationError."""
-    database_url = _url(environ, "DATABASE_URL", ("postgresql", "postgres"))
-    try:
-        parse_dsn(database_url)
-    except psycopg2.ProgrammingError:
-        raise _unusable("DATABASE_URL", "postgresql") from None
     return Settings(
-        database_url=database_url,
+        database_url=_database_url(environ),
         redis_url=_redis_url(environ) if redis_required else "",
         name=environ.get("SERVICE_NAME", "") or "ia-service",
         log_level=_level(environ),
@@ -55,11 +51,26 @@ def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) ->
     )
 
 
+def _database_url(environ: Mapping[str, str]) -> str:
+    """Return the address of one server or of several, ``host:port,host:port``, which only libpq can read."""
+    value = _url(environ, "DATABASE_URL", ("postgresql", "postgres"))
+    try:
+        parts = parse_dsn(value)
+        hosts, ports = (parts.get(name, "").split(",") for name in ("host", "port"))
+        usable = len(ports) in {1, len(hosts)} and all(port == "" or 0 < int(port) < _PORTS for port in ports)
+    except (psycopg2.ProgrammingError, ValueError):
+        usable = False
+    if not usable:
+        raise _unusable("DATABASE_URL", "postgresql")
+    return value
+
+
 def _redis_url(environ: Mapping[str, str]) -> str:
     import redis  # noqa: PLC0415  # a tenth of a second that the other commands save
 
     value = _url(environ, "REDIS_URL", ("redis", "rediss", "unix"))
     try:
+        _ = urlsplit(value).port
         # Makes a connection object, connects nothing: an option that it does not know is found now, not at 3 a.m.
         redis.Redis.from_url(value).connection_pool.make_connection()
     except (TypeError, ValueError):
@@ -74,7 +85,6 @@ def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str
     try:
         parts = urlsplit(value)
         complete = parts.scheme in schemes and bool(parts.netloc or parts.path)
-        _ = parts.port
     except ValueError:
         complete = False
     if not complete:

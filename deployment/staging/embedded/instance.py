@@ -134,6 +134,13 @@ class Instance:
         return f"postgresql://{ROLE}:{self.database_password}@127.0.0.1:{self.ports[server]}/{DATABASE}"
 
     @property
+    def service_database_url(self) -> str:
+        """The address as the service knows it: whichever of the two servers takes writes."""
+        servers = ",".join(f"127.0.0.1:{self.ports[server]}" for server in ("postgres", "postgres-replica"))
+        login = f"{ROLE}:{self.database_password}"
+        return f"postgresql://{login}@{servers}/{DATABASE}?target_session_attrs=read-write"
+
+    @property
     def redis_url(self) -> str:
         """The address of Valkey."""
         return f"redis://:{self.redis_password}@127.0.0.1:{self.ports['valkey']}/0"

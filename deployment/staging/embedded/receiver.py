@@ -23,9 +23,9 @@ class Receiver(BaseHTTPRequestHandler):
             self._answer(400, b'{"error": "not JSON"}\n')
             return
         received_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"received_at": received_at, "notification": notification}) + "\n"
+        kept = {"received_at": received_at, "path": self.path, "notification": notification}
         with self.kept.open("a") as file:
-            file.write(line)
+            file.write(json.dumps(kept) + "\n")
         self._answer(200, b"{}\n")
 
     def do_GET(self) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedded import balancer, supervision
+from embedded import balancer, monitoring, supervision
 from embedded.instance import REPLICAS
 from embedded.volume import mount_point
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from embedded.instance import Instance
     from embedded.toolbox import Toolbox
-
-MONITORING = Path(__file__).parent.parent.parent / "monitoring"
 
 
 def write_configuration(instance: Instance, tools: Toolbox, *, with_service: bool) -> None:
@@ -24,12 +23,9 @@ def write_configuration(instance: Instance, tools: Toolbox, *, with_service: boo
     (conf / "targets").mkdir(parents=True, exist_ok=True)
     for name, targets in _targets(instance, with_service=with_service).items():
         write_json(conf / "targets" / f"{name}.json", targets)
-    for name in ("prometheus.yml", "rules.yml"):
-        (conf / name).write_text((MONITORING / name).read_text())
-    alertmanager = (MONITORING / "alertmanager.yml").read_text()
-    (conf / "alertmanager.yml").write_text(
-        alertmanager.replace("http://127.0.0.1:9095/", instance.url("notifications") + "/"),
-    )
+    smtp = f"127.0.0.1:{instance.ports['mailbox']}"
+    for name, text in monitoring.configuration(instance.url("notifications"), smtp).items():
+        (conf / name).write_text(text)
     _write_secret(conf / "valkey.conf", _valkey(instance))
     if with_service:
         write_json(conf / "envoy.json", balancer.configuration(instance))
@@ -52,8 +48,8 @@ def write_json(path: Path, value: object) -> None:
 def program_names(*, with_service: bool) -> tuple[str, ...]:
     """Return the names of the instance's processes, as the supervisor and the logs call them."""
     exporters = ("postgres-exporter", "replica-exporter", "valkey-exporter", "node-exporter")
-    monitoring = ("notifications", "mailbox", "alertmanager", "prometheus")
-    base = ("postgres", "postgres-replica", "valkey", *exporters, *monitoring)
+    alerting = ("notifications", "mailbox", "alertmanager", "prometheus")
+    base = ("postgres", "postgres-replica", "valkey", *exporters, *alerting)
     return (*base, *(f"service-{replica}" for replica in REPLICAS), "envoy") if with_service else base
 
 
@@ -65,7 +61,7 @@ def _write_secret(path: Path, text: str) -> None:
 
 def _service_env(instance: Instance) -> str:
     values = {
-        "DATABASE_URL": instance.database_url(),
+        "DATABASE_URL": instance.service_database_url,
         "REDIS_URL": instance.redis_url,
         "POOL_SIZE": "10",
         "DRAIN_SECONDS": "1",
