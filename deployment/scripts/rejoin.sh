@@ -10,7 +10,8 @@ Usage: deployment/scripts/rejoin.sh primary|replica
 Makes the server of $DATABASE_URL (primary) or of $REPLICA_DATABASE_URL (replica) a standby of the other one, which must be
 the primary now: copies that one's files, puts them in place of its own, starts it, and waits until it streams. What it held
 before stays beside its data directory, as <directory>.before-rejoin, until the next time: it may hold what was never
-replicated. Nothing is touched before the copy is whole. A server that streams already is left alone, and a writable one is
+replicated. Nothing is touched before the copy is whole. Its settings, primary_conninfo among them, are its own: they are not
+in the data directory, and not replaced. A server that streams already is left alone, and a writable one is
 refused.
 
 Prints, last:
@@ -36,7 +37,7 @@ source_state="$(state_of "$(url_of "$source")")"
 streams() {
   local answer
   answer="$(ask "$(url_of "$source")" "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, sent_lsn))
-    FROM pg_stat_replication WHERE state = 'streaming' AND application_name = '$server'")"
+    FROM pg_stat_replication WHERE state = 'streaming'")"
   [[ $answer ]] && behind="$answer"
 }
 done_with() {
@@ -56,19 +57,15 @@ case "$state" in
     ;;
 esac
 
-owner="$(owner_of "$([[ -d $directory ]] && echo "$directory" || directory_of "$source")")"
 copy="$directory.rejoining"
 rm -rf "$copy"
 trap 'rm -rf "$copy"' EXIT
 (
   connect_to "$(url_of "$source")"
-  # The name goes into primary_conninfo: it is how the primary knows its standby.
-  export PGAPPNAME="$server"
-  pg_basebackup --pgdata="$copy" --wal-method=stream --checkpoint=fast --write-recovery-conf
+  pg_basebackup --pgdata="$copy" --wal-method=stream --checkpoint=fast
 )
-port="$(connect_to "$(url_of "$server")" && echo "$PGPORT")"
-echo "port = $port" >>"$copy/postgresql.auto.conf"
-((EUID)) || chown -R "$owner" "$copy"
+touch "$copy/standby.signal"
+give "$copy" "$(directory_of "$source")"
 stop_program "$program"
 if [[ -d $directory ]]; then
   rm -rf "$directory.before-rejoin"

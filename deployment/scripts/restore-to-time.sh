@@ -41,7 +41,7 @@ done
 [[ $target ]] || { usage >&2 && exit 2; }
 # shellcheck source=deployment/scripts/servers.sh
 source deployment/scripts/servers.sh
-given DATABASE_URL DATABASE_DIR BACKUP_DIR WAL_ARCHIVE_DIR SCRATCH_DATABASE_URL SCRATCH_DATABASE_DIR
+given DATABASE_URL BACKUP_DIR WAL_ARCHIVE_DIR SCRATCH_DATABASE_URL SCRATCH_DATABASE_DIR
 need psql pg_isready pg_verifybackup supervisorctl tar
 
 # Times are compared as text below: one spelling, filled up to microseconds.
@@ -95,21 +95,14 @@ if [[ $before_gap ]]; then
     fail "the archive has a gap after ????????$before_gap: $target cannot be reached from base backup $base; nothing was changed"
 fi
 
-owner_source="$DATABASE_DIR"
-[[ -d $owner_source ]] || owner_source="${REPLICA_DATABASE_DIR:-$SCRATCH_DATABASE_DIR}"
-owner="$(owner_of "$owner_source")"
 umask 077
 mkdir -p "$SCRATCH_DATABASE_DIR"
 find "$SCRATCH_DATABASE_DIR" -mindepth 1 -delete
 tar -xzf "$copy/base.tar.gz" --no-same-owner -C "$SCRATCH_DATABASE_DIR"
 tar -xzf "$copy/pg_wal.tar.gz" --no-same-owner -C "$SCRATCH_DATABASE_DIR/pg_wal"
-port="$(connect_to "$SCRATCH_DATABASE_URL" && echo "$PGPORT")"
 {
   echo "# written by restore-to-time.sh"
-  echo "port = $port"
   echo "archive_mode = off" # it must never write into the archive of the live ones
-  echo "primary_conninfo = ''"
-  echo "primary_slot_name = ''"
   echo "restore_command = 'cp \"$WAL_ARCHIVE_DIR/%f\" \"%p\"'"
   if [[ $target != latest ]]; then
     echo "recovery_target_time = '$target UTC'"
@@ -120,7 +113,7 @@ port="$(connect_to "$SCRATCH_DATABASE_URL" && echo "$PGPORT")"
 touch "$SCRATCH_DATABASE_DIR/recovery.signal"
 rm -f "$SCRATCH_DATABASE_DIR/standby.signal"
 chmod 700 "$SCRATCH_DATABASE_DIR"
-((EUID)) || chown -R "$owner" "$SCRATCH_DATABASE_DIR"
+give "$SCRATCH_DATABASE_DIR" "$WAL_ARCHIVE_DIR"
 
 # recovered: it can be read, and replay has stopped at TIME (or, for latest, at the end of the archive).
 recovered() {
