@@ -39,6 +39,7 @@ now="to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
 begun_at="$(ask "$url" "SELECT $now")"
 (
   connect_to "$url"
+  export PGAPPNAME=pg_basebackup # monitoring tells it by that name from a standby
   pg_basebackup --pgdata="$partial/data" --format=tar --compress=client-gzip:1 --wal-method=stream --checkpoint=fast \
     --manifest-checksums=SHA256 --label="base-backup.sh"
 )

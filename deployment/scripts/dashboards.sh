@@ -33,7 +33,9 @@ while (($#)); do
   esac
   shift
 done
-[[ ${PROMETHEUS_URL:-} ]] || { echo "dashboards.sh: set PROMETHEUS_URL; runbook-checks stack env prints it" >&2 && exit 2; }
-command -v python3 >/dev/null || { echo "dashboards.sh: python3 is not installed" >&2 && exit 2; }
+# shellcheck source=deployment/scripts/database.sh
+source deployment/scripts/database.sh
+given PROMETHEUS_URL
+need python3
 ((${#dashboards[@]})) || dashboards=(deployment/monitoring/grafana/dashboards/*.json)
 exec python3 deployment/scripts/dashboards.py ${options[@]+"${options[@]}"} "${dashboards[@]}"

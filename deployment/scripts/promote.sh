@@ -78,7 +78,8 @@ missing() {
 }
 
 if [[ $planned == yes ]]; then
-  streaming="$(ask "$(url_of "$old")" "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")"
+  streaming="$(ask "$(url_of "$old")" \
+    "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name <> 'pg_basebackup'")"
   ((streaming)) || fail "the standby does not stream from $program; mend that first: deployment/scripts/rejoin.sh $standby"
   ask "$(url_of "$old")" CHECKPOINT >/dev/null # so that the stop is short
 fi

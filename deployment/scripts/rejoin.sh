@@ -37,7 +37,7 @@ source_state="$(state_of "$(url_of "$source")")"
 streams() {
   local answer
   answer="$(ask "$(url_of "$source")" "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(replay_lsn, sent_lsn))
-    FROM pg_stat_replication WHERE state = 'streaming'")"
+    FROM pg_stat_replication WHERE state = 'streaming' AND application_name <> 'pg_basebackup'")"
   [[ $answer ]] && behind="$answer"
 }
 done_with() {
@@ -62,6 +62,7 @@ rm -rf "$copy"
 trap 'rm -rf "$copy"' EXIT
 (
   connect_to "$(url_of "$source")"
+  export PGAPPNAME=pg_basebackup # monitoring tells it by that name from a standby
   pg_basebackup --pgdata="$copy" --wal-method=stream --checkpoint=fast
 )
 touch "$copy/standby.signal"
