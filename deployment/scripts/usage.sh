@@ -17,10 +17,12 @@ call has printed: then it prints what has been used since.
 Prints, without --since, a line for each replica and one for the database:
   service-<replica>: started <s>, <s> CPU s, <n> bytes, <n> executions, <n> of <n> connections, <n> waited in vain
   database: <n> bytes
-With --since (the last column counts callers that got no database connection within POOL_TIMEOUT_SECONDS):
+With --since:
   service-<replica>: <n> executions, <s> CPU s, memory <MB> -> <MB> MB, <n> waited in vain
-  each execution: <ms> CPU ms, <kB> kB in the database
-  memory: at most <MB> MB, grown by at most <percent> %
+  <n> replicas, each execution: <ms> CPU ms, <kB> kB in the database
+  memory of a replica: at most <MB> MB, grown by at most <percent> %
+  database connections: <n> waited in vain
+Waiting in vain is to get no database connection within POOL_TIMEOUT_SECONDS.
 Exit status: 0 done, 1 a replica or the database does not answer, or the replicas are not those of before, 2 wrong usage or
 something missing.
 TEXT
@@ -68,7 +70,7 @@ compare() {
     $3 != was[$1, 3] { refuse("has been restarted since; nothing can be compared") }
     {
       cpu = $4 - was[$1, 4]; memory = $7 - was[$1, 7]; executions = $9 - was[$1, 9]
-      all_cpu += cpu; all_executions += executions
+      all_cpu += cpu; all_executions += executions; all_in_vain += $15 - was[$1, 15]
       percent = 100 * memory / was[$1, 7]
       if (!replicas++ || percent > most_percent) most_percent = percent
       if ($7 > most_bytes) most_bytes = $7
@@ -79,9 +81,10 @@ compare() {
       if (refused) exit 1
       for (name in known) if (!(name in seen)) { $1 = name; refuse("is gone") }
       if (!all_executions) { print "no execution has ended since" >"/dev/stderr"; exit 1 }
-      printf "each execution: %.1f CPU ms, %.1f kB in the database\n",
-        1000 * all_cpu / all_executions, grown_bytes / all_executions / 1000
-      printf "memory: at most %.1f MB, grown by at most %.1f %%\n", most_bytes / 1e6, most_percent
+      printf "%d replicas, each execution: %.1f CPU ms, %.1f kB in the database\n",
+        replicas, 1000 * all_cpu / all_executions, grown_bytes / all_executions / 1000
+      printf "memory of a replica: at most %.1f MB, grown by at most %.1f %%\n", most_bytes / 1e6, most_percent
+      printf "database connections: %d waited in vain\n", all_in_vain
     }' <(printf '%s\n' "$1") <(printf '%s\n' "$2")
 }
 
