@@ -9,7 +9,7 @@ Usage: deployment/scripts/triage.sh
 
 Prints one line for each signal: what it is now, ok or TROUBLE, and the procedure that mends it. What others depend on comes
 first: the first line in trouble explains many of those below it. Then come the alerts that fire, the release that runs, and
-last the place to go on:
+last where to go on:
   go on with: docs/operations/<page>.md#<procedure>
 
 It asks the replicas themselves, and Prometheus ($PROMETHEUS_URL) and Alertmanager for the rest. What cannot be asked is
@@ -119,13 +119,23 @@ signal availability 'job:http_availability:ratio_rate5m' 'v < 0.99' '"%.1f %% of
 latency=job:http_request_duration_seconds:p95_rate5m
 signal latency "max($latency{method=\"POST\",route=\"/api/execute/pipeline\"}) or vector(0)" 'v > 0.5' \
   '"95 %% of the executions are answered within %.0f ms", v * 1000' "$guide#high-latency"
-signal traffic 'job:executions:rate5m' 'v < 0' '"%.1f executions a second end", v' "$guide#high-error-rate"
-
-if alerts="$(amtool --alertmanager.url="$ALERTMANAGER_URL" alert query -o simple 2>/dev/null)"; then
-  alerts="$(sed 1d <<<"$alerts" | cut -d ' ' -f 1 | sort | uniq -c | awk '{ printf "%s%s x%d", s, $2, $1; s = ", " }')"
-  echo "alerts        ${alerts:-none}"
+traffic="$(ask job:executions:rate5m)"
+if [[ $traffic ]]; then
+  # No figure is wrong by itself: a quiet night and an outage upstream look the same from here.
+  row traffic ok "$(awk -v v="$traffic" 'BEGIN { printf "%.1f executions a second end", v }')" "$pages/monitoring.md"
 else
+  row traffic unknown 'Prometheus has no value' "$pages/monitoring.md"
+fi
+
+if ! alerts="$(amtool --alertmanager.url="$ALERTMANAGER_URL" alert query -o json 2>/dev/null)"; then
   row alerts unknown 'Alertmanager does not answer' "$pages/monitoring.md"
+elif [[ $alerts == '[]' ]]; then
+  row alerts ok 'none fires' "$pages/monitoring.md"
+else
+  names="$(grep -o '"alertname":"[^"]*"' <<<"$alerts" | cut -d '"' -f 4 | sort -u | paste -sd ' ' -)"
+  # https://…/operations/<page>/#<procedure>, as the alert says it
+  leads_to="$(sed -n 's|.*"runbook_url":"[^"]*/operations/\([a-z_]*\)/#\([a-z0-9-]*\)".*|\1.md#\2|p' <<<"$alerts" | head -n 1)"
+  row alerts TROUBLE "$names" "$pages/${leads_to:-monitoring.md}"
 fi
 deployed="$(cat "$REPLICAS_DIR/.deployed")"
 echo "release       $deployed since $(date -u -r "$REPLICAS_DIR/.deployed" +%FT%TZ)"
