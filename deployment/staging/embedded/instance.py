@@ -57,7 +57,7 @@ DATABASE_PROGRAMS = (
         "pg_verifybackup",
         "pgbench",
     ),
-    *("pg_amcheck", "pg_archivecleanup", "pg_controldata", "pg_ctl", "pg_rewind"),
+    *("pg_amcheck", "pg_archivecleanup", "pg_checksums", "pg_controldata", "pg_ctl", "pg_rewind", "pg_waldump"),
 )
 # Below the ports that kernels hand to outgoing connections, so that none of those takes ours.
 FIRST_PORT, LAST_PORT, SLOT = 15000, 30000, 32
