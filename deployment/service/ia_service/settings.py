@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+GRAPHS = Path(__file__).parent / "graphs"
 _PORTS = 65_536
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -32,6 +34,8 @@ class Settings:
     max_queued: int = 500
     drain_s: float = 1.0
     shutdown_s: float = 10.0
+    stuck_after_s: float = 300.0
+    paused_pipelines: tuple[str, ...] = ()
 
 
 def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) -> Settings:
@@ -48,6 +52,8 @@ def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) ->
         max_queued=int(_number(environ, "MAX_QUEUED", 500, minimum=0, maximum=100_000)),
         drain_s=_number(environ, "DRAIN_SECONDS", 1, minimum=0, maximum=300),
         shutdown_s=_number(environ, "SHUTDOWN_SECONDS", 10, minimum=0, maximum=3600),
+        stuck_after_s=_number(environ, "STUCK_AFTER_SECONDS", 300, minimum=1, maximum=86_400),
+        paused_pipelines=_paused(environ),
     )
 
 
@@ -108,6 +114,14 @@ def _number(environ: Mapping[str, str], name: str, default: float, *, minimum: f
     if not minimum <= value <= maximum:
         raise ConfigurationError(f"{name} is {text!r}; expected a number from {minimum:g} to {maximum:g}")
     return value
+
+
+def _paused(environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = {name.strip() for name in environ.get("PAUSED_PIPELINES", "").split(",")} - {""}
+    known = sorted(file.stem for file in GRAPHS.glob("*.json"))
+    if unknown := sorted(names - set(known)):
+        raise ConfigurationError(f"PAUSED_PIPELINES names {', '.join(unknown)}; there are: {', '.join(known)}")
+    return tuple(sorted(names))
 
 
 def _level(environ: Mapping[str, str]) -> str:
