@@ -1,4 +1,4 @@
-"""The scripts of disaster recovery refuse what would make it worse, and say why; what the page proves is not repeated."""
+"""The scripts of disaster recovery refuse what would make it worse, and say why; what the page proves is left to it."""
 
 from __future__ import annotations
 
