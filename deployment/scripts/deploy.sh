@@ -28,15 +28,12 @@ source deployment/scripts/rolling.sh
 need_stack
 release="$(find_release "$1")"
 lock_replicas
-
-if ! pending="$("$RELEASES_DIR/$release/bin/ia-service" migrate --check 2>&1)"; then
-  echo "$pending" >&2
-  say_and_exit 1 "the database is not ready for $release; run first: deployment/scripts/migrate.sh $1"
-fi
+refuse_unmigrated "$release" "$1"
+refuse_drained
 deployed="$(cat "$REPLICAS_DIR/.deployed")"
 if [[ $deployed != "$release" ]]; then
   echo "$deployed" >"$REPLICAS_DIR/.previous"
 fi
 roll_to "$release" || say_and_exit 1 "$release is not deployed; go back with: deployment/scripts/rollback.sh"
 echo "$release" >"$REPLICAS_DIR/.deployed"
-echo "deployed $release on $(replicas | wc -l | tr -d ' ') replicas"
+echo "deployed $release on $(count_replicas) replicas"

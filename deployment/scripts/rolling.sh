@@ -1,18 +1,31 @@
 # shellcheck shell=bash
-# Sourced by deploy.sh and rollback.sh: how all replicas come to run one release, one after the other.
+# Sourced by the scripts that change what the replicas run: how they are found, replaced one after the other, and put back.
 
 HEALTHY_S="${HEALTHY_S:-60}"
+IDLE_S="${IDLE_S:-30}"
 
+# shellcheck source=deployment/scripts/balancer.sh
+source deployment/scripts/balancer.sh
+
+# say_and_exit STATUS TEXT…
 say_and_exit() {
-  echo "${0##*/}: $2" >&2
-  exit "$1"
+  local status="$1"
+  shift
+  echo "${0##*/}: $*" >&2
+  exit "$status"
+}
+
+# need_variables NAME…
+need_variables() {
+  local name
+  for name in "$@"; do
+    [[ ${!name:-} ]] || say_and_exit 2 "$name is not set; take it from 'deployment/staging/stack env'"
+  done
 }
 
 need_stack() {
-  local name program
-  for name in RELEASES_DIR REPLICAS_DIR LOAD_BALANCER_ADMIN_URL; do
-    [[ ${!name:-} ]] || say_and_exit 2 "$name is not set; take it from 'deployment/staging/stack env'"
-  done
+  local program
+  need_variables RELEASES_DIR REPLICAS_DIR LOAD_BALANCER_ADMIN_URL
   for program in curl supervisorctl; do
     command -v "$program" >/dev/null ||
       say_and_exit 2 "$program is not on PATH; take PATH from 'deployment/staging/stack env', or: apt-get install $program"
@@ -29,7 +42,22 @@ lock_replicas() {
     fi
     echo $$ >"$lock"
   fi
-  trap 'rm -f "$REPLICAS_DIR/.rolling"' EXIT
+  trap leave EXIT
+  trap 'say_and_exit 1 interrupted' INT TERM HUP
+}
+
+# What leaves things as they were when the script ends early, whatever the reason: the name of a function.
+undo=''
+
+leave() {
+  local status=$?
+  # Putting back must not be interrupted half-way.
+  trap '' INT TERM HUP
+  if [[ $undo ]]; then
+    "$undo" || echo "${0##*/}: not everything could be put back; see above" >&2
+  fi
+  rm -f "$REPLICAS_DIR/.rolling"
+  exit "$status"
 }
 
 # find_release NAME: the one release of RELEASES_DIR that is called so, or that was built on that version of ia-modules.
@@ -41,10 +69,33 @@ find_release() {
   say_and_exit 2 "no release $1 in $RELEASES_DIR; build it with: deployment/scripts/build.sh $1 --into $RELEASES_DIR"
 }
 
+# refuse_unmigrated RELEASE NAME: the database must be ready for it; NAME is what the operator called it.
+refuse_unmigrated() {
+  local pending
+  if ! pending="$("$RELEASES_DIR/$1/bin/ia-service" migrate --check 2>&1)"; then
+    echo "$pending" >&2
+    say_and_exit 1 "the database is not ready for $1; run first: deployment/scripts/migrate.sh $2"
+  fi
+}
+
+# The replicas in service: those that have a folder.
 replicas() {
   local folder
   for folder in "$REPLICAS_DIR"/*/; do
     basename "$folder"
+  done
+}
+
+count_replicas() {
+  replicas | wc -l | tr -d ' '
+}
+
+# refuse_unknown REPLICA…
+refuse_unknown() {
+  local replica
+  for replica in "$@"; do
+    [[ -d $REPLICAS_DIR/$replica && $replica != */* && $replica != .* && $replica ]] ||
+      say_and_exit 2 "no replica '$replica' in service; there are: $(replicas | paste -sd ' ' -)"
   done
 }
 
@@ -59,13 +110,13 @@ release_of() {
   basename "$(readlink "$REPLICAS_DIR/$1/current")"
 }
 
-# answers REPLICA RELEASE: it is healthy, says that it is that release, and the load balancer sends it requests.
+# answers REPLICA RELEASE: it is healthy, says that it is that release, and the load balancer may send it requests.
 answers() {
   local url
   url="$(url_of "$1")"
   curl -sf --max-time 5 "$url/health" >/dev/null &&
     curl -sf --max-time 5 "$url/version" | grep -qF "\"release\":\"$2\"" &&
-    curl -sf --max-time 5 "$LOAD_BALANCER_ADMIN_URL/clusters" | grep -qxF "service::${url#http://}::health_flags::healthy"
+    in_balancer "$1"
 }
 
 why_not() {
@@ -87,36 +138,86 @@ wait_for() {
   done
 }
 
-# switch REPLICA RELEASE: stop it (it drains first), point it to the release, start it, wait until it serves.
-switch() {
-  local replica="$1" release="$2" before begun=$SECONDS
-  before="$(release_of "$replica")"
-  echo "service-$replica: $before -> $release"
-  supervisorctl stop "service-$replica" >/dev/null
-  ln -sfn "../../releases/$release" "$REPLICAS_DIR/$replica/current"
-  supervisorctl start "service-$replica" >/dev/null || echo "service-$replica: the supervisor could not start it" >&2
-  if ! wait_for "$replica" "$release"; then
-    echo "service-$replica: not healthy on $release within $HEALTHY_S s; stopped here, those after it were not touched" >&2
-    why_not "$replica" >&2
+# begin REPLICA RELEASE: start it and wait until it serves.
+begin() {
+  local begun=$SECONDS
+  supervisorctl start "service-$1" >/dev/null || echo "service-$1: the supervisor could not start it" >&2
+  if ! wait_for "$1" "$2"; then
+    echo "service-$1: not healthy on $2 within $HEALTHY_S s; stopped here, those after it were not touched" >&2
+    why_not "$1" >&2
     return 1
   fi
-  echo "service-$replica: healthy on $release after $((SECONDS - begun)) s"
+  echo "service-$1: healthy on $2 after $((SECONDS - begun)) s"
 }
 
-# roll_to RELEASE: switch every replica that is not there yet, first those that serve nobody anyway.
-roll_to() {
-  local release="$1" replica healthy=() broken=() left=()
-  while read -r replica; do
-    if answers "$replica" "$release"; then
-      echo "service-$replica: runs $release already"
-    elif answers "$replica" "$(release_of "$replica")"; then
+# switch REPLICA RELEASE: stop it (it drains first), point it to the release, start it, wait until it serves.
+switch() {
+  local before
+  before="$(release_of "$1")"
+  echo "service-$1: $before -> $2"
+  supervisorctl stop "service-$1" >/dev/null
+  ln -sfn "../../releases/$2" "$REPLICAS_DIR/$1/current"
+  begin "$1" "$2"
+}
+
+# restart_replica REPLICA: the same release in a new process.
+restart_replica() {
+  echo "service-$1: restarting"
+  supervisorctl stop "service-$1" >/dev/null
+  begin "$1" "$(release_of "$1")"
+}
+
+# broken_first REPLICA…: those that serve nobody anyway come first.
+broken_first() {
+  local replica healthy=() broken=()
+  for replica in "$@"; do
+    if answers "$replica" "$(release_of "$replica")"; then
       healthy+=("$replica")
     else
       broken+=("$replica")
     fi
+  done
+  printf '%s\n' ${broken[@]+"${broken[@]}"} ${healthy[@]+"${healthy[@]}"}
+}
+
+# roll_to RELEASE: switch every replica that is not there yet, first those that serve nobody anyway.
+roll_to() {
+  local release="$1" replica left=()
+  while read -r replica; do
+    if answers "$replica" "$release"; then
+      echo "service-$replica: runs $release already"
+    else
+      left+=("$replica")
+    fi
   done < <(replicas)
-  left=(${broken[@]+"${broken[@]}"} ${healthy[@]+"${healthy[@]}"})
-  for replica in ${left[@]+"${left[@]}"}; do
+  ((${#left[@]})) || return 0
+  while read -r replica; do
+    switch "$replica" "$release" || return 1
+  done < <(broken_first "${left[@]}")
+}
+
+# put_back RELEASE: whatever the shares are, the replicas on RELEASE take all requests at once; then the others are
+# switched to it while they get none, and at last all share evenly.
+put_back() {
+  local release="$1" replica good=() other=()
+  while read -r replica; do
+    if answers "$replica" "$release"; then
+      good+=("$replica")
+    else
+      other+=("$replica")
+    fi
+  done < <(replicas)
+  if ((${#good[@]} == 0)); then
+    # Nobody runs it: the one that gets the fewest requests goes first.
+    replica="$(balancer_says | sort -k 2n | awk 'NR == 1 { print $1 }')"
+    switch "$replica" "$release" || return 1
+    good=("$replica")
+  fi
+  give_all_to "${good[@]}" || return 1
+  for replica in ${other[@]+"${other[@]}"}; do
+    [[ $replica == "${good[0]}" ]] && continue
+    wait_idle "$replica"
     switch "$replica" "$release" || return 1
   done
+  share_evenly
 }
