@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import asdict
 
+from ia_service.fingerprint import fingerprint, shown
 from ia_service.release import read_release
 from ia_service.settings import ConfigurationError, read_settings
 
@@ -26,6 +27,8 @@ def main(arguments: list[str]) -> int:
                 return _serve(options.host, options.port)
             case "migrate":
                 return _check() if options.check else _migrate()
+            case "config":
+                return _config()
             case _:
                 print(json.dumps(asdict(read_release())))
                 return 0
@@ -42,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=_port, default=8000)
     migrate = commands.add_parser("migrate", help="bring the schema up to this release; needs DATABASE_URL")
     migrate.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is pending")
+    commands.add_parser("config", help="print the effective settings without passwords, and their hash, as JSON")
     commands.add_parser("version", help="print the versions as JSON")
     return parser
 
@@ -69,6 +73,12 @@ def _serve(host: str, port: int) -> int:
         return 1
     configure_logging(settings.log_level, settings.name, release.release)
     serve(Replica(settings, release), listener)
+    return 0
+
+
+def _config() -> int:
+    settings = read_settings(os.environ)
+    print(json.dumps({"config": fingerprint(settings), "settings": shown(settings)}, indent=2))
     return 0
 
 

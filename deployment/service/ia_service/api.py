@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response, WebSocket, WebSocketDisconnect
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
-from ia_service.errors import NotFoundError, ServiceError
-from ia_service.live import concerns
-from ia_service.logs import request_id
+from ia_service import sockets
+from ia_service.answers import answer_errors, execution_body, step_body
+from ia_service.catalog import Pipeline
+from ia_service.errors import NotFoundError, NotResumableError, PipelinePausedError
+from ia_service.job import Job
 from ia_service.observe import Observe
 from ia_service.replica import Replica
 
-logger = logging.getLogger(__name__)
-
 router = APIRouter()
-
-_CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 class ExecuteRequest(BaseModel):
@@ -38,6 +33,14 @@ class ExecuteRequest(BaseModel):
 
     pipeline: str = Field(min_length=1, max_length=255)
     input: dict[str, Any] = Field(default_factory=dict)
+    wait_s: float = Field(default=0, ge=0, le=30)
+
+
+class ResumeRequest(BaseModel):
+    """How long to wait for the result."""
+
+    model_config = ConfigDict(extra="forbid")
+
     wait_s: float = Field(default=0, ge=0, le=30)
 
 
@@ -52,11 +55,9 @@ def create_app(replica: Replica) -> FastAPI:
     app = FastAPI(title="IA Modules", version=replica.release.service_version, lifespan=lifespan)
     app.state.replica = replica
     app.include_router(router)
+    app.include_router(sockets.router)
     app.add_middleware(Observe, replica=replica)
-    app.add_exception_handler(ServiceError, _answer_service_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
-    app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(Exception, _answer_unexpected_error)
+    answer_errors(app)
     return app
 
 
@@ -87,7 +88,7 @@ async def ready(request: Request) -> JSONResponse:
 async def version(request: Request) -> dict[str, Any]:
     """Tell which versions answer."""
     replica = _replica(request)
-    return {**asdict(replica.release), "replica": replica.settings.name}
+    return {**asdict(replica.release), "replica": replica.settings.name, "config": replica.config}
 
 
 @router.get("/metrics")
@@ -101,7 +102,9 @@ async def metrics(request: Request) -> Response:
 @router.get("/api/pipelines")
 async def list_pipelines(request: Request) -> dict[str, Any]:
     """List the pipelines of this release."""
-    return {"pipelines": [pipeline.summary() for pipeline in _replica(request).pipelines.values()]}
+    replica = _replica(request)
+    paused = replica.settings.paused_pipelines
+    return {"pipelines": [{**each.summary(), "paused": each.id in paused} for each in replica.pipelines.values()]}
 
 
 @router.post("/api/execute/pipeline", status_code=202)
@@ -111,20 +114,33 @@ async def execute(request: Request, response: Response, order: ExecuteRequest) -
     pipeline = replica.pipelines.get(order.pipeline)
     if pipeline is None:
         raise NotFoundError(f"there is no pipeline {order.pipeline!r}")
+    _refuse_paused(replica, pipeline.id)
     job = await run_in_threadpool(replica.executions.take, pipeline, order.input)
-    if order.wait_s:
-        # Waiting must not hold a thread: a few slow executions would stop every other request.
-        ended, _ = await asyncio.wait({asyncio.wrap_future(job.done)}, timeout=order.wait_s)
-        if ended:
-            response.status_code = 200
-            return await run_in_threadpool(_execution, replica, job.id)
-    return {"job_id": job.id, "pipeline": pipeline.id, "status": "running"}
+    body = {"job_id": job.id, "pipeline": pipeline.id, "status": "running"}
+    return await _wait(replica, response, job, order.wait_s) or body
+
+
+@router.post("/api/execute/{job}/resume", status_code=202)
+async def resume(request: Request, response: Response, job: str, order: ResumeRequest | None = None) -> dict[str, Any]:
+    """Go on with an execution that nobody works on; 200 with its result when it ended while waiting, else 202."""
+    replica = _replica(request)
+
+    def find_pipeline(name: str) -> Pipeline:
+        if name not in replica.pipelines:
+            raise NotResumableError(f"this release has no pipeline {name!r}")
+        _refuse_paused(replica, name)
+        return replica.pipelines[name]
+
+    resumed = await run_in_threadpool(replica.executions.resume, job, find_pipeline)
+    state = {"status": "running", "resumed_from": resumed.resumed_from}
+    body = {"job_id": job, "pipeline": resumed.pipeline.id, **state}
+    return await _wait(replica, response, resumed, order.wait_s if order else 0) or body
 
 
 @router.get("/api/execute/status/{job}")
 def execution_status(request: Request, job: str) -> dict[str, Any]:
     """Tell how far an execution of any replica is."""
-    execution = _execution(_replica(request), job)
+    execution = execution_body(_replica(request), job)
     return {name: value for name, value in execution.items() if name not in {"input", "output", "metadata"}}
 
 
@@ -132,9 +148,9 @@ def execution_status(request: Request, job: str) -> dict[str, Any]:
 def execution_with_steps(request: Request, job: str) -> dict[str, Any]:
     """Tell everything about an execution, steps included."""
     replica = _replica(request)
-    execution = _execution(replica, job)
+    execution = execution_body(replica, job)
     steps = asyncio.run(replica.library().tracker.get_execution_steps(job))
-    return {**execution, "steps": [_step(step) for step in steps]}
+    return {**execution, "steps": [step_body(step) for step in steps]}
 
 
 @router.get("/api/checkpoints/{job}")
@@ -143,7 +159,7 @@ def checkpoints(
 ) -> dict[str, Any]:
     """List the checkpoints of an execution, newest first."""
     replica = _replica(request)
-    _execution(replica, job)
+    execution_body(replica, job)
     found = asyncio.run(replica.library().checkpointer.list_checkpoints(job, limit=limit, offset=offset))
     return {
         "job_id": job,
@@ -183,50 +199,12 @@ def reliability(request: Request, window_s: Annotated[int, Query(ge=1, le=30 * 8
     }
 
 
-@router.websocket("/ws/executions")
-async def live_executions(socket: WebSocket) -> None:
-    """Send every update of every execution of all replicas."""
-    await _send_updates(socket, None)
-
-
-@router.websocket("/ws/executions/{job}")
-async def live_execution(socket: WebSocket, job: str) -> None:
-    """Send the state of one execution, then its updates."""
-    await _send_updates(socket, job)
-
-
-async def _send_updates(socket: WebSocket, job: str | None) -> None:
-    replica: Replica = socket.app.state.replica
-    with replica.live.subscribe() as updates:
-        await socket.accept()
-        if job is not None:
-            try:
-                state = await run_in_threadpool(_execution, replica, job)
-            except ServiceError as error:
-                await socket.send_json({"type": "error", "data": _error_body(error.code, str(error))})
-                await socket.close(1011 if error.status >= 500 else 1008)  # noqa: PLR2004  # server error
-                return
-            await socket.send_json({"type": "snapshot", "data": state})
-        # Reading is the only way to learn that the client has gone.
-        leaving = asyncio.create_task(_until_gone(socket))
-        try:
-            while not leaving.done():
-                update = asyncio.create_task(updates.get())
-                await asyncio.wait((leaving, update), return_when=asyncio.FIRST_COMPLETED)
-                if not update.done():
-                    update.cancel()
-                    break
-                if job is None or concerns(update.result(), job):
-                    await socket.send_text(update.result())
-        except WebSocketDisconnect:
-            return
-        finally:
-            leaving.cancel()
-
-
-async def _until_gone(socket: WebSocket) -> None:
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
+async def _wait(replica: Replica, response: Response, job: Job, wait_s: float) -> dict[str, Any] | None:
+    # Waiting must not hold a thread: a few slow executions would stop every other request.
+    if not wait_s or not (await asyncio.wait({asyncio.wrap_future(job.done)}, timeout=wait_s))[0]:
+        return None
+    response.status_code = 200
+    return await run_in_threadpool(execution_body, replica, job.id)
 
 
 def _replica(request: Request) -> Replica:
@@ -234,62 +212,6 @@ def _replica(request: Request) -> Replica:
     return replica
 
 
-def _execution(replica: Replica, job: str) -> dict[str, Any]:
-    record = asyncio.run(replica.library().tracker.get_execution(job))
-    if record is None:
-        raise NotFoundError(f"there is no execution {job!r}")
-    return {
-        "job_id": record.execution_id,
-        "pipeline": record.pipeline_id,
-        "status": record.status.value,
-        "started_at": record.started_at,
-        "completed_at": record.completed_at,
-        "total_steps": record.total_steps,
-        "completed_steps": record.completed_steps or 0,
-        "failed_steps": record.failed_steps or 0,
-        "duration_ms": record.execution_time_ms,
-        "error": record.error_message,
-        "input": record.input_data,
-        "output": record.output_data,
-        "metadata": record.metadata,
-    }
-
-
-def _step(step: Any) -> dict[str, Any]:
-    return {
-        "step": step.step_id,
-        "status": step.status.value,
-        "started_at": step.started_at,
-        "completed_at": step.completed_at,
-        "duration_ms": step.execution_time_ms,
-        "retries": step.retry_count,
-        "input": step.input_data,
-        "output": step.output_data,
-        "error": step.error_message,
-    }
-
-
-def _error_body(code: str, message: str) -> dict[str, Any]:
-    return {"error": code, "message": message, "request_id": request_id.get()}
-
-
-async def _answer_service_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)  # noqa: S101  # what it is registered for
-    headers = {"retry-after": "1"} if error.status == 503 else None  # noqa: PLR2004  # service unavailable
-    return JSONResponse(_error_body(error.code, str(error)), error.status, headers)
-
-
-async def _answer_invalid_request(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  # what it is registered for
-    reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    return JSONResponse(_error_body("invalid_request", reasons), 422)
-
-
-async def _answer_http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
-    return JSONResponse(_error_body(_CODES.get(error.status_code, "http_error"), error.detail), error.status_code)
-
-
-async def _answer_unexpected_error(_request: Request, error: Exception) -> Response:
-    logger.error("unexpected error", exc_info=error)
-    return JSONResponse(_error_body("internal", "an unexpected error; the log has the details"), 500)
+def _refuse_paused(replica: Replica, pipeline: str) -> None:
+    if pipeline in replica.settings.paused_pipelines:
+        raise PipelinePausedError(f"the pipeline {pipeline!r} is paused; executions that have started go on")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ia_modules.pipeline.graph_pipeline_runner import PipelineConfig
 
-_GRAPHS = Path(__file__).parent / "graphs"
+from ia_service.settings import GRAPHS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Pipeline:
         }
 
 
-def load_pipelines(folder: Path = _GRAPHS) -> Mapping[str, Pipeline]:
+def load_pipelines(folder: Path = GRAPHS) -> Mapping[str, Pipeline]:
     """Return all pipelines by id, each checked by the library's own model."""
     pipelines = {}
     for file in sorted(folder.glob("*.json")):

@@ -12,15 +12,17 @@ import re
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 import psycopg2.extras
 from nexusql import DatabaseManager
-from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, make_dsn, parse_dsn
 
 from ia_service.errors import DatabaseUnavailableError, NotMigratedError, PoolExhaustedError, StatementError
 
@@ -30,6 +32,8 @@ Row = dict[str, Any]
 
 # nexusql replaces ":mode" inside ":mode_violation" too; a whole name is meant, and "::type" is a cast.
 _PARAMETER = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
+
+_UNAVAILABLE = (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.ReadOnlySqlTransaction)
 
 _deadline = threading.local()
 
@@ -62,6 +66,14 @@ def _within(seconds: float) -> Iterator[None]:
         del _deadline.at
 
 
+def _servers(url: str) -> deque[dict[str, str]]:
+    """Return host and port of every server that ``url`` names; one without either when it names none."""
+    named = {name: text.split(",") for name, text in parse_dsn(url).items() if name in {"host", "hostaddr", "port"}}
+    count = max(map(len, named.values()), default=1)
+    # One port may stand for all hosts.
+    return deque({name: (each * count)[i] for name, each in named.items()} for i in range(count))
+
+
 class Pool:
     """At most ``size`` connections, opened when first needed; waiting for one is bounded."""
 
@@ -71,6 +83,7 @@ class Pool:
         self.waiting = 0
         self.exhausted = 0
         self._url = url
+        self._servers = _servers(url)
         self._name = name
         self._wait_s = wait_s
         self._query_s = query_s
@@ -101,11 +114,13 @@ class Pool:
                 connection = self._take()
                 with connection.cursor() as cursor:
                     yield cursor
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            # What failed once will fail for the others too: let everybody connect afresh.
+        except _UNAVAILABLE as error:
+            # What failed once will fail for the others too: let everybody connect afresh, and elsewhere first. A server
+            # that answers that it is read-only is a standby, or about to become one.
             if connection is not None:
                 connection.close()
             self.close()
+            self._servers.rotate(-1)
             logger.warning("database unavailable: %s", str(error).strip().partition("\n")[0])
             raise DatabaseUnavailableError("the database does not answer") from error
         finally:
@@ -147,8 +162,11 @@ class Pool:
             connection.close()
 
     def _connect(self) -> Any:
+        # libpq goes on to the next server when one refuses, but not when one is silent: the next call starts there.
+        servers = list(self._servers)
+        addresses = {name: ",".join(server[name] for server in servers) for name in servers[0]}
         connection = psycopg2.connect(
-            self._url,
+            make_dsn(self._url, **addresses),
             cursor_factory=psycopg2.extras.RealDictCursor,
             application_name=self._name,
             options="-c timezone=UTC",

@@ -8,6 +8,7 @@ class ServiceError(Exception):
 
     status = 500
     code = "internal"
+    retry_after_s = 1
 
 
 class NotFoundError(ServiceError):
@@ -43,6 +44,27 @@ class BusyError(ServiceError):
 
     status = 503
     code = "busy"
+
+
+class PipelinePausedError(ServiceError):
+    """The operators do not let this pipeline run at present."""
+
+    status = 503
+    code = "pipeline_paused"
+    retry_after_s = 30
+
+
+class NotResumableError(ServiceError):
+    """The execution has completed, or somebody works on it."""
+
+    status = 409
+    code = "not_resumable"
+
+
+class ClaimLostError(ServiceError):
+    """Another replica has resumed this execution, so this one must write nothing more about it."""
+
+    code = "claim_lost"
 
 
 class StatementError(ServiceError):

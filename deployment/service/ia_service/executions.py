@@ -7,20 +7,29 @@ event loop of its own, and a slow database never holds up the server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from ia_modules.pipeline.errors import PipelineError
 from ia_modules.pipeline.execution_tracker import ExecutionStatus
 
 from ia_service.catalog import Pipeline
-from ia_service.errors import BusyError, DatabaseUnavailableError, PoolExhaustedError, ServiceError
+from ia_service.claims import Claims
+from ia_service.database import PooledDatabase
+from ia_service.errors import (
+    BusyError,
+    DatabaseUnavailableError,
+    NotResumableError,
+    PoolExhaustedError,
+    ServiceError,
+)
+from ia_service.job import Job
 from ia_service.library import Library
 from ia_service.logs import request_id
 from ia_service.metrics import Metrics
@@ -31,18 +40,6 @@ _RECORD_RETRY_S = 1.0
 _RECORD_TRIES = 60
 
 
-@dataclass(slots=True)
-class Job:
-    """An execution that this replica has taken."""
-
-    id: str
-    pipeline: Pipeline
-    taken_at: float = field(default_factory=time.monotonic)
-    done: Future[str] = field(default_factory=Future)
-    loop: asyncio.AbstractEventLoop | None = None
-    task: asyncio.Task[Any] | None = None
-
-
 class Executions:
     """Runs pipelines, a bounded number at a time."""
 
@@ -51,6 +48,7 @@ class Executions:
         library: Callable[[], Library],
         metrics: Metrics,
         *,
+        claims: Claims,
         replica: str,
         release: str,
         max_running: int,
@@ -59,10 +57,11 @@ class Executions:
         """Start no thread yet; ``library`` may raise while the database is away."""
         self._library = library
         self._metrics = metrics
+        self._claims = claims
         self._replica = replica
         self._release = release
         self._interrupted = f"interrupted: {replica} was stopped; its checkpoints are kept"
-        self._limit = max_running + max_queued
+        self.limit = max_running + max_queued
         self._threads = ThreadPoolExecutor(max_running, thread_name_prefix="execution")
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -76,20 +75,52 @@ class Executions:
 
     def take(self, pipeline: Pipeline, data: dict[str, Any]) -> Job:
         """Record a new execution in the database and queue it; raises BusyError or what the database raises."""
-        with self._lock:
-            if len(self._jobs) + self._reserved >= self._limit:
-                raise BusyError(f"{self._limit} executions are already waiting or running")
-            self._reserved += 1
-        try:
+        with self._slot():
             job = self._record_start(pipeline, data)
-            with self._lock:
-                self._jobs[job.id] = job
-        finally:
-            with self._lock:
-                self._reserved -= 1
-        context = contextvars.copy_context()
-        self._threads.submit(context.run, self._run, job, dict(data))
+            self._start(job, data)
         return job
+
+    def resume(self, execution_id: str, find_pipeline: Callable[[str], Pipeline]) -> Job:
+        """Go on with an execution that nobody works on; raises NotResumableError, and what ``take`` raises."""
+        with self._slot():
+            library = self._library()
+            if execution_id in self._jobs:
+                raise NotResumableError(f"{self._replica} works on this execution")
+            found = self._claims.find_resumable(library.database, execution_id)
+            pipeline = find_pipeline(found.pipeline)
+            claimed_at = time.monotonic()
+            self._claims.take_over(library.database, found)
+            checkpoint = asyncio.run(library.newest_checkpoint(execution_id))
+            marks = {"resumed_by": self._replica, "resumed_from": checkpoint, "resumed_release": self._release}
+            data = asyncio.run(library.tracker.adopt(execution_id, **marks))
+            job = Job(
+                execution_id,
+                pipeline,
+                claimed_at,
+                resumed=True,
+                resumed_from=checkpoint,
+                ended_before=found.ended_at,
+            )
+            self._start(job, data)
+        return job
+
+    def owns(self, execution_id: str) -> bool:
+        """Tell whether nobody else can have resumed an execution; asks the database only when it may be so."""
+        job = self._jobs.get(execution_id)
+        if job is None:
+            return True
+        if not job.lost and time.monotonic() - job.claimed_at >= self._claims.stuck_after_s:
+            self._refresh(self._library().database, [job])
+        return not job.lost
+
+    def refresh_claims(self, database: PooledDatabase) -> None:
+        """Say that this replica still works on what it works on, and stop what another one has resumed."""
+        if jobs := self._snapshot():
+            self._refresh(database, jobs)
+
+    def count_stuck(self, database: PooledDatabase) -> int:
+        """Return how many executions are running without anybody working on them."""
+        return self._claims.count_stuck(database, [job.id for job in self._snapshot()])
 
     def stop(self, within_s: float) -> None:
         """Let running executions end; interrupt and record what has not ended in time."""
@@ -98,12 +129,40 @@ class Executions:
         left = self._snapshot()
         self._stopping.set()
         for job in left:
-            if job.loop is not None and job.task is not None:
-                job.loop.call_soon_threadsafe(job.task.cancel)
+            job.interrupt()
         if left:
             logger.warning("interrupting executions", extra={"jobs": [job.id for job in left]})
             wait([job.done for job in left], timeout=max(2.0, deadline - time.monotonic()))
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @contextlib.contextmanager
+    def _slot(self) -> Iterator[None]:
+        with self._lock:
+            if len(self._jobs) + self._reserved >= self.limit:
+                raise BusyError(f"{self.limit} executions are already waiting or running")
+            self._reserved += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reserved -= 1
+
+    def _start(self, job: Job, data: dict[str, Any]) -> None:
+        with self._lock:
+            self._jobs[job.id] = job
+        context = contextvars.copy_context()
+        self._threads.submit(context.run, self._run, job, dict(data))
+
+    def _refresh(self, database: PooledDatabase, jobs: list[Job]) -> None:
+        now = time.monotonic()
+        kept = self._claims.refresh(database, [job.id for job in jobs])
+        for job in jobs:
+            if job.id in kept:
+                job.claimed_at = now
+            elif not job.lost:
+                job.lost = True
+                logger.warning("another replica has resumed an execution", extra={"job_id": job.id})
+                job.interrupt()
 
     def _snapshot(self) -> list[Job]:
         with self._lock:
@@ -111,6 +170,7 @@ class Executions:
 
     def _record_start(self, pipeline: Pipeline, data: dict[str, Any]) -> Job:
         library = self._library()
+        claimed_at = time.monotonic()
         execution_id = asyncio.run(
             library.tracker.start_execution(
                 pipeline_id=pipeline.id,
@@ -120,17 +180,8 @@ class Executions:
                 metadata={"replica": self._replica, "release": self._release, "request_id": request_id.get()},
             )
         )
-        library.database.execute(
-            "INSERT INTO service_jobs (execution_id, replica, release, request_id)"
-            " VALUES (:execution_id, :replica, :release, :request_id)",
-            {
-                "execution_id": execution_id,
-                "replica": self._replica,
-                "release": self._release,
-                "request_id": request_id.get(),
-            },
-        )
-        return Job(execution_id, pipeline)
+        self._claims.take(library.database, execution_id)
+        return Job(execution_id, pipeline, claimed_at)
 
     def _run(self, job: Job, data: dict[str, Any]) -> None:
         outcome = "lost"
@@ -141,6 +192,8 @@ class Executions:
         except ServiceError as unrecorded:
             outcome = "lost"
             logger.error("the end of an execution was not recorded: %s", unrecorded, extra={"job_id": job.id})  # noqa: TRY400
+            with contextlib.suppress(ServiceError):
+                self._library().tracker.forget(job.id)
         finally:
             with self._lock:
                 del self._jobs[job.id]
@@ -158,7 +211,7 @@ class Executions:
         try:
             if self._stopping.is_set():
                 return ExecutionStatus.CANCELLED, None, self._interrupted
-            output = await self._library().run(job.pipeline.graph, data, job.id, job.pipeline.id)
+            output = await self._library().run(job.pipeline.graph, data, job.id, job.pipeline.id, resume=job.resumed)
         except asyncio.CancelledError:
             return ExecutionStatus.CANCELLED, None, self._interrupted
         except PipelineError as error:
@@ -176,7 +229,8 @@ class Executions:
                 if job.id not in library.tracker.active_executions:
                     return
                 await library.tracker.end(job.id, status, output=output, error=error)
-                await library.record_reliability(job.id, success=status is ExecutionStatus.COMPLETED)
+                success = status is ExecutionStatus.COMPLETED
+                await library.record_reliability(job.id, success=success, since=job.ended_before)
             except (DatabaseUnavailableError, PoolExhaustedError):
                 if not tries_left or self._stopping.wait(_RECORD_RETRY_S):
                     raise

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import redis.asyncio
 import redis.exceptions
 
 from ia_service.database import Pool, PooledDatabase
-from ia_service.errors import ServiceError
+from ia_service.errors import NotMigratedError, ServiceError
 from ia_service.metrics import Metrics
 from ia_service.migrate import SchemaState, read_state
 
 LIMIT_S = 2.0
 _PROBE_S = 1.5
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,15 @@ class Health:
 class Prober:
     """Looks at the database over a connection of its own, so that a busy pool does not look like a dead server."""
 
-    def __init__(self, database_url: str, redis_url: str, metrics: Metrics, name: str) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str,
+        metrics: Metrics,
+        *,
+        name: str,
+        count_stuck: Callable[[PooledDatabase], int],
+    ) -> None:
         """Connect to nothing yet."""
         self._pool = Pool(database_url, size=1, wait_s=_PROBE_S, query_s=_PROBE_S, name=f"{name} probe")
         self._database = PooledDatabase(database_url, self._pool)
@@ -39,6 +51,7 @@ class Prober:
         # A thread of its own: the shared ones may all be waiting for the database.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._metrics = metrics
+        self._count_stuck = count_stuck
 
     async def probe(self) -> Health:
         """Return the state of all dependencies within ``LIMIT_S`` or little more."""
@@ -47,6 +60,10 @@ class Prober:
         self._metrics.database_up.set(database["ok"])
         self._metrics.redis_up.set(cache["ok"])
         return Health(all(check["ok"] for check in checks.values()), checks)
+
+    async def ask(self, question: Callable[[PooledDatabase], Answer]) -> Answer:
+        """Ask the database something over the probe's connection; raises ServiceError."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question, self._database)
 
     async def close(self) -> None:
         """Close the probe's connections."""
@@ -58,12 +75,20 @@ class Prober:
         started = time.monotonic()
         try:
             async with asyncio.timeout(LIMIT_S):
-                state = await asyncio.get_running_loop().run_in_executor(self._thread, read_state, self._database)
+                state = await self.ask(read_state)
+                self._metrics.stuck.set(await self._stuck())
         except (ServiceError, TimeoutError) as error:
+            self._metrics.stuck.set(math.nan)
             reason = str(error) or f"no answer within {LIMIT_S:g} s"
             return {"ok": False, "reason": reason}, {"ok": False, "reason": "unknown: the database does not answer"}
         self._metrics.pending_migrations.set(len(state.pending))
         return {"ok": True, "latency_ms": _since_ms(started)}, _migrations_check(state)
+
+    async def _stuck(self) -> float:
+        try:
+            return await self.ask(self._count_stuck)
+        except NotMigratedError:
+            return math.nan
 
     async def _probe_redis(self) -> dict[str, Any]:
         started = time.monotonic()

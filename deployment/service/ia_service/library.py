@@ -6,6 +6,7 @@ What differs or does not work as it stands, and is settled here and nowhere else
   reader could see "completed" and no result. The end is recorded once, by the service, for both.
 - Only the runner of 0.2.0 records reliability; for 0.1.3 the service does.
 - Neither runner passes the thread id on to the pipeline, without which no checkpoint is ever saved.
+- The pipeline's ``resume`` does other things than its ``run``: ``resume.py``, which is a part of this seam, says which.
 - The SQL checkpointer awaits a database whose methods are not coroutines, and parses JSON and times that the PostgreSQL
   driver has parsed already.
 """
@@ -13,7 +14,7 @@ What differs or does not work as it stands, and is settled here and nowhere else
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -28,8 +29,10 @@ from ia_modules.pipeline.services import ServiceRegistry
 from ia_modules.reliability.metrics import ReliabilityMetrics
 from ia_modules.reliability.sql_metric_storage import SQLMetricStorage
 
+from ia_service.claims import INTERRUPTED_STEP
 from ia_service.database import PooledDatabase, Row
-from ia_service.errors import ServiceError
+from ia_service.errors import ClaimLostError, ServiceError
+from ia_service.resume import resume_pipeline
 
 RUNNER_RECORDS_RELIABILITY = not version("ia-modules").startswith("0.1.")
 
@@ -37,12 +40,45 @@ _ENDED = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CAN
 
 
 class Tracker(ExecutionTracker):  # type: ignore[misc]  # the library has no types
-    """The library's tracker; an end is recorded by ``end`` alone."""
+    """The library's tracker; ``end`` alone records an end, and only who works on an execution writes about it."""
+
+    def __init__(self, database: PooledDatabase, owns: Callable[[str], bool]) -> None:
+        """Track in ``database``; ``owns`` tells whether this replica still works on an execution."""
+        super().__init__(database)
+        self._owns = owns
+
+    async def adopt(self, execution_id: str, **metadata: Any) -> dict[str, Any]:
+        """Track an execution that was tracked elsewhere before, and return its input."""
+        self.forget(execution_id)
+        record = await self.get_execution(execution_id)
+        record.metadata = {**(record.metadata or {}), **metadata}
+        self.active_executions[execution_id] = record
+        await self._update_execution_step_counts(execution_id)
+        record.completed_steps, record.failed_steps = record.completed_steps or 0, record.failed_steps or 0
+        await self.update_execution_status(execution_id, ExecutionStatus.RUNNING)
+        return dict(record.input_data or {})
+
+    def forget(self, execution_id: str) -> None:
+        """Track an execution no more: what the database says is true."""
+        self.active_executions.pop(execution_id, None)
 
     async def update_execution_status(self, execution_id: str, status: Any, **fields: Any) -> None:
         """Record a change of status, but leave the end to ``end``."""
         if status not in _ENDED:
             await super().update_execution_status(execution_id, status, **fields)
+
+    async def start_step_execution(self, execution_id: str, *arguments: Any, **fields: Any) -> Any:
+        """Record the start of a step."""
+        self._check(execution_id)
+        return await super().start_step_execution(execution_id, *arguments, **fields)
+
+    async def _update_execution(self, execution: Any) -> None:
+        self._check(execution.execution_id)
+        await super()._update_execution(execution)
+
+    def _check(self, execution_id: str) -> None:
+        if not self._owns(execution_id):
+            raise ClaimLostError("another replica has resumed this execution")
 
     async def end(self, execution_id: str, status: Any, *, output: Any = None, error: str | None = None) -> None:
         """Record how an execution ended, with its output, and forget it."""
@@ -54,17 +90,27 @@ class Tracker(ExecutionTracker):  # type: ignore[misc]  # the library has no typ
             self.active_executions[execution_id] = record
             raise
         # And it keeps failed ones in memory for ever.
-        self.active_executions.pop(execution_id, None)
+        self.forget(execution_id)
 
 
 class Runner(GraphPipelineRunner):  # type: ignore[misc]  # the library has no types
-    """The library's graph runner, with a checkpoint after every step."""
+    """The library's graph runner, with a checkpoint after every step, from which it can go on."""
+
+    def __init__(self, services: ServiceRegistry, *, resume: bool) -> None:
+        """Run from the beginning, or from the newest checkpoint if there is one."""
+        super().__init__(services)
+        self._resume = resume
 
     async def _run_standard_pipeline(
         self, config: PipelineConfig, input_data: dict[str, Any], execution_id: str, execution_context: Any = None
     ) -> dict[str, Any]:
         pipeline = create_pipeline_from_json(config.model_dump(by_alias=True), self.services)
         self.execution_stats["steps_executed"] = len(config.steps)
+        if self._resume and (checkpoint := await pipeline.checkpointer.load_checkpoint(execution_id)):
+            done = checkpoint.state["steps"]
+            return await resume_pipeline(
+                pipeline, execution_id, input_data, done, record_reliability=RUNNER_RECORDS_RELIABILITY
+            )
         result: dict[str, Any] = await pipeline.run(input_data, execution_context, thread_id=execution_id)
         return result
 
@@ -118,36 +164,47 @@ class Library:
     checkpointer: Any
     reliability: Any
 
-    async def run(self, graph: Mapping[str, Any], data: dict[str, Any], execution_id: str, pipeline_id: str) -> Any:
-        """Run a pipeline under an execution that the tracker has started, and return its output."""
+    async def run(
+        self, graph: Mapping[str, Any], data: dict[str, Any], execution_id: str, pipeline_id: str, *, resume: bool
+    ) -> Any:
+        """Run a pipeline under an execution that the tracker has started or adopted, and return its output."""
         services = ServiceRegistry()
         services.register("database", self.database)
         services.register("execution_tracker", self.tracker)
         services.register("checkpointer", self.checkpointer)
         services.register("reliability_metrics", self.reliability)
         context = ExecutionContext(execution_id=execution_id, pipeline_id=pipeline_id, thread_id=execution_id)
-        result = await Runner(services).run_pipeline_from_json(dict(graph), data, execution_context=context)
+        result = await Runner(services, resume=resume).run_pipeline_from_json(
+            dict(graph), data, execution_context=context
+        )
         return result["output"]
 
-    async def record_reliability(self, execution_id: str, *, success: bool) -> None:
-        """Record the reliability of an ended execution, where the library's own runner does not."""
+    async def newest_checkpoint(self, execution_id: str) -> str | None:
+        """Return after which step the newest checkpoint was saved."""
+        checkpoint = await self.checkpointer.load_checkpoint(execution_id)
+        return None if checkpoint is None else str(checkpoint.step_id)
+
+    async def record_reliability(self, execution_id: str, *, success: bool, since: datetime | None) -> None:
+        """Record the reliability of what an execution did since its last end, where the library's runner does not."""
         if RUNNER_RECORDS_RELIABILITY:
             return
         steps = await self.tracker.get_execution_steps(execution_id)
         for step in steps:
+            if step.error_message == INTERRUPTED_STEP or (since and step.completed_at and step.completed_at <= since):
+                continue
             await self.reliability.record_step(agent=step.step_id, success=step.status.value == "completed")
         await self.reliability.record_workflow(
             workflow_id=execution_id, steps=len(steps), retries=sum(s.retry_count for s in steps), success=success
         )
 
 
-def open_library(database: PooledDatabase) -> Library:
+def open_library(database: PooledDatabase, owns: Callable[[str], bool]) -> Library:
     """Return the library's parts on a migrated database; raises NotMigratedError or DatabaseUnavailableError."""
     # The library's constructors look for their tables and raise errors of their own; a read raises ours.
     database.fetch_all("SELECT 1 FROM pipeline_checkpoints, reliability_steps, service_jobs LIMIT 0")
     return Library(
         database=database,
-        tracker=Tracker(database),
+        tracker=Tracker(database, owns),
         checkpointer=SQLCheckpointer(CheckpointDatabase(database)),
         reliability=ReliabilityMetrics(SQLMetricStorage(database)),
     )

@@ -26,7 +26,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 class Metrics:
     """The metrics of one replica, in a registry of their own."""
 
-    def __init__(self, release: Release, replica: str) -> None:
+    def __init__(self, release: Release, replica: str, config: str) -> None:
         """Register everything at zero."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
@@ -57,6 +57,7 @@ class Metrics:
         self.database_up = self._gauge("db_up", "Whether the database answered the last probe")
         self.redis_up = self._gauge("redis_up", "Whether Redis answered the last probe")
         self.pending_migrations = self._gauge("migrations_pending", "Migrations of this release not yet applied")
+        self.stuck = self._gauge("executions_stuck", "Executions that run and that no replica works on")
         info = Gauge(
             "ia_service_info",
             "Always 1; the labels tell what runs here",
@@ -64,6 +65,13 @@ class Metrics:
             registry=self.registry,
         )
         info.labels(release.release, release.service_version, release.ia_modules_version, replica).set(1)
+        config_info = Gauge(
+            "ia_service_config_info",
+            "Always 1; replicas with the same settings have the same config",
+            ["config", "replica"],
+            registry=self.registry,
+        )
+        config_info.labels(config, replica).set(1)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Publish a value that is read whenever Prometheus asks."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import ia_modules
+import psycopg2
 from nexusql import DatabaseManager
 from nexusql.migrations import MigrationRunner
 
@@ -100,6 +101,8 @@ def migrate(url: str) -> tuple[SchemaState, SchemaState]:
         if after.pending:
             raise MigrationError(f"still pending: {', '.join(after.pending)}; nothing was changed")
         database.execute("COMMIT")
+    except psycopg2.Error as error:
+        raise MigrationError(f"{_first_line(error)}; nothing was changed") from error
     finally:
         database.disconnect()
     return before, after
@@ -110,6 +113,8 @@ def check(url: str) -> SchemaState:
     database = _connect(url)
     try:
         return read_state(database)
+    except psycopg2.Error as error:
+        raise MigrationError(_first_line(error)) from error
     finally:
         database.disconnect()
 
@@ -120,6 +125,10 @@ def _connect(url: str) -> Any:
     if not database.connect():
         raise MigrationError("the database does not answer")
     return database
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return f"the database says: {str(error).strip().partition(chr(10))[0]}"
 
 
 def _checksum(file: Path) -> str:

@@ -9,8 +9,11 @@ import threading
 from collections.abc import AsyncIterator
 
 from ia_service.catalog import load_pipelines
+from ia_service.claims import Claims
 from ia_service.database import Pool, PooledDatabase
+from ia_service.errors import ServiceError
 from ia_service.executions import Executions
+from ia_service.fingerprint import fingerprint
 from ia_service.health import Prober
 from ia_service.library import Library, open_library
 from ia_service.live import LiveUpdates
@@ -30,7 +33,8 @@ class Replica:
         self.release = release
         self.started = False
         self.draining = False
-        self.metrics = Metrics(release, settings.name)
+        self.config = fingerprint(settings)
+        self.metrics = Metrics(release, settings.name, self.config)
         self.pipelines = load_pipelines()
         self.pool = Pool(
             settings.database_url,
@@ -41,18 +45,27 @@ class Replica:
         )
         self.database = PooledDatabase(settings.database_url, self.pool)
         self.live = LiveUpdates(settings.redis_url, self.metrics.live_dropped.inc)
-        self.prober = Prober(settings.database_url, settings.redis_url, self.metrics, settings.name)
+        self.claims = Claims(settings.name, release.release, settings.stuck_after_s)
         self.executions = Executions(
             self.library,
             self.metrics,
+            claims=self.claims,
             replica=settings.name,
             release=release.release,
             max_running=settings.max_running,
             max_queued=settings.max_queued,
         )
+        self.prober = Prober(
+            settings.database_url,
+            settings.redis_url,
+            self.metrics,
+            name=settings.name,
+            count_stuck=self.executions.count_stuck,
+        )
         self._library: Library | None = None
         self._library_lock = threading.Lock()
         self.metrics.watch("executions_in_flight", "Executions taken and not ended", lambda: self.executions.in_flight)
+        self.metrics.watch("executions_limit", "Executions that may be in flight", lambda: self.executions.limit)
         self.metrics.watch("draining", "Whether the replica is being taken out", lambda: float(self.draining))
         self.metrics.watch("db_pool_size", "Connections the pool may open", lambda: self.pool.size)
         self.metrics.watch("db_pool_used", "Connections lent out", lambda: self.pool.used)
@@ -64,7 +77,7 @@ class Replica:
         """Return the library's parts, opened at the first call that finds the database there and migrated."""
         with self._library_lock:
             if self._library is None:
-                library = open_library(self.database)
+                library = open_library(self.database, self.executions.owns)
                 library.tracker.add_websocket_connection(self.live)
                 self._library = library
             return self._library
@@ -77,8 +90,9 @@ class Replica:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run in the background what a replica needs, and at the end let executions finish."""
-        live = asyncio.create_task(self.live.run())
-        live.add_done_callback(_report_failure)
+        tasks = [asyncio.create_task(self.live.run()), asyncio.create_task(self._keep_claims())]
+        for task in tasks:
+            task.add_done_callback(_report_failure)
         self.started = True
         logger.info("started", extra={"pipelines": len(self.pipelines)})
         try:
@@ -86,13 +100,23 @@ class Replica:
         finally:
             self.draining = True
             await asyncio.to_thread(self.executions.stop, self.settings.shutdown_s)
-            live.cancel()
-            await asyncio.gather(live, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.prober.close()
             self.pool.close()
             logger.info("stopped")
 
+    async def _keep_claims(self) -> None:
+        while True:
+            await asyncio.sleep(self.claims.refresh_every_s)
+            try:
+                await self.prober.ask(self.executions.refresh_claims)
+            except ServiceError as error:
+                # A claim is good for several of these rounds, and what is overdue is checked before it is used.
+                logger.warning("claims were not refreshed: %s", error)
+
 
 def _report_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        logger.error("live updates ended", exc_info=error)
+        logger.error("a background task ended", exc_info=error)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+GRAPHS = Path(__file__).parent / "graphs"
+_PORTS = 65_536
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -31,17 +34,14 @@ class Settings:
     max_queued: int = 500
     drain_s: float = 1.0
     shutdown_s: float = 10.0
+    stuck_after_s: float = 300.0
+    paused_pipelines: tuple[str, ...] = ()
 
 
 def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) -> Settings:
     """Return the settings that the environment describes; raises ConfigurationError."""
-    database_url = _url(environ, "DATABASE_URL", ("postgresql", "postgres"))
-    try:
-        parse_dsn(database_url)
-    except psycopg2.ProgrammingError:
-        raise _unusable("DATABASE_URL", "postgresql") from None
     return Settings(
-        database_url=database_url,
+        database_url=_database_url(environ),
         redis_url=_redis_url(environ) if redis_required else "",
         name=environ.get("SERVICE_NAME", "") or "ia-service",
         log_level=_level(environ),
@@ -52,7 +52,23 @@ def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) ->
         max_queued=int(_number(environ, "MAX_QUEUED", 500, minimum=0, maximum=100_000)),
         drain_s=_number(environ, "DRAIN_SECONDS", 1, minimum=0, maximum=300),
         shutdown_s=_number(environ, "SHUTDOWN_SECONDS", 10, minimum=0, maximum=3600),
+        stuck_after_s=_number(environ, "STUCK_AFTER_SECONDS", 300, minimum=1, maximum=86_400),
+        paused_pipelines=_paused(environ),
     )
+
+
+def _database_url(environ: Mapping[str, str]) -> str:
+    """Return the address of one server or of several, ``host:port,host:port``, which only libpq can read."""
+    value = _url(environ, "DATABASE_URL", ("postgresql", "postgres"))
+    try:
+        parts = parse_dsn(value)
+        hosts, ports = (parts.get(name, "").split(",") for name in ("host", "port"))
+        usable = len(ports) in {1, len(hosts)} and all(port == "" or 0 < int(port) < _PORTS for port in ports)
+    except (psycopg2.ProgrammingError, ValueError):
+        usable = False
+    if not usable:
+        raise _unusable("DATABASE_URL", "postgresql")
+    return value
 
 
 def _redis_url(environ: Mapping[str, str]) -> str:
@@ -60,6 +76,7 @@ def _redis_url(environ: Mapping[str, str]) -> str:
 
     value = _url(environ, "REDIS_URL", ("redis", "rediss", "unix"))
     try:
+        _ = urlsplit(value).port
         # Makes a connection object, connects nothing: an option that it does not know is found now, not at 3 a.m.
         redis.Redis.from_url(value).connection_pool.make_connection()
     except (TypeError, ValueError):
@@ -74,7 +91,6 @@ def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str
     try:
         parts = urlsplit(value)
         complete = parts.scheme in schemes and bool(parts.netloc or parts.path)
-        _ = parts.port
     except ValueError:
         complete = False
     if not complete:
@@ -98,6 +114,14 @@ def _number(environ: Mapping[str, str], name: str, default: float, *, minimum: f
     if not minimum <= value <= maximum:
         raise ConfigurationError(f"{name} is {text!r}; expected a number from {minimum:g} to {maximum:g}")
     return value
+
+
+def _paused(environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = {name.strip() for name in environ.get("PAUSED_PIPELINES", "").split(",")} - {""}
+    known = sorted(file.stem for file in GRAPHS.glob("*.json"))
+    if unknown := sorted(names - set(known)):
+        raise ConfigurationError(f"PAUSED_PIPELINES names {', '.join(unknown)}; there are: {', '.join(known)}")
+    return tuple(sorted(names))
 
 
 def _level(environ: Mapping[str, str]) -> str:

@@ -79,19 +79,37 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
-def postgres(place: Path) -> Iterator[int]:
-    data, port = place / "pg", free_port()
-    subprocess.run(
-        [PG_BIN / "initdb", "-D", data, "-U", "ia", "-A", "trust", "--no-sync"],
-        check=True, capture_output=True, user=NOBODY, group=NOBODY,
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Server:
+    port: int
+    pid: int
+
+
+def make_database_directory(data: Path) -> None:
+    postgres_tool("initdb", "-D", data, "-U", "ia", "-A", "trust", "--no-sync")
+
+
+def postgres_tool(name: str, *arguments: str | Path) -> None:
+    subprocess.run([PG_BIN / name, *arguments], check=True, capture_output=True, user=NOBODY, group=NOBODY)
+
+
+@contextmanager
+def postgres_server(data: Path) -> Iterator[Server]:
+    port = free_port()
     options = ("-p", str(port), "-k", "", "-h", "127.0.0.1", "-c", "fsync=off", "-c", "max_connections=200")
-    with process(PG_BIN / "postgres", "-D", data, *options, user=NOBODY, log=place / "pg.log"):
+    log = data.with_suffix(".log")
+    with process(PG_BIN / "postgres", "-D", data, *options, user=NOBODY, log=log) as pid:
         # The port opens before the server takes anybody in.
         ready = (PG_BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port))
         wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL takes connections")
-        yield port
+        yield Server(port, pid)
+
+
+@pytest.fixture(scope="session")
+def postgres(place: Path) -> Iterator[int]:
+    make_database_directory(place / "pg")
+    with postgres_server(place / "pg") as server:
+        yield server.port
 
 
 @pytest.fixture(scope="session")

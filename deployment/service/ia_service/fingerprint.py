@@ -1,0 +1,46 @@
+"""The effective configuration, to be compared between replicas and to be shown without its secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from typing import Any
+
+from ia_service.settings import Settings
+
+VARIABLES = {
+    "database_url": "DATABASE_URL",
+    "redis_url": "REDIS_URL",
+    "name": "SERVICE_NAME",
+    "log_level": "LOG_LEVEL",
+    "pool_size": "POOL_SIZE",
+    "pool_timeout_s": "POOL_TIMEOUT_SECONDS",
+    "query_timeout_s": "QUERY_TIMEOUT_SECONDS",
+    "max_running": "MAX_RUNNING",
+    "max_queued": "MAX_QUEUED",
+    "drain_s": "DRAIN_SECONDS",
+    "shutdown_s": "SHUTDOWN_SECONDS",
+    "stuck_after_s": "STUCK_AFTER_SECONDS",
+    "paused_pipelines": "PAUSED_PIPELINES",
+}
+
+# From the first colon to the last @ before the path: a password may hold either, and anything that splits a URL.
+_USERINFO = re.compile(r"^(\w+://[^:@/]*):[^/]*@")
+_OPTION = re.compile(r"([?&]\w*pass\w*=)[^&]*", re.IGNORECASE)
+
+
+def fingerprint(settings: Settings) -> str:
+    """Return eight hex digits that differ when a setting does; the replica's name is left out."""
+    effective = {name: value for name, value in asdict(settings).items() if name != "name"}
+    return hashlib.sha256(json.dumps(effective, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """Return the settings by variable, passwords replaced."""
+    return {VARIABLES[name]: _without_password(value) for name, value in asdict(settings).items()}
+
+
+def _without_password(value: Any) -> Any:
+    return _OPTION.sub(r"\1***", _USERINFO.sub(r"\1:***@", value)) if isinstance(value, str) else value
