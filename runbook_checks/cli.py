@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("selection", nargs="*", help=selection)
     one.add_argument("--json", action="store_true", help="print one JSON document")
     one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
+    one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="only those whose marks are so, as in `verify -m`")
     one.add_argument("--strict", action="store_true", help="a pass from a tree with uncommitted changes does not count")
     group = commands.add_parser("stack", help="Bring the stack of an environment up and down by hand.")
     stack = group.add_subparsers(required=True, metavar="COMMAND")
@@ -215,6 +216,7 @@ def _status(options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415
     from runbook_checks.report import load_report  # noqa: PLC0415
     from runbook_checks.status import Status  # noqa: PLC0415
+    from runbook_checks.tags import marks_of, matcher  # noqa: PLC0415
 
     now = datetime.now(UTC)
     config = _config(options)
@@ -222,6 +224,11 @@ def _status(options: argparse.Namespace) -> int:
     only = config.environment(options.environment).name if options.environment else ""
     wanted = set(report.catalog.select(options.selection)) if options.selection else set(report.catalog.procedures)
     entries = [entry for entry in report.entries if entry.procedure in wanted and only in {"", entry.environment}]
+    if options.mark:
+        matches = matcher(options.mark)
+        entries = [entry for entry in entries if matches(marks_of(entry.procedure, entry.runbook))]
+    if not entries:
+        raise UsageError("nothing was selected: no procedure matches")
     if options.json:
         _print(documents.status_document(entries, now))
     else:

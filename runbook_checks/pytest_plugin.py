@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import signal
 import threading
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbook_checks.errors import RunbookError, StackError, UsageError
+from runbook_checks.tags import marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -32,8 +32,6 @@ _TOLD = "runbook_checks"  # the attribute of a report that carries it
 _NAMED_INPUT = "runbook_checks_named"
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
-_OTHERS_MARKS = {"filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail"}  # change what a run means
-_NO_MARK = re.compile(r"[^\w.-]+|^_+")
 _CLEANING_UP_S = 120.0
 
 
@@ -113,12 +111,7 @@ class ProcedureItem(pytest.Item):
         self.procedure = procedure
         self.runbooks = runbooks
         self.told: dict[str, str | int] = {}
-        runbook = runbooks.catalog.runbook_of(procedure)
-        tags = {_NO_MARK.sub("", tag.replace(" ", "-")) for tag in (*procedure.card.tags, *runbook.tags)}
-        marks = {block.role.value for block in procedure.blocks} | (tags - _OTHERS_MARKS - {""})
-        if not procedure.card.reversible:
-            marks.add("destructive")
-        for mark in sorted(marks):
+        for mark in sorted(marks_of(procedure, runbooks.catalog.runbook_of(procedure))):
             self.config.addinivalue_line("markers", f"{mark}: given by a runbook")
             self.add_marker(mark)
 

@@ -121,6 +121,7 @@ def test_a_failure_exits_1_and_says_where_and_blocks_what_needs_it(repository: R
     assert (again.returncode, outcomes(again)) == (1, {"extra/fails": "failed"})
     assert outcomes(repository.run("verify", "--json", "-k", "okay")) == {"extra/okay": "passed"}
     assert repository.run("status").returncode == 1
+    assert repository.run("status", "-m", "not destructive", "okay").returncode == 0
 
 
 def test_every_source_error_is_told_at_once_and_nothing_starts(repository: Repository) -> None:
@@ -149,6 +150,8 @@ def test_every_source_error_is_told_at_once_and_nothing_starts(repository: Repos
         (["verify", "--environment", "production"], "environment production is protected"),
         (["verify", "--environment", "box"], "has a setup block, and environment box has no stack of our own"),
         (["verify", "look", "--environment", "bare"], "no stack of our own"),
+        (["status", "-m", "step and nope"], "nothing was selected"),
+        (["status", "-m", "("], "cannot be read"),
         (["status", "--environment", "nope"], "there is no environment 'nope'"),
         (["list", "nope"], "`nope` selects no procedure"),
     ],

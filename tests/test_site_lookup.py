@@ -38,6 +38,7 @@ def test_a_procedure_is_found_in_its_first_environment_or_the_one_named() -> Non
         (lambda: LOOKUP.select(page="zzz"), "there is no runbook page `zzz`; there is db, db.md"),
         (lambda: LOOKUP.select(status="green"), "there is no status `green`"),
         (lambda: LOOKUP.select(owner="platfrom"), "did you mean `platform`?"),
+        (lambda: LOOKUP.select(environment="othr"), "there is no environment `othr`; did you mean `other`?"),
     ],
 )
 def test_what_does_not_exist_is_told_with_a_close_match(ask: object, answer: str) -> None:
@@ -47,8 +48,9 @@ def test_what_does_not_exist_is_told_with_a_close_match(ask: object, answer: str
     assert answer in str(refused.value)
 
 
-def test_entries_are_selected_by_page_status_and_owner() -> None:
+def test_entries_are_selected_by_page_status_owner_and_environment() -> None:
     assert len(LOOKUP.select()) == 3
+    assert [each.status for each in LOOKUP.select(environment="other")] == [Status.FAILED]
     assert [each.environment for each in LOOKUP.select(page="db")] == ["staging", "other"]
     assert [each.environment for each in LOOKUP.select(page="docs/db.md", status="failed", owner="platform")] == [
         "other"

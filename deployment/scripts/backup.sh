@@ -9,7 +9,8 @@ Usage: deployment/scripts/backup.sh
 
 Dumps the database of $DATABASE_URL into $BACKUP_DIR/<id>/: database.dump (pg_dump's custom format) and manifest.json (id,
 time, size, SHA-256, server version, rows and checksum of every table, all from the snapshot that was dumped). The service
-keeps running. A backup that did not finish leaves nothing behind. Every run makes a new backup.
+keeps running. A backup that did not finish leaves nothing behind. Every run makes a new backup. When $METRICS_DIR is set,
+backup.prom there says to the node exporter when the last one was made, its size and its rows.
 
 Prints, last:
   backup <id> of <rows> rows, <size> bytes
@@ -71,4 +72,19 @@ $(sed 's/^/    /; $!s/$/,/' "$partial/tables")
 JSON
 rm "$partial/facts" "$partial/tables"
 mv "$partial" "$BACKUP_DIR/$id"
+
+if [[ ${METRICS_DIR:-} ]]; then
+  # Renamed into place: the exporter never reads half of it. It may run as another user than we do.
+  new="$METRICS_DIR/.backup.prom.$$"
+  cat >"$new" <<METRICS
+# TYPE ia_backup_last_success_timestamp_seconds gauge
+ia_backup_last_success_timestamp_seconds $(date +%s)
+# TYPE ia_backup_size_bytes gauge
+ia_backup_size_bytes $size
+# TYPE ia_backup_rows gauge
+ia_backup_rows $rows
+METRICS
+  chmod 644 "$new"
+  mv "$new" "$METRICS_DIR/backup.prom"
+fi
 echo "backup $id of $rows rows, $size bytes"

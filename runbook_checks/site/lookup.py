@@ -61,8 +61,8 @@ class Lookup:
                 return bound
         raise _unknown(f"figure of `{procedure_id}`", name, (bound.name for bound in bounds))
 
-    def select(self, *, page: str = "", status: str = "", owner: str = "") -> tuple[Entry, ...]:
-        """Return the entries of a page (its path or stem), of a status, of an owner; raises UsageError for unknowns."""
+    def select(self, *, page: str = "", status: str = "", owner: str = "", environment: str = "") -> tuple[Entry, ...]:
+        """Return the entries that are so (a page by its path or stem); raises UsageError for unknowns."""
         pages = {name for entry in self.entries for name in _names(entry.procedure.page)}
         if page and page not in pages:
             raise _unknown("runbook page", page, pages)
@@ -71,12 +71,16 @@ class Lookup:
         owners = {entry.runbook.owner for entry in self.entries}
         if owner and owner not in owners:
             raise _unknown("owner", owner, owners)
+        environments = {entry.environment for entry in self.entries}
+        if environment and environment not in environments:
+            raise _unknown("environment", environment, environments)
         return tuple(
             entry
             for entry in self.entries
             if (not page or page in _names(entry.procedure.page))
             and status in {"", entry.status.value}
             and owner in {"", entry.runbook.owner}
+            and environment in {"", entry.environment}
         )
 
     def url(self, procedure: Procedure) -> str:

@@ -35,11 +35,13 @@ def define_env(env: MacrosPlugin) -> None:
         return plugin().seal.put(render.badge(entry, plugin().lookup.href(entry.procedure, env.page.url)))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
-    def status_table(page: str = "", status: str = "", owner: str = "") -> str:
+    def status_table(page: str = "", status: str = "", owner: str = "", environment: str = "") -> str:
         """Return a table of procedures, what needs attention first."""
         lookup = plugin().lookup
         try:
-            entries = lookup.select(page=page or "", status=status or "", owner=owner or "")
+            entries = lookup.select(
+                page=page or "", status=status or "", owner=owner or "", environment=environment or ""
+            )
         except UsageError as error:
             return plugin().refuse(env.page, "status_table", str(error))
         rows = sorted(entries, key=lambda entry: render.urgency(entry.status))

@@ -108,7 +108,8 @@ def _write_settings(instance: Instance, server: str) -> None:
         archived = f'"{instance.wal_archive}/%f"'
         part = f'"{instance.wal_archive}/.%f.part"'
         # Never over a segment that is there: a second server with the same name for other data must not destroy it.
-        command = f"test ! -f {archived} && cp %p {part} && mv {part} {archived}"
+        # One that is the same already was archived just before a crash, and counts.
+        command = f"if test -f {archived}; then cmp -s %p {archived}; else cp %p {part} && mv {part} {archived}; fi"
         upstream = next(other for other in ("postgres", "postgres-replica") if other != server)
         connection = f"host=127.0.0.1 port={instance.ports[upstream]} user={ROLE} password={instance.database_password}"
         lines += [

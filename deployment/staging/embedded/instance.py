@@ -57,7 +57,7 @@ DATABASE_PROGRAMS = (
         "pg_verifybackup",
         "pgbench",
     ),
-    *("pg_amcheck", "pg_archivecleanup", "pg_controldata", "pg_ctl", "pg_rewind"),
+    *("pg_amcheck", "pg_archivecleanup", "pg_checksums", "pg_controldata", "pg_ctl", "pg_rewind", "pg_waldump"),
 )
 # Below the ports that kernels hand to outgoing connections, so that none of those takes ours.
 FIRST_PORT, LAST_PORT, SLOT = 15000, 30000, 32
@@ -132,6 +132,13 @@ class Instance:
     def database_url(self, server: str = "postgres") -> str:
         """Return the address of the service's database on one of the PostgreSQL servers."""
         return f"postgresql://{ROLE}:{self.database_password}@127.0.0.1:{self.ports[server]}/{DATABASE}"
+
+    @property
+    def service_database_url(self) -> str:
+        """The address as the service knows it: whichever of the two servers takes writes."""
+        servers = ",".join(f"127.0.0.1:{self.ports[server]}" for server in ("postgres", "postgres-replica"))
+        login = f"{ROLE}:{self.database_password}"
+        return f"postgresql://{login}@{servers}/{DATABASE}?target_session_attrs=read-write"
 
     @property
     def redis_url(self) -> str:

@@ -49,7 +49,7 @@ def program_names(*, with_service: bool) -> tuple[str, ...]:
     """Return the names of the instance's processes, as the supervisor and the logs call them."""
     exporters = ("postgres-exporter", "replica-exporter", "valkey-exporter", "node-exporter")
     alerting = ("notifications", "mailbox", "alertmanager", "prometheus")
-    base = ("postgres", "postgres-replica", "valkey", *exporters, *alerting)
+    base = ("postgres", "postgres-replica", "valkey", *exporters, *alerting, "backup-schedule")
     return (*base, *(f"service-{replica}" for replica in REPLICAS), "envoy") if with_service else base
 
 
@@ -61,7 +61,7 @@ def _write_secret(path: Path, text: str) -> None:
 
 def _service_env(instance: Instance) -> str:
     values = {
-        "DATABASE_URL": instance.database_url(),
+        "DATABASE_URL": instance.service_database_url,
         "REDIS_URL": instance.redis_url,
         "POOL_SIZE": "10",
         "DRAIN_SECONDS": "1",

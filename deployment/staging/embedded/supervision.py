@@ -40,6 +40,7 @@ class Supervised:
 def programs(instance: Instance, tools: Toolbox, *, with_service: bool) -> tuple[Supervised, ...]:
     """Return every program of the instance, those too that are not started with it."""
     stores = (*_databases(instance, tools), *_exporters(instance, tools), *_monitoring(instance, tools))
+    stores = (*stores, _backup_schedule(instance))
     if not with_service:
         return stores
     replicas = (_replica(instance, replica) for replica in REPLICAS + SPARE_REPLICAS)
@@ -111,6 +112,19 @@ def _server(instance: Instance, tools: Toolbox, server: str) -> Supervised:
         user=database_user(),
         stop_signal="INT",
         starts=server != "postgres-scratch",
+    )
+
+
+def _backup_schedule(instance: Instance) -> Supervised:
+    known = instance.variables(os.environ)
+    servers, folders = (
+        ("DATABASE_URL", "REPLICA_DATABASE_URL"),
+        ("BACKUP_DIR", "WAL_ARCHIVE_DIR", "METRICS_DIR", "STACK_DIR"),
+    )
+    return Supervised(
+        "backup-schedule",
+        (str(HERE.parent.parent / "scripts/backup-schedule.sh"),),
+        environment={name: known[name] for name in (*servers, *folders, "PATH")},
     )
 
 

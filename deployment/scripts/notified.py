@@ -1,0 +1,86 @@
+"""What notified.sh runs: the notifications that staging's receivers kept. Standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One notification about one alert, as it arrived."""
+
+    received_at: str
+    status: str
+    alert: str
+    by: str
+    to: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.received_at} {self.status} {self.alert} by {self.by} to {self.to}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print what arrived."""
+    parser = argparse.ArgumentParser(prog="notified.sh", allow_abbrev=False)
+    parser.add_argument("--status", choices=["firing", "resolved"])
+    parser.add_argument("--by", choices=["webhook", "mail"])
+    parser.add_argument("--since", type=int, default=0)
+    parser.add_argument("alert")
+    parser.add_argument("text", nargs="?", default="")
+    wanted = parser.parse_args(arguments)
+    arrived = [*webhooks(Path(os.environ["NOTIFICATIONS"])), *mails(Path(os.environ["MAILBOX"]))]
+    found = [
+        delivery
+        for delivery in sorted(arrived, key=lambda delivery: delivery.received_at)
+        if delivery.alert == wanted.alert
+        and wanted.status in (None, delivery.status)
+        and wanted.by in (None, delivery.by)
+        and datetime.fromisoformat(delivery.received_at).timestamp() >= wanted.since
+        and wanted.text in delivery.text
+    ]
+    for delivery in found:
+        print(delivery)
+    if not found:
+        asked = " ".join(filter(None, (wanted.status, wanted.alert, wanted.text, wanted.by and f"by {wanted.by}")))
+        print(f"notified.sh: nobody was told: {asked}", file=sys.stderr)
+    return 0 if found else 1
+
+
+def webhooks(path: Path) -> Iterator[Delivery]:
+    """Return every alert of every notification that came by webhook."""
+    for kept in documents(path):
+        for alert in kept["notification"]["alerts"]:
+            name, text = alert["labels"]["alertname"], json.dumps(alert, ensure_ascii=False)
+            yield Delivery(kept["received_at"], alert["status"], name, "webhook", kept["path"], text)
+
+
+def mails(path: Path) -> Iterator[Delivery]:
+    """Return every mail; Alertmanager's subjects are `[FIRING:1] <alert> (<labels>)` and `[RESOLVED] <alert> (…)`."""
+    for kept in documents(path):
+        state, _, rest = kept["subject"].partition("] ")
+        status = state.removeprefix("[").partition(":")[0].lower()
+        name = rest.partition(" ")[0]
+        text = f"{kept['subject']}\n{kept['body']}"
+        yield Delivery(kept["received_at"], status, name, "mail", ", ".join(kept["to"]), text)
+
+
+def documents(path: Path) -> Iterator[dict[str, Any]]:
+    """Return the JSON documents of a file, one a line; the last may still be on its way."""
+    for line in path.read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            yield json.loads(line)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Say who was told of an alert, and when.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+usage() {
+  cat <<'END'
+Usage: deployment/scripts/notified.sh [--status firing|resolved] [--by webhook|mail] [--since SECONDS] ALERT [TEXT]
+
+Prints what arrived at staging's receivers ($NOTIFICATIONS and $MAILBOX) about the alert ALERT, oldest first, a line each:
+  <time> <firing|resolved> <ALERT> by <webhook|mail> to </path|address>
+In production, look into the channel and the mailbox instead. Changes nothing.
+
+  --status  only notifications that it fires, or that it is resolved
+  --by      only those that came this way
+  --since   only what arrived at that second or later (seconds since 1970, as `date +%s` prints)
+  TEXT      only notifications that hold this text, such as a label's value
+Exit status: 0 something arrived, 1 nothing did, 2 wrong usage or something missing.
+END
+}
+
+options=() words=()
+while (($#)); do
+  case "$1" in
+    -h | --help) usage && exit 0 ;;
+    --status | --by | --since)
+      [[ ${2:-} ]] || { usage >&2 && exit 2; }
+      options+=("$1=$2") && shift
+      ;;
+    -* | '') usage >&2 && exit 2 ;;
+    *) words+=("$1") ;;
+  esac
+  shift
+done
+((${#words[@]} == 1 || ${#words[@]} == 2)) || { usage >&2 && exit 2; }
+# shellcheck source=deployment/scripts/database.sh
+source deployment/scripts/database.sh
+given NOTIFICATIONS MAILBOX
+need python3
+exec python3 deployment/scripts/notified.py ${options[@]+"${options[@]}"} "${words[@]}"
