@@ -63,6 +63,7 @@ apply_environment() {
   local replica
   environment_before="$(cat "$SERVICE_ENV")"
   undo=put_environment_back
+  note_change
   replace_file "$SERVICE_ENV" "$1"
   while read -r replica; do
     restarted+=("$replica")

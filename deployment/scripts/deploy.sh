@@ -30,6 +30,7 @@ release="$(find_release "$1")"
 lock_replicas
 refuse_unmigrated "$release" "$1"
 refuse_drained
+note_change
 deployed="$(cat "$REPLICAS_DIR/.deployed")"
 if [[ $deployed != "$release" ]]; then
   echo "$deployed" >"$REPLICAS_DIR/.previous"

@@ -37,25 +37,18 @@ source deployment/scripts/servers.sh
 given BACKUP_DIR
 [[ -d $BACKUP_DIR ]] || fail "$BACKUP_DIR is not there"
 
-is_good() {
-  local wanted
-  wanted="$(sed -n 's/^  "sha256": "\([0-9a-f]*\)".*/\1/p' "$BACKUP_DIR/$1/manifest.json")"
-  [[ $wanted && -f $BACKUP_DIR/$1/database.dump && $(sha256_of "$BACKUP_DIR/$1/database.dump") == "$wanted" ]]
-}
-
 is_old() {
   [[ ! $days ]] || [[ $(find "$1" -maxdepth 0 -mtime "+$((days - 1))") ]]
 }
 
-# Ids begin with their time, so that the last by name is the newest.
-dumps=()
+newest_first=()
 while read -r id; do
-  dumps+=("$id")
-done < <(cd "$BACKUP_DIR" && find . -mindepth 2 -maxdepth 2 -name manifest.json -not -path './.partial-*' | cut -d / -f 2 | sort -r)
+  newest_first+=("$id")
+done < <(dumps | sort -r)
 kept=0 good=''
-for id in ${dumps[@]+"${dumps[@]}"}; do
+for id in ${newest_first[@]+"${newest_first[@]}"}; do
   first_good=no
-  if [[ ! $good ]] && is_good "$id"; then
+  if [[ ! $good ]] && dump_is_good "$id"; then
     good="$id" first_good=yes
   fi
   if ((kept < keep)) || [[ $first_good == yes ]] || ! is_old "$BACKUP_DIR/$id"; then

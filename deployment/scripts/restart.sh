@@ -32,6 +32,7 @@ if (($# == 0)); then
   # shellcheck disable=SC2046 # a word for each replica
   set -- $(replicas)
 fi
+note_change
 while read -r replica; do
   restart_replica "$replica" || say_and_exit 1 "service-$replica does not come back"
 done < <(broken_first "$@")

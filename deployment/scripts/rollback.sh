@@ -29,6 +29,7 @@ need_stack
 [[ -s $REPLICAS_DIR/.previous ]] || say_and_exit 1 "no previous release is recorded: nothing was deployed since the last rollback"
 release="$(find_release "$(cat "$REPLICAS_DIR/.previous")")"
 lock_replicas
+note_change
 if [[ $(balancer_says | cut -d ' ' -f 1,2 | tr ' ' = | sort | paste -sd ' ' -) == "$(even_words)" ]]; then
   go_back=roll_to
 else

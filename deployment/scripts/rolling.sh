@@ -46,6 +46,11 @@ lock_replicas() {
   trap 'say_and_exit 1 interrupted' INT TERM HUP
 }
 
+# note_change: watch.sh compares with what was before this moment.
+note_change() {
+  date +%s >"$REPLICAS_DIR/.changed"
+}
+
 # What leaves things as they were when the script ends early, whatever the reason: the name of a function.
 undo=''
 

@@ -97,6 +97,7 @@ take_back() {
   fi
   echo "returned to $before"
 }
+note_change
 undo=take_back
 echo "$before" >"$REPLICAS_DIR/.previous"
 

@@ -131,3 +131,15 @@ base_backups() {
 base_fact() {
   sed -n "s/^  \"$2\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p" "$BACKUP_DIR/base/$1/base.json"
 }
+
+# dumps: the ids in $BACKUP_DIR, the oldest first.
+dumps() {
+  (cd "$BACKUP_DIR" && find . -mindepth 2 -maxdepth 2 -name manifest.json -not -path './.partial-*' | cut -d / -f 2 | sort)
+}
+
+# dump_is_good ID: it is, byte for byte, what was written.
+dump_is_good() {
+  local wanted
+  wanted="$(sed -n 's/^  "sha256": "\([0-9a-f]*\)".*/\1/p' "$BACKUP_DIR/$1/manifest.json")"
+  [[ $wanted && -f $BACKUP_DIR/$1/database.dump && $(sha256_of "$BACKUP_DIR/$1/database.dump") == "$wanted" ]]
+}

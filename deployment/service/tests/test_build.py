@@ -152,3 +152,27 @@ def test_a_reader_never_sees_a_completed_execution_without_its_output(
 
     wait_until(ended, "the execution ends")
     assert ("completed", True) not in seen
+
+
+@pytest.mark.parametrize(("killed", "going_on"), [(OLD, OLD), (OLD, NEW), (NEW, OLD), (NEW, NEW)])
+def test_what_one_release_has_begun_any_release_resumes_and_both_record_the_same(
+    releases: dict[str, Path], database: str, start_replica: StartReplica, killed: str, going_on: str
+) -> None:
+    first = start_replica(database, "first", python=releases[killed] / "bin" / "python", STUCK_AFTER_SECONDS="1")
+    second = start_replica(database, "second", python=releases[going_on] / "bin" / "python", STUCK_AFTER_SECONDS="1")
+    job = first.execute("slow", wait_s=0, seconds=2)["job_id"]
+    saved = f"/api/checkpoints/{job}"
+    wait_until(lambda: second.http.get(saved).json()["checkpoints"] != [], "a checkpoint is saved")
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: second.metric("ia_service_executions_stuck") == 1, "it counts as stuck")
+    resumed = second.http.post(f"/api/execute/{job}/resume", json={"wait_s": 20}).json()
+    assert (resumed["status"], resumed["output"]["waited"], resumed["completed_steps"]) == ("completed", 2.0, 4)
+    steps = second.http.get(f"/api/execute/{job}").json()["steps"]
+    assert [s["step"] for s in steps if s["status"] == "completed"] == ["wait_1", "wait_2", "wait_3", "wait_4"]
+    report = second.http.get("/api/reliability/metrics").json()
+    assert report["total_workflows"] == 1
+    failed = second.execute("fail", fail=True)["job_id"]
+    assert second.http.post(f"/api/execute/{failed}/resume", json={"wait_s": 20}).json()["status"] == "failed"
+    report = second.http.get("/api/reliability/metrics").json()
+    assert report["steps"]["prepare"] == {"total": 1, "successful": 1, "validity_rate": 1.0}
+    assert report["steps"]["fail"] == {"total": 2, "successful": 0, "validity_rate": 0.0}

@@ -16,6 +16,19 @@ def test_defaults_fill_what_is_not_set() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p@127.0.0.1:5432,127.0.0.1:5433/d?target_session_attrs=read-write",
+        "postgresql://u:p@h,i:5433/d",
+        "postgresql:///d?host=/run/postgresql",
+        "postgresql:///d?host=h,i&port=5433",
+    ],
+)
+def test_a_database_may_be_several_servers(url: str) -> None:
+    assert read_settings(GOOD | {"DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("DATABASE_URL", ""),
@@ -23,6 +36,9 @@ def test_defaults_fill_what_is_not_set() -> None:
         ("DATABASE_URL", "postgresql://u:secret@h:port/d"),
         ("DATABASE_URL", "postgresql://u:secret%zz@h/d"),
         ("DATABASE_URL", "postgresql://u:secret@h/d?colour=red"),
+        ("DATABASE_URL", "postgresql://u:secret@h:5432,i:port/d"),
+        ("DATABASE_URL", "postgresql://u:secret@h:5432,i:65536/d"),
+        ("DATABASE_URL", "postgresql://u:secret@h,i,j/d?port=1,2"),
         ("REDIS_URL", "127.0.0.1:6379"),
         ("REDIS_URL", "redis://:secret@127.0.0.1:6379/0?colour=red"),
         ("POOL_SIZE", "0"),
@@ -30,6 +46,7 @@ def test_defaults_fill_what_is_not_set() -> None:
         ("POOL_SIZE", "nan"),
         ("LOG_LEVEL", "loud"),
         ("DRAIN_SECONDS", "-1"),
+        ("STUCK_AFTER_SECONDS", "0"),
     ],
 )
 def test_a_bad_value_is_refused_by_name_and_without_the_password(name: str, value: str) -> None:

@@ -162,6 +162,7 @@ def _initialise(tools: Toolbox, data: Path, password: str) -> None:
         f"GRANT pg_monitor, pg_checkpoint, pg_signal_backend TO {ROLE}\n"
         # In the maintenance database: a grant in the service's own would be part of its dumps.
         f"GRANT EXECUTE ON FUNCTION pg_switch_wal(), pg_promote(boolean, integer) TO {ROLE}\n"
+        f"GRANT EXECUTE ON FUNCTION pg_wal_replay_pause(), pg_wal_replay_resume() TO {ROLE}\n"
         f"CREATE DATABASE {DATABASE} OWNER {ROLE}\n"
     )
     single = [str(tools.program("postgres").resolve()), "--single", "-D", str(data), "postgres"]
