@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 _RECORD_RETRY_S = 1.0
 _RECORD_TRIES = 60
+_INTERRUPT_S = 10.0  # a full queue is hundreds of executions to record
 
 
 class Executions:
@@ -115,7 +117,7 @@ class Executions:
 
     def refresh_claims(self, database: PooledDatabase) -> None:
         """Say that this replica still works on what it works on, and stop what another one has resumed."""
-        if jobs := self._snapshot():
+        if jobs := [job for job in self._snapshot() if not job.refused]:
             self._refresh(database, jobs)
 
     def count_stuck(self, database: PooledDatabase) -> int:
@@ -132,7 +134,7 @@ class Executions:
             job.interrupt()
         if left:
             logger.warning("interrupting executions", extra={"jobs": [job.id for job in left]})
-            wait([job.done for job in left], timeout=max(2.0, deadline - time.monotonic()))
+            wait([job.done for job in left], timeout=max(_INTERRUPT_S, deadline - time.monotonic()))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @contextlib.contextmanager
@@ -180,7 +182,12 @@ class Executions:
                 metadata={"replica": self._replica, "release": self._release, "request_id": request_id.get()},
             )
         )
-        self._claims.take(library.database, execution_id)
+        try:
+            self._claims.take(library.database, execution_id)
+        except ServiceError as error:
+            # The client is told no: its execution must not look as if it ran for ever.
+            self._start(Job(execution_id, pipeline, math.inf, refused=f"refused: {error.code}"), data)
+            raise
         return Job(execution_id, pipeline, claimed_at)
 
     def _run(self, job: Job, data: dict[str, Any]) -> None:
@@ -209,8 +216,8 @@ class Executions:
     async def _outcome(self, job: Job, data: dict[str, Any]) -> tuple[ExecutionStatus, Any, str | None]:
         job.loop, job.task = asyncio.get_running_loop(), asyncio.current_task()
         try:
-            if self._stopping.is_set():
-                return ExecutionStatus.CANCELLED, None, self._interrupted
+            if job.refused or self._stopping.is_set():
+                return ExecutionStatus.CANCELLED, None, job.refused or self._interrupted
             output = await self._library().run(job.pipeline.graph, data, job.id, job.pipeline.id, resume=job.resumed)
         except asyncio.CancelledError:
             return ExecutionStatus.CANCELLED, None, self._interrupted

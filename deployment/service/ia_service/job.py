@@ -24,6 +24,7 @@ class Job:
     resumed_from: str | None = None
     ended_before: datetime | None = None
     lost: bool = False
+    refused: str | None = None
     taken_at: float = field(default_factory=time.monotonic)
     done: Future[str] = field(default_factory=Future)
     loop: asyncio.AbstractEventLoop | None = None

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 CHANNEL = "ia-service:executions"
 _QUEUE = 1000
 _RETRY_S = 1.0
+_CANCEL_S = 0.1
 
 
 class LiveUpdates:
@@ -71,8 +72,11 @@ class LiveUpdates:
             for task in done:
                 task.result()
         finally:
-            receiving.cancel()
-            sending.cancel()
+            # A cancellation that comes while the client sends a long update is lost there: say it until it is heard.
+            while not (receiving.done() and sending.done()):
+                receiving.cancel()
+                sending.cancel()
+                await asyncio.wait((receiving, sending), timeout=_CANCEL_S)
             await asyncio.gather(receiving, sending, return_exceptions=True)
 
     async def _receive(self, inbox: redis.asyncio.client.PubSub) -> None:
