@@ -8,14 +8,14 @@ usage() {
 Usage: deployment/scripts/restore-to-time.sh TIME|latest [--base ID]
 
   TIME       UTC, 'YYYY-MM-DD HH:MM:SS[.ffffff]': everything that was committed before it comes back, nothing after it
-  latest     all that the WAL archive holds, when there is no server left to ask; the restored server is then writable
+  latest     all that the WAL archive holds, when there is no server left to ask
   --base ID  start from that base backup instead of the newest one that ended before TIME
 
 Makes the scratch server ($SCRATCH_DATABASE_URL, data in $SCRATCH_DATABASE_DIR) of a base backup of $BACKUP_DIR/base and the
 WAL in $WAL_ARCHIVE_DIR, starts it, and waits until it has reached TIME and can be read. The live servers are not touched;
-the primary, when it answers, is only asked to archive what it has written so far. The scratch server stops replaying at
-TIME and stays read-only, so that it can be compared, backed up (DATABASE_URL=$SCRATCH_DATABASE_URL
-deployment/scripts/backup.sh) or copied from. End it with: supervisorctl stop postgres-scratch
+the primary, when it answers, is only asked to archive what it has written so far. The scratch server is then one of its own,
+which archives nothing: compare with it, back it up (DATABASE_URL=$SCRATCH_DATABASE_URL deployment/scripts/backup.sh), copy
+rows from it. End it with: supervisorctl stop postgres-scratch
 
 Prints, last:
   recovered to <time of the last commit that came back> from base backup <id>
@@ -107,7 +107,8 @@ tar -xzf "$copy/pg_wal.tar.gz" --no-same-owner -C "$SCRATCH_DATABASE_DIR/pg_wal"
   if [[ $target != latest ]]; then
     echo "recovery_target_time = '$target UTC'"
     echo "recovery_target_inclusive = off"
-    echo "recovery_target_action = pause"
+    # Not `pause`: what the transaction at TIME had locked by then would stay locked for every reader.
+    echo "recovery_target_action = promote"
   fi
 } >>"$SCRATCH_DATABASE_DIR/postgresql.auto.conf"
 touch "$SCRATCH_DATABASE_DIR/recovery.signal"
@@ -115,12 +116,9 @@ rm -f "$SCRATCH_DATABASE_DIR/standby.signal"
 chmod 700 "$SCRATCH_DATABASE_DIR"
 give "$SCRATCH_DATABASE_DIR" "$WAL_ARCHIVE_DIR"
 
-# recovered: it can be read, and replay has stopped at TIME (or, for latest, at the end of the archive).
+# recovered: it has replayed up to TIME (or, for latest, to the end of the archive), and ended that.
 recovered() {
-  local answer wanted='pg_is_in_recovery() AND pg_is_wal_replay_paused()'
-  [[ $target != latest ]] || wanted='NOT pg_is_in_recovery()'
-  answer="$(ask "$SCRATCH_DATABASE_URL" "SELECT $wanted" 2>/dev/null)" || answer=f
-  [[ $answer == t ]]
+  [[ $(state_of "$SCRATCH_DATABASE_URL") == primary ]]
 }
 
 supervisorctl start postgres-scratch >/dev/null || true # one that ends at once is found below, with its reason

@@ -10,7 +10,7 @@ Usage: deployment/scripts/rollout.sh RELEASE [--stages 5,25,50,100]
 RELEASE is a folder of $RELEASES_DIR, or the version of ia-modules that it was built on. The database must have been
 migrated for it (deployment/scripts/migrate.sh RELEASE). The last replica is taken out of the load balancer, switched to
 the release, and then gets the share of the requests that each stage says. After the last stage the other replicas follow,
-and all share the requests evenly. Every stage lasts until enough requests and executions were answered in it to judge it.
+and all share the requests evenly. Every stage lasts until enough requests and executions were answered in it to judge it, with every replica in the load balancer.
 
 The release is taken back at once when too many of its executions fail or are lost, or of its requests (5xx); when its
 replica ends, hangs or is not healthy any more; when a stage does not get enough requests in time; or when you press Ctrl-C:
@@ -128,14 +128,20 @@ too_many() {
   awk -v failed="$1" -v of="$2" -v most="$MAX_ERRORS" 'BEGIN { exit !(failed >= 3 && failed > most * of) }'
 }
 
+# ejections: how often a replica has failed a health check of the load balancer, which then leaves it out.
+ejections() {
+  curl -sf --max-time 5 "$LOAD_BALANCER_ADMIN_URL/stats?filter=^cluster.service.health_check.failure$" | awk '{ print $2 }'
+}
+
 # stage SHARE
 stage() {
-  local share="$1" begun=$SECONDS well=$SECONDS words
+  local share="$1" begun=$SECONDS well=$SECONDS words ejected
   local all0 own0 bad0 ran0 failed0 all own bad ran failed state
   # shellcheck disable=SC2086 # a word for each replica
   words="$(spread $((100 - share)) $others)"
   # shellcheck disable=SC2086
   set_shares $words "$new=$share" || say_and_exit 1 "the shares could not be set"
+  ejected="$(ejections)"
   read -r all0 own0 bad0 ran0 failed0 state < <(look)
   while true; do
     read -r all own bad ran failed state < <(look)
@@ -149,7 +155,13 @@ stage() {
       if too_many "$bad" "$own"; then
         say_and_exit 1 "stopped at $share %: $(percent "$bad" "$own") % of $own requests to service-$new failed"
       fi
-      ((all < REQUESTS || ran < EXECUTIONS)) || break
+      if ((all >= REQUESTS && ran >= EXECUTIONS)); then
+        [[ $(ejections) != "$ejected" ]] || break
+        # While one was left out, the others had its share: the figures say nothing of this stage.
+        echo "rollout.sh: a replica failed a health check meanwhile; stage $share % begins anew" >&2
+        ejected="$(ejections)"
+        read -r all0 own0 bad0 ran0 failed0 state < <(look)
+      fi
     elif ((SECONDS - well >= SILENT_S)); then
       why_not "$new" >&2
       say_and_exit 1 "stopped at $share %: service-$new is not healthy on $release"

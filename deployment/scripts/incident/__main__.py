@@ -58,9 +58,8 @@ def list_open() -> str:
     for path in sorted(Path(os.environ["INCIDENTS_DIR"]).glob("*/timeline.jsonl")):
         incident = load(path.parent.name)
         if incident.status != "closed":
-            lines.append(
-                f"{incident.id}: severity {incident.severity}, {incident.status}: {incident.declared['title']}"
-            )
+            state = f"severity {incident.severity}, {incident.status}, {incident.commander}"
+            lines.append(f"{incident.id}: {state}: {incident.declared['title']}")
     return "\n".join(lines) or "no incident is open"
 
 

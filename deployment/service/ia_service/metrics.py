@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from ia_service.release import Release
 
+OUTCOMES = ("completed", "failed", "cancelled", "lost")
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -72,6 +73,12 @@ class Metrics:
             registry=self.registry,
         )
         config_info.labels(config, replica).set(1)
+
+    def expect(self, pipelines: Iterable[str]) -> None:
+        """Publish 0 for every count to come: without a sample from before, no rate sees the first failures."""
+        for pipeline in pipelines:
+            for outcome in OUTCOMES:
+                self.executions.labels(pipeline, outcome)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Publish a value that is read whenever Prometheus asks."""

@@ -36,6 +36,7 @@ class Replica:
         self.config = fingerprint(settings)
         self.metrics = Metrics(release, settings.name, self.config)
         self.pipelines = load_pipelines()
+        self.metrics.expect(self.pipelines)
         self.pool = Pool(
             settings.database_url,
             size=settings.pool_size,
