@@ -136,6 +136,19 @@ def test_the_whole_database_of_a_moment_ago_can_take_the_place_of_the_live_one(s
         stack.shell('supervisorctl stop postgres-scratch; find "$SCRATCH_DATABASE_DIR" -mindepth 1 -delete')
 
 
+def test_the_transaction_that_deleted_most_is_found_by_its_time(stack: Stack) -> None:
+    stack.query("create table precious as select generate_series(1, 500) n")
+    stack.query("delete from precious where n > 100")
+    time = stack.query("select to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')")
+    stack.query("select pg_sleep(1)")
+    stack.query("delete from precious where n > 50")
+    stack.query("drop table precious")
+    everything = stack.shell(f"{SCRIPTS}/large-transactions.sh").stdout.splitlines()
+    recent = stack.shell(f"{SCRIPTS}/large-transactions.sh --since '{time}'").stdout.splitlines()
+    assert everything[0].startswith("400 rows deleted, committed 2"), everything
+    assert recent[0].startswith("50 rows deleted, committed 2"), recent
+
+
 def test_the_newest_dump_is_still_the_latest_beside_a_base_backup(stack: Stack, base: str) -> None:
     made = stack.shell(f"{SCRIPTS}/backup.sh").stdout.split()[1]
     done = stack.shell(f"{SCRIPTS}/restore.sh --latest --into proof")
