@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ def backups(stack: Stack, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def base(stack: Stack) -> Iterator[str]:
     """A base backup of the shared stack; returns its id."""
     done = stack.shell(f"{SCRIPTS}/base-backup.sh")
@@ -88,14 +89,15 @@ def test_a_time_that_cannot_be_reached_is_refused(stack: Stack, base: str, time:
     assert (done.returncode, reason in done.stderr) == (status, True), f"{base}: {done.stderr}"
 
 
-def test_a_damaged_base_backup_is_refused_and_named(stack: Stack, base: str) -> None:
-    damage(Path(stack.env()["BACKUP_DIR"]) / "base" / base / "data/base.tar.gz")
+def test_a_damaged_base_backup_is_refused_and_named(stack: Stack, base: str, tmp_path: Path) -> None:
+    shutil.copytree(Path(stack.env()["BACKUP_DIR"]) / "base", tmp_path / "base")
+    damage(tmp_path / "base" / base / "data/base.tar.gz")
     time = stack.query(f"select {NOW}")
-    done = stack.shell(f"{SCRIPTS}/restore-to-time.sh '{time}'")
+    done = stack.shell(f"{SCRIPTS}/restore-to-time.sh '{time}'", BACKUP_DIR=str(tmp_path))
     assert done.returncode == 1
     assert f"base backup {base} is damaged" in done.stderr
     assert not Path(stack.env()["SCRATCH_DATABASE_DIR"]).joinpath("PG_VERSION").exists()
-    looked = stack.shell(f"{SCRIPTS}/verify-backup.sh base/{base}")
+    looked = stack.shell(f"{SCRIPTS}/verify-backup.sh base/{base}", BACKUP_DIR=str(tmp_path))
     assert (looked.returncode, looked.stdout) == (1, f"base backup {base}: damaged\n0 good, 1 damaged\n")
 
 
