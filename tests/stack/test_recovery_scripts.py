@@ -141,8 +141,8 @@ def test_the_whole_database_of_a_moment_ago_can_take_the_place_of_the_live_one(s
 def test_the_transaction_that_deleted_most_is_found_by_its_time(stack: Stack) -> None:
     stack.query("create table precious as select generate_series(1, 500) n")
     stack.query("delete from precious where n > 100")
+    stack.query("select pg_sleep(1)")  # the time below has no fractions
     time = stack.query("select to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')")
-    stack.query("select pg_sleep(1)")
     stack.query("delete from precious where n > 50")
     stack.query("drop table precious")
     everything = stack.shell(f"{SCRIPTS}/large-transactions.sh").stdout.splitlines()
