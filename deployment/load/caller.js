@@ -5,7 +5,8 @@
 // CALLER      who asks
 // PIPELINE    what to execute (default transform)
 // INPUT       with which input, JSON (default {"text": "one two three"})
-// RATE        orders a second (default 10)
+// RATE        how often a second it orders (default 10)
+// BURST       how many orders at once (default 1)
 // RETRIES     how often an order that was refused is sent again, RETRY_S (default 0.1) apart, whatever Retry-After says (default 0)
 // DURATION    how long (default 60s), at most
 // HEEDS       the error code that tells its owner to stop it, as in {"error": "shed"}; it stops PATIENCE_S (default 0) after
@@ -16,6 +17,7 @@ import http from "k6/http";
 import { sleep } from "k6";
 
 const rate = Number(__ENV.RATE || 10);
+const burst = Number(__ENV.BURST || 1);
 const retries = Number(__ENV.RETRIES || 0);
 const order = JSON.stringify({
   pipeline: __ENV.PIPELINE || "transform",
@@ -24,6 +26,8 @@ const order = JSON.stringify({
 let heardAt = 0;
 
 export const options = {
+  batch: burst,
+  batchPerHost: burst,
   scenarios: {
     orders: {
       executor: "constant-arrival-rate",
@@ -38,16 +42,28 @@ export const options = {
 };
 
 export default function () {
-  const number = exec.scenario.iterationInTest;
+  const headers = { "Content-Type": "application/json" };
+  let numbers = Array.from({ length: burst }, (_, i) => exec.scenario.iterationInTest * burst + i);
   for (let attempt = 0; attempt <= retries; attempt += 1) {
-    const headers = { "Content-Type": "application/json", "X-Request-ID": `${__ENV.CALLER}-${number}` };
-    const answer = http.post(`${__ENV.API_URL}/api/execute/pipeline`, order, { headers });
-    if (answer.status < 300) {
+    const answers = http.batch(
+      numbers.map((number) => ({
+        method: "POST",
+        url: `${__ENV.API_URL}/api/execute/pipeline`,
+        body: order,
+        params: { headers: { ...headers, "X-Request-ID": `${__ENV.CALLER}-${number}` } },
+      })),
+    );
+    answers.filter(refused).forEach(heed);
+    numbers = numbers.filter((_, i) => refused(answers[i]));
+    if (numbers.length === 0) {
       return;
     }
-    heed(answer);
     sleep(Number(__ENV.RETRY_S || 0.1));
   }
+}
+
+function refused(answer) {
+  return answer.status < 200 || answer.status >= 300;
 }
 
 function heed(answer) {
@@ -63,6 +79,6 @@ export function handleSummary(data) {
   const { http_reqs, http_req_failed } = data.metrics;
   const requests = http_reqs ? http_reqs.values.count : 0;
   // a rate metric: `passes` counts the samples that are true, here the requests that failed
-  const refused = http_req_failed ? http_req_failed.values.passes : 0;
-  return { stdout: `${requests} requests, ${refused} refused\n` };
+  const failed = http_req_failed ? http_req_failed.values.passes : 0;
+  return { stdout: `${requests} requests, ${failed} refused\n` };
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import RunningReplica, StartReplica, create_database, free_port, replica_starter, wait_until
+from conftest import RunningReplica, StartReplica, create_database, free_port, query, replica_starter, wait_until
 from line import Line
 
 
@@ -103,3 +104,19 @@ def test_an_exhausted_pool_is_a_clear_503(database: str, line: Line, start_repli
     assert (answer.status_code, answer.json()["error"]) == (503, "pool_exhausted")
     assert narrow.metric("ia_service_db_pool_exhausted") >= 1
     wait_until(lambda: narrow.http.get(f"/api/execute/status/{job}").json()["status"] == "completed", "the job ends")
+
+
+def test_an_order_that_is_refused_half_way_does_not_stay_running(database: str, start_replica: StartReplica) -> None:
+    narrow = start_replica(database, POOL_SIZE="1", POOL_TIMEOUT_SECONDS="0.01")
+    order = {"pipeline": "transform", "input": {"text": "x"}}
+
+    def refused_half_way() -> bool:
+        with ThreadPoolExecutor(10) as callers:
+            answers = list(callers.map(lambda _: narrow.http.post("/api/execute/pipeline", json=order), range(30)))
+        assert {answer.status_code for answer in answers} <= {202, 503}
+        return query(database, refused) != [(0,)]
+
+    refused = "SELECT count(*) FROM pipeline_executions WHERE error_message = 'refused: pool_exhausted'"
+    wait_until(refused_half_way, "an order is refused between its two statements")
+    running = "SELECT count(*) FROM pipeline_executions WHERE status = 'running'"
+    wait_until(lambda: query(database, running) == [(0,)], "nothing runs any more")

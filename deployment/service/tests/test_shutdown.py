@@ -43,3 +43,13 @@ def test_what_does_not_finish_in_time_is_recorded_as_interrupted_with_its_checkp
     rows = query(database, "SELECT execution_id, status, left(error_message, 11) FROM pipeline_executions")
     assert sorted(rows) == sorted([(job, "cancelled", "interrupted"), (queued, "cancelled", "interrupted")])
     assert query(database, f"SELECT step_id FROM pipeline_checkpoints WHERE thread_id = '{job}'") == [("wait_1",)]
+
+
+def test_a_full_queue_is_recorded_before_a_replica_ends(database: str, start_replica: StartReplica) -> None:
+    replica = start_replica(database, SHUTDOWN_SECONDS="0", MAX_RUNNING="1")
+    for _ in range(400):
+        replica.execute("slow", wait_s=0, seconds=600)
+    os.kill(replica.pid, signal.SIGTERM)
+    os.waitpid(replica.pid, 0)
+    rows = query(database, "SELECT status, left(error_message, 11), count(*) FROM pipeline_executions GROUP BY 1, 2")
+    assert rows == [("cancelled", "interrupted", 400)]
