@@ -25,7 +25,7 @@ need_variables() {
 
 need_stack() {
   local program
-  need_variables RELEASES_DIR REPLICAS_DIR LOAD_BALANCER_ADMIN_URL
+  need_variables RELEASES_DIR REPLICAS_DIR LOAD_BALANCER_ADMIN_URL ENDPOINTS_FILE
   for program in curl supervisorctl; do
     command -v "$program" >/dev/null ||
       say_and_exit 2 "$program is not on PATH; take PATH from 'deployment/staging/stack env', or: apt-get install $program"
@@ -61,6 +61,8 @@ leave() {
   if [[ $undo ]]; then
     "$undo" || echo "${0##*/}: not everything could be put back; see above" >&2
   fi
+  # A replica that is out only while it restarts; when it did not come up, the load balancer's health checks keep it out.
+  give_back || echo "${0##*/}: the shares could not be put back; see above" >&2
   rm -f "$REPLICAS_DIR/.rolling"
   exit "$status"
 }
@@ -155,18 +157,26 @@ begin() {
   echo "service-$1: healthy on $2 after $((SECONDS - begun)) s"
 }
 
-# switch REPLICA RELEASE: stop it (it drains first), point it to the release, start it, wait until it serves.
+# switch REPLICA RELEASE: take it out of the load balancer, stop it (it drains), point it to the release, start it, wait
+# until it can serve, and give its share back.
 switch() {
   local before
   before="$(release_of "$1")"
   echo "service-$1: $before -> $2"
+  take_out "$1" || return 1
   supervisorctl stop "service-$1" >/dev/null
   ln -sfn "../../releases/$2" "$REPLICAS_DIR/$1/current"
-  begin "$1" "$2"
+  begin "$1" "$2" && give_back
 }
 
 # restart_replica REPLICA: the same release in a new process.
 restart_replica() {
+  take_out "$1" || return 1
+  restart_as_it_is "$1" && give_back
+}
+
+# restart_as_it_is REPLICA: whatever requests it gets.
+restart_as_it_is() {
   echo "service-$1: restarting"
   supervisorctl stop "service-$1" >/dev/null
   begin "$1" "$(release_of "$1")"
