@@ -101,7 +101,7 @@ class LiveUpdates:
 
 
 async def cancel(*tasks: asyncio.Task[None]) -> None:
-    """End tasks that talk to Redis: a cancellation that comes while its client sends is lost, so say it until it is heard."""
+    """End tasks that talk to Redis: its client loses a cancellation that comes while it sends, so say it again."""
     while waiting := [task for task in tasks if not task.done()]:
         for task in waiting:
             task.cancel()

@@ -100,7 +100,7 @@ class Replica:
         return self.settings.shutdown_s + INTERRUPT_S + last_statement_s + _TIDY_S
 
     def stop_soon(self) -> None:
-        """Begin the time that executions have to end: the server waits meanwhile for requests, and both end together."""
+        """Begin the time that executions have to end: the server waits for requests meanwhile, not before."""
         self._stop_at = time.monotonic() + self.settings.shutdown_s
 
     @contextlib.asynccontextmanager
