@@ -10,7 +10,8 @@ Usage: deployment/scripts/backup-schedule.sh
 Runs for ever, under a supervisor: every BACKUP_EVERY seconds (default 3600) backup.sh, then prune.sh --keep BACKUP_KEEP
 (default 24). Both are read from $STACK_DIR/conf/backup-schedule.env, NAME=value lines, when that file is there, before every
 round; SIGHUP begins a new round of waiting with what it says now. The first backup comes one interval after the start. A
-backup that fails is logged, and tried again in the next round. Where cron is at hand, a line of cron does the same.
+backup that fails is logged, and tried again in the next round. What is backed up is the primary, $DATABASE_URL or, after a
+failover, $REPLICA_DATABASE_URL. Where cron is at hand, a line of cron does the same.
 Exit status: 0 stopped, 2 wrong usage or something missing.
 TEXT
 }
@@ -19,10 +20,10 @@ case "${1:-}" in
   -h | --help) usage && exit 0 ;;
   ?*) usage >&2 && exit 2 ;;
 esac
-# shellcheck source=deployment/scripts/database.sh
-source deployment/scripts/database.sh
+# shellcheck source=deployment/scripts/servers.sh
+source deployment/scripts/servers.sh
 given DATABASE_URL BACKUP_DIR
-need psql pg_dump
+need psql pg_dump pg_isready
 
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 
@@ -47,8 +48,13 @@ while :; do
   wait "$waiting" || true # a signal ends the wait; which one it was, its trap has noted
   waiting=''
   [[ $again == no ]] || continue
-  if deployment/scripts/backup.sh && deployment/scripts/prune.sh --keep "$keep"; then
-    continue
+  if server="$(the_primary)"; then
+    url="$(url_of "$server")"
+    if DATABASE_URL="$url" deployment/scripts/backup.sh && deployment/scripts/prune.sh --keep "$keep"; then
+      continue
+    fi
+  else
+    echo "$(now) there is no primary, or there are two" >&2
   fi
   echo "$(now) the backup failed, see above; the next round tries again" >&2
 done

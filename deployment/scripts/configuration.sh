@@ -37,22 +37,22 @@ replace_file() {
   mv "$new" "$1"
 }
 
-# check_environment TEXT: every release that a replica runs must accept it.
+# check_environment TEXT: every release that runs must accept it.
 check_environment() {
-  local replica program file status=0
+  local release file said status=0
   file="$(mktemp "$SERVICE_ENV.XXXXXX")"
   printf '%s\n' "$1" >"$file"
-  while read -r replica; do
-    program="$REPLICAS_DIR/$replica/current/bin/ia-service"
-    # A release that is older than the command cannot be asked; its replica then has to come up with it.
-    [[ $("$program" --help) == *config* ]] || continue
+  while read -r release; do
     # Only what the file says, and nothing of the shell that runs this.
     # shellcheck disable=SC2016 # expanded by the shell that reads the file
-    env -i PATH="$PATH" SERVICE_NAME="service-$replica" \
-      sh -c 'set -a && . "$1" && exec "$2" config' sh "$file" "$program" >/dev/null || status=$?
+    said="$(env -i PATH="$PATH" sh -c 'set -a && . "$1" && exec "$2" config' sh "$file" \
+      "$RELEASES_DIR/$release/bin/ia-service" 2>&1 >/dev/null)" || status=1
+    # A release that is older than the command cannot be asked; its replica then has to come up with it.
+    [[ $said != *"invalid choice: 'config'"* ]] || status=0
     ((status == 0)) || break
-  done < <(replicas)
+  done < <(replicas | while read -r replica; do release_of "$replica"; done | sort -u)
   rm -f "$file"
+  ((status == 0)) || echo "$said" >&2
   return "$status"
 }
 

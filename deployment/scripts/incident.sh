@@ -25,8 +25,8 @@ Usage: deployment/scripts/incident.sh COMMAND …
 Every command takes --by NAME (default: your login name). TIME is UTC, 2026-11-26T03:12:00Z, or seconds since the epoch.
 
 The record is $INCIDENTS_DIR/ID/timeline.jsonl (default $STACK_DIR/incidents): one JSON document a line, with its time,
-only ever added to. Timelines also hold the alerts that were delivered ($NOTIFICATIONS), and which release ran when (from
-$PROMETHEUS_URL). What cannot be asked is named as missing. Declaring silences nothing.
+only ever added to. Timelines also hold the alerts, as they were delivered ($NOTIFICATIONS) or else as Prometheus saw them
+($PROMETHEUS_URL), and which release ran when. What cannot be asked is named as missing. Declaring silences nothing.
 
 Prints, last:  incident <id> is open, severity <n>   or what the command is called for
 Exit status: 0 done, 1 failed or refused, 2 wrong usage or something missing.

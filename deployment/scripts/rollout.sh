@@ -10,7 +10,8 @@ Usage: deployment/scripts/rollout.sh RELEASE [--stages 5,25,50,100]
 RELEASE is a folder of $RELEASES_DIR, or the version of ia-modules that it was built on. The database must have been
 migrated for it (deployment/scripts/migrate.sh RELEASE). The last replica is taken out of the load balancer, switched to
 the release, and then gets the share of the requests that each stage says. After the last stage the other replicas follow,
-and all share the requests evenly. Every stage lasts until enough requests and executions were answered in it to judge it, with every replica in the load balancer.
+and all share the requests evenly. Every stage lasts until enough requests and executions were answered in it to judge it,
+all of them while every replica was in the load balancer.
 
 The release is taken back at once when too many of its executions fail or are lost, or of its requests (5xx); when its
 replica ends, hangs or is not healthy any more; when a stage does not get enough requests in time; or when you press Ctrl-C:

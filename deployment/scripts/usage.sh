@@ -63,6 +63,7 @@ look() {
 compare() {
   awk -F '[ ,]+' '
     function refuse(text) { print $1, text >"/dev/stderr"; refused = 1; exit 1 }
+    !NF { next }
     FNR == NR { for (i = 2; i <= NF; i++) was[$1, i] = $i; known[$1] = 1; next }
     !($1 in known) { refuse("was not there before") }
     { seen[$1] = 1 }

@@ -169,7 +169,7 @@ def test_what_is_not_known_is_said_to_be_not_known(incident: Callable[..., Run],
         "time to resolve: not known (it is not resolved yet)",
     ]
     page = incident("post-mortem", "one").stdout
-    assert "Not known: alerts: no file of delivered notifications" in page
+    assert "Not known: alerts: no file of delivered notifications ($NOTIFICATIONS), and Prometheus does not" in page
     assert "Not known: releases: Prometheus does not answer" in page
 
 
@@ -270,6 +270,23 @@ def without_prometheus(stack: Stack) -> Iterator[Stack]:
     assert stack.shell("supervisorctl stop prometheus").returncode == 0
     yield stack
     stack.shell("supervisorctl start prometheus")
+
+
+def test_without_delivered_notifications_prometheus_tells_which_alerts_fired(
+    without_redis: Stack, tmp_path: Path
+) -> None:
+    def run(command: str) -> Run:
+        return without_redis.shell(command, INCIDENTS_DIR=str(tmp_path), NOTIFICATIONS="")
+
+    fires = "amtool --alertmanager.url=$ALERTMANAGER_URL alert query -q alertname=RedisDown | grep -q RedisDown"
+    assert run(f"began=$(date +%s); for i in {{1..60}}; do {fires} && break; sleep 0.5; done; {INCIDENT} open 3 T "
+               f"--impact I. --id one && {INCIDENT} began one $((began - 2)) x").returncode == 0  # fmt: skip
+    run(f"supervisorctl start valkey; for i in {{1..60}}; do {fires} || break; sleep 0.5; done; sleep 3")
+    rows = [line.split(" | ") for line in run(f"{INCIDENT} timeline one").stdout.splitlines() if "RedisDown" in line]
+    assert [(row[2], row[3], row[4]) for row in rows] == [
+        ("alert", "RedisDown (severity=warning)", "Prometheus |"),
+        ("alert resolved", "RedisDown (severity=warning)", "Prometheus |"),
+    ]
 
 
 def test_triage_finds_nothing_where_nothing_is_wrong(stack: Stack) -> None:

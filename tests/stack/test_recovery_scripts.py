@@ -228,4 +228,5 @@ def test_every_script_says_how_it_is_used(script: str) -> None:
     command = (f"{SCRIPTS}/{script}", "--help")
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    assert done.stdout.startswith(f"Usage: {SCRIPTS}/{script}")
+    assert done.stdout.startswith("Usage: ")
+    assert script in done.stdout.splitlines()[0]

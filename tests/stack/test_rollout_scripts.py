@@ -107,7 +107,13 @@ def running_rollout(stack: Stack, release: str) -> Iterator[subprocess.Popen[str
     """A rollout that has come to its first stage and waits there for requests."""
     command = ["bash", f"{SCRIPTS}/rollout.sh", release, "--stages", "10,100"]
     with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | stack.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | stack.env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as rollout:
         deadline = time.monotonic() + 60
         while "service-b: 10 %" not in stack.shell(f"{SCRIPTS}/weights.sh").stdout:
@@ -251,7 +257,8 @@ def test_an_interrupted_rollout_returns(stack: Stack, release: str) -> None:
     with running_rollout(stack, release) as rollout:
         second = stack.shell(f"{SCRIPTS}/deploy.sh 0.1.3")
         assert "another deploy or rollback is running" in second.stderr
-        rollout.send_signal(signal.SIGTERM)
+        # All of its group, as Ctrl-C does: what it has started ends with it.
+        os.killpg(rollout.pid, signal.SIGTERM)
         said, errors = rollout.communicate(timeout=60)
     assert rollout.returncode == 1
     assert "rollout.sh: interrupted" in errors

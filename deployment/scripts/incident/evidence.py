@@ -87,10 +87,10 @@ class Event:
 
 
 def alerts_between(start: datetime, end: datetime) -> tuple[list[Event], list[str]]:
-    """Return when each alert was first delivered as firing and as resolved, and what is missing."""
+    """Return when alerts fired and were over, as delivered or else as Prometheus saw it, and what is missing."""
     name = os.environ.get("NOTIFICATIONS")
     if not name or not Path(name).exists():
-        return [], ["alerts: no file of delivered notifications ($NOTIFICATIONS)"]
+        return _alerts_of_prometheus(start, end)
     events: dict[tuple[str, str, str], Event] = {}
     unreadable = 0
     for line in Path(name).read_bytes().splitlines():
@@ -113,23 +113,50 @@ def alerts_between(start: datetime, end: datetime) -> tuple[list[Event], list[st
     return list(events.values()), [f"alerts: {unreadable} notifications cannot be read"] if unreadable else []
 
 
-def releases_between(start: datetime, end: datetime) -> tuple[list[Event], list[str]]:
-    """Return when each replica began to run another release, as Prometheus saw it, and what could not be found out."""
+def _alerts_of_prometheus(start: datetime, end: datetime) -> tuple[list[Event], list[str]]:
+    found = _series('ALERTS{alertstate="firing"}', start, end)
+    if found is None:
+        return [], ["alerts: no file of delivered notifications ($NOTIFICATIONS), and Prometheus does not answer"]
+    step_s, series = found
+    events = []
+    for labels, samples in series:
+        begins, ends = [samples[0][0]], []
+        for (before, _), (when, _) in pairwise(samples):
+            if when - before > step_s * 1.5:
+                ends.append(before + step_s)
+                begins.append(when)
+        if samples[-1][0] + step_s * 1.5 < end.timestamp():
+            ends.append(samples[-1][0] + step_s)
+        fired = [when for when in begins if when - start.timestamp() >= step_s]  # else it fired before
+        for what, times in (("alert", fired), ("alert resolved", ends)):
+            events += [Event(datetime.fromtimestamp(when, UTC), what, title_of(labels), "Prometheus") for when in times]
+    return events, []
+
+
+def _series(query: str, start: datetime, end: datetime) -> tuple[int, list[tuple[dict[str, str], list[Any]]]] | None:
+    """Return the samples of a query over a time, by their labels, and their distance; None without an answer."""
     step_s = max(1, round((end - start).total_seconds() / 5000))
     answer = ask(
         "PROMETHEUS_URL",
         "/api/v1/query_range",
-        query="max by (replica, release) (ia_service_info)",
+        query=query,
         start=stamp(start),
         end=stamp(end),
         step=str(step_s),
     )
     if answer is None:
+        return None
+    return step_s, [(series["metric"], series["values"]) for series in answer["data"]["result"]]
+
+
+def releases_between(start: datetime, end: datetime) -> tuple[list[Event], list[str]]:
+    """Return when each replica began to run another release, as Prometheus saw it, and what could not be found out."""
+    found = _series("max by (replica, release) (ia_service_info)", start, end)
+    if found is None:
         return [], ["releases: Prometheus does not answer ($PROMETHEUS_URL)"]
     seen: dict[str, list[tuple[float, str]]] = {}
-    for series in answer["data"]["result"]:
-        labels = series["metric"]
-        seen.setdefault(labels["replica"], []).extend((when, labels["release"]) for when, _ in series["values"])
+    for labels, values in found[1]:
+        seen.setdefault(labels["replica"], []).extend((when, labels["release"]) for when, _ in values)
     events = []
     for replica, samples in seen.items():
         samples.sort()
