@@ -65,10 +65,11 @@ apply_environment() {
   undo=put_environment_back
   note_change
   replace_file "$SERVICE_ENV" "$1"
+  # shellcheck disable=SC2046 # a word for each replica
   while read -r replica; do
     restarted+=("$replica")
     restart_replica "$replica" || say_and_exit 1 "service-$replica does not come up with the new configuration"
-  done < <(replicas)
+  done < <(broken_first $(replicas))
   undo=''
 }
 

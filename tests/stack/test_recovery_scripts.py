@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ def backups(stack: Stack, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def base(stack: Stack) -> Iterator[str]:
     """A base backup of the shared stack; returns its id."""
     done = stack.shell(f"{SCRIPTS}/base-backup.sh")
@@ -88,14 +89,15 @@ def test_a_time_that_cannot_be_reached_is_refused(stack: Stack, base: str, time:
     assert (done.returncode, reason in done.stderr) == (status, True), f"{base}: {done.stderr}"
 
 
-def test_a_damaged_base_backup_is_refused_and_named(stack: Stack, base: str) -> None:
-    damage(Path(stack.env()["BACKUP_DIR"]) / "base" / base / "data/base.tar.gz")
+def test_a_damaged_base_backup_is_refused_and_named(stack: Stack, base: str, tmp_path: Path) -> None:
+    shutil.copytree(Path(stack.env()["BACKUP_DIR"]) / "base", tmp_path / "base")
+    damage(tmp_path / "base" / base / "data/base.tar.gz")
     time = stack.query(f"select {NOW}")
-    done = stack.shell(f"{SCRIPTS}/restore-to-time.sh '{time}'")
+    done = stack.shell(f"{SCRIPTS}/restore-to-time.sh '{time}'", BACKUP_DIR=str(tmp_path))
     assert done.returncode == 1
     assert f"base backup {base} is damaged" in done.stderr
     assert not Path(stack.env()["SCRATCH_DATABASE_DIR"]).joinpath("PG_VERSION").exists()
-    looked = stack.shell(f"{SCRIPTS}/verify-backup.sh base/{base}")
+    looked = stack.shell(f"{SCRIPTS}/verify-backup.sh base/{base}", BACKUP_DIR=str(tmp_path))
     assert (looked.returncode, looked.stdout) == (1, f"base backup {base}: damaged\n0 good, 1 damaged\n")
 
 
@@ -134,6 +136,19 @@ def test_the_whole_database_of_a_moment_ago_can_take_the_place_of_the_live_one(s
         stack.query("drop table precious")
     finally:
         stack.shell('supervisorctl stop postgres-scratch; find "$SCRATCH_DATABASE_DIR" -mindepth 1 -delete')
+
+
+def test_the_transaction_that_deleted_most_is_found_by_its_time(stack: Stack) -> None:
+    stack.query("create table precious as select generate_series(1, 500) n")
+    stack.query("delete from precious where n > 100")
+    stack.query("select pg_sleep(1)")  # the time below has no fractions
+    time = stack.query("select to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')")
+    stack.query("delete from precious where n > 50")
+    stack.query("drop table precious")
+    everything = stack.shell(f"{SCRIPTS}/large-transactions.sh").stdout.splitlines()
+    recent = stack.shell(f"{SCRIPTS}/large-transactions.sh --since '{time}'").stdout.splitlines()
+    assert everything[0].startswith("400 rows deleted, committed 2"), everything
+    assert recent[0].startswith("50 rows deleted, committed 2"), recent
 
 
 def test_the_newest_dump_is_still_the_latest_beside_a_base_backup(stack: Stack, base: str) -> None:
