@@ -99,7 +99,8 @@ rows="$(total_rows "$work/restored")"
 if ((count)); then
   query "$maintenance" -v name="$target" -v old="${target}_replaced_$$" -v new="$restoring" >/dev/null <<'SQL'
 ALTER DATABASE :"name" ALLOW_CONNECTIONS false;
-SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :'name';
+-- Clients only: the rename ends an autovacuum of the database by itself, and we may not.
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :'name' AND backend_type = 'client backend';
 BEGIN;
 ALTER DATABASE :"name" RENAME TO :"old";
 ALTER DATABASE :"new" RENAME TO :"name";
