@@ -67,8 +67,7 @@ leave() {
   # Half of the capacity must not stay away because of a Ctrl-C. The load balancer's health checks keep the replica out until
   # it serves, and for ever when it does not come up.
   if [[ $stopped ]]; then
-    supervisorctl restart "service-$stopped" >/dev/null ||
-      echo "${0##*/}: service-$stopped could not be started again; see: supervisorctl status" >&2
+    start_again "$stopped" || echo "${0##*/}: service-$stopped could not be started again; see: supervisorctl status" >&2
   fi
   give_back || echo "${0##*/}: the shares could not be put back; see above" >&2
   rm -f "$REPLICAS_DIR/.rolling"
@@ -159,10 +158,23 @@ halt() {
   supervisorctl stop "service-$1" >/dev/null
 }
 
+# start_again REPLICA: the supervisor refuses to start what it is still stopping, as after a Ctrl-C in the middle of a stop.
+start_again() {
+  local deadline=$((SECONDS + HEALTHY_S)) state
+  while true; do
+    read -r _ state _ < <(supervisorctl status "service-$1")
+    [[ $state == STOPPING ]] || break
+    ((SECONDS < deadline)) || return 1
+    sleep 0.1
+  done
+  [[ $state == RUNNING || $state == STARTING || $state == BACKOFF ]] || supervisorctl start "service-$1" >/dev/null
+}
+
 # begin REPLICA RELEASE: start it and wait until it serves.
 begin() {
   local begun=$SECONDS
-  supervisorctl start "service-$1" >/dev/null || echo "service-$1: the supervisor could not start it" >&2
+  supervisorctl start "service-$1" >/dev/null || start_again "$1" ||
+    echo "service-$1: the supervisor could not start it" >&2
   stopped=''
   if ! wait_for "$1" "$2"; then
     echo "service-$1: not healthy on $2 within $HEALTHY_S s; stopped here, those after it were not touched" >&2

@@ -344,7 +344,7 @@ def test_a_rolling_restart_loses_nothing_while_the_load_balancer_is_slow(stack: 
     assert stack.shell(f"{SCRIPTS}/weights.sh").stdout == EVEN
 
 
-@pytest.mark.parametrize("state", ["0 %", "health checks"])
+@pytest.mark.parametrize("state", [": 0 %", "health checks"])
 def test_an_interrupted_restart_leaves_all_replicas_in_service(stack: Stack, state: str) -> None:
     command = ["bash", f"{SCRIPTS}/restart.sh", "b"]
     with subprocess.Popen(

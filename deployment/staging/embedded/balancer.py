@@ -127,7 +127,7 @@ def configuration(instance: Instance) -> dict[str, object]:
                 "unhealthy_interval": "0.2s",
                 # What answers no at /ready is out at once, whatever this says. A check without an answer in time may be
                 # the fault of a machine that was busy for a moment, and of every replica at the same time.
-                "unhealthy_threshold": 2,
+                "unhealthy_threshold": 3,
                 "healthy_threshold": 1,
                 "http_health_check": {"path": "/ready"},
             },
