@@ -169,7 +169,7 @@ class Pool:
             make_dsn(self._url, **addresses),
             cursor_factory=psycopg2.extras.RealDictCursor,
             application_name=self._name,
-            # The server gives up with us: else what waits for a lock keeps its session, and is still carried out one day.
+            # The server gives up with us: else what waits for a lock keeps its session and may still be carried out.
             options=f"-c timezone=UTC -c statement_timeout={self._query_s * 1000:.0f}",
         )
         connection.autocommit = True
