@@ -169,7 +169,8 @@ class Pool:
             make_dsn(self._url, **addresses),
             cursor_factory=psycopg2.extras.RealDictCursor,
             application_name=self._name,
-            options="-c timezone=UTC",
+            # The server gives up with us: else what waits for a lock keeps its session and may still be carried out.
+            options=f"-c timezone=UTC -c statement_timeout={self._query_s * 1000:.0f}",
         )
         connection.autocommit = True
         return connection

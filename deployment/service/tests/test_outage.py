@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg2
 import pytest
 from conftest import RunningReplica, StartReplica, create_database, free_port, query, replica_starter, wait_until
 from line import Line
@@ -86,6 +87,20 @@ def test_without_redis_the_api_serves_and_health_says_so(database: str, start_re
         "redis": False,
         "migrations": True,
     }
+
+
+def test_what_waits_for_a_lock_is_given_up_in_the_database_too(database: str, start_replica: StartReplica) -> None:
+    impatient = start_replica(database, QUERY_TIMEOUT_SECONDS="0.5")
+    holder = psycopg2.connect(database)
+    try:
+        holder.cursor().execute("LOCK TABLE pipeline_executions IN EXCLUSIVE MODE")
+        answer = impatient.http.post("/api/execute/pipeline", json={"pipeline": "transform"})
+        assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: query(database, waiting) == [(0,)], "no session waits on")
+    finally:
+        holder.close()
+    assert query(database, "SELECT count(*) FROM pipeline_executions") == [(0,)]
 
 
 def test_an_exhausted_pool_is_a_clear_503(database: str, line: Line, start_replica: StartReplica) -> None:
