@@ -4,8 +4,9 @@
 // RATE        executions a second (default 20), each followed by one read
 // DURATION    how long (default 60s); an interrupt (Ctrl-C, kill -INT) ends it earlier and still prints the result
 // PIPELINE    what to execute (default transform)
-// Prints one line: <n> requests, <n> failed, p95 <ms> ms
+// Prints one line: <n> requests, <n> failed, p95 <ms> ms; what failed, and why, is on standard error
 import http from "k6/http";
+import { logFailed } from "./failures.js";
 
 const rate = Number(__ENV.RATE || 20);
 
@@ -27,9 +28,11 @@ export const options = {
 export default function () {
   const order = { pipeline: __ENV.PIPELINE || "transform", input: { text: "one two three" } };
   const headers = { "Content-Type": "application/json" };
-  const started = http.post(`${__ENV.API_URL}/api/execute/pipeline`, JSON.stringify(order), { headers });
-  if (started.status < 300) {
-    http.get(`${__ENV.API_URL}/api/execute/status/${started.json("job_id")}`, { tags: { name: "status" } });
+  const url = `${__ENV.API_URL}/api/execute/pipeline`;
+  const started = logFailed("execution", http.post(url, JSON.stringify(order), { headers }));
+  if (started.status >= 200 && started.status < 300) {
+    const status = `${__ENV.API_URL}/api/execute/status/${started.json("job_id")}`;
+    logFailed("status", http.get(status, { tags: { name: "status" } }));
   }
 }
 

@@ -6,6 +6,7 @@
 import http from "k6/http";
 import ws from "k6/ws";
 import { Counter, Trend } from "k6/metrics";
+import { failed, log } from "./failures.js";
 
 const updates = new Counter("updates");
 const first = new Trend("first_update_ms");
@@ -21,7 +22,11 @@ export default function () {
       const order = { pipeline: "transform", input: { text: "who hears this" } };
       const headers = { "Content-Type": "application/json" };
       const taken = http.post(`${__ENV.EXECUTE_URL}/api/execute/pipeline`, JSON.stringify(order), { headers });
-      jobs.push(taken.json("job_id"));
+      if (failed(taken)) {
+        log("execution", taken);
+      } else {
+        jobs.push(taken.json("job_id"));
+      }
     };
     socket.on("open", execute);
     socket.setInterval(execute, 500);

@@ -15,6 +15,7 @@
 // "Not sent": k6 could not keep up with the rate. What failed, and why, is on standard error.
 import http from "k6/http";
 import { Counter, Trend } from "k6/metrics";
+import { log } from "./failures.js";
 
 const env = __ENV;
 const shape = env.SHAPE || "steady";
@@ -69,7 +70,7 @@ export default function ({ run, began }) {
   const job = answer.status === 200 || answer.status === 202 ? answer.json() : {};
   if (job.status !== "completed" && !(wait_s === 0 && answer.status === 202)) {
     executionFailed.add(1);
-    console.error(`execution: ${answer.status} ${answer.error} ${String(answer.body).slice(0, 200)}`);
+    log("execution", answer);
     return;
   }
   for (let i = 0; i < reads; i++) {
@@ -78,7 +79,7 @@ export default function ({ run, began }) {
     readTime.add(status.timings.duration);
     if (status.status !== 200 || (wait_s > 0 && status.json("status") !== "completed")) {
       readFailed.add(1);
-      console.error(`read: ${status.status} ${status.error} ${String(status.body).slice(0, 200)}`);
+      log("read", status);
     }
   }
 }

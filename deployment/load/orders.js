@@ -6,9 +6,11 @@
 // PIPELINE    what to execute (default transform); `slow` takes SECONDS (default 1) each
 // WAIT_S      how long a client waits for its result (default 0: it does not)
 // Prints one line: <n> accepted, p95 <ms> ms, <n> turned away, <n> failed
-// The 95th percentile is that of the accepted ones. Turned away is a 503 that says `shed` or `busy`; failed is all else.
+// The 95th percentile is that of the accepted ones. Turned away is a 503 that says `shed` or `busy`; failed is all else, and
+// on standard error.
 import http from "k6/http";
 import { Counter, Trend } from "k6/metrics";
+import { log } from "./failures.js";
 
 const accepted = new Counter("accepted");
 const turnedAway = new Counter("turned_away");
@@ -46,6 +48,7 @@ export default function () {
     turnedAway.add(1);
   } else {
     failed.add(1);
+    log("order", answer);
   }
 }
 

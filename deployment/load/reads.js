@@ -4,8 +4,9 @@
 // RATE        requests a second (default 400)
 // EXECUTIONS  executions a second among them (default 40)
 // DURATION    how long (default 60s); an interrupt (Ctrl-C, kill -INT) ends it earlier and still prints the result
-// Prints one line: <n> requests, <n> failed, p95 <ms> ms
+// Prints one line: <n> requests, <n> failed, p95 <ms> ms; what failed, and why, is on standard error
 import http from "k6/http";
+import { logFailed } from "./failures.js";
 
 const rate = Number(__ENV.RATE || 400);
 const executions = Number(__ENV.EXECUTIONS || 40);
@@ -25,18 +26,17 @@ function steady(exec, perSecond) {
 }
 
 export const options = {
-  discardResponseBodies: true,
   scenarios: { reads: steady("read", rate - executions), executions: steady("run", executions) },
 };
 
 export function read() {
-  http.get(`${__ENV.API_URL}/version`);
+  logFailed("read", http.get(`${__ENV.API_URL}/version`));
 }
 
 export function run() {
   const order = { pipeline: "transform", input: { text: "one two three" } };
   const headers = { "Content-Type": "application/json" };
-  http.post(`${__ENV.API_URL}/api/execute/pipeline`, JSON.stringify(order), { headers });
+  logFailed("execution", http.post(`${__ENV.API_URL}/api/execute/pipeline`, JSON.stringify(order), { headers }));
 }
 
 export function handleSummary(data) {

@@ -113,6 +113,58 @@ share_evenly() {
   give_all_to $(replicas)
 }
 
+# What take_out has changed and give_back has not yet put back: the shares from before, a REPLICA=PERCENT for each.
+shares_before=''
+
+# take_out REPLICA: before it is stopped, it gets no new requests, and the others share out what it got. That the replica
+# says no at /ready when it is told to stop is not enough: on a busy machine the load balancer can learn it too late, and
+# then sends a request into a connection that is being closed. Does nothing when there is nobody to take the requests, or
+# when it gets none anyway.
+take_out() {
+  local said
+  said="$(balancer_says)" || return 0
+  awk -v name="$1" '
+    $3 == "healthy" && $2 > 0 { if ($1 == name) serves = 1; else others = 1 }
+    END { exit !(serves && others) }' <<<"$said" || return 0
+  shares_before="$(awk '{ print $1 "=" $2 }' <<<"$said" | paste -sd ' ' -)"
+  # shellcheck disable=SC2046 # a word for each replica
+  set_shares $(without "$1" <<<"$said") || return 1
+  wait_quiet "$1"
+}
+
+# without REPLICA: of balancer_says' lines the shares, a REPLICA=PERCENT for each, when this one gets none.
+without() {
+  awk -v name="$1" '
+    { names[NR] = $1; shares[NR] = $1 == name ? 0 : $2; total += shares[NR] }
+    END {
+      for (i = 1; i <= NR; i++) {
+        passed += shares[i]
+        upto = int(passed * 100 / total + 0.5)
+        print names[i] "=" upto - given
+        given = upto
+      }
+    }'
+}
+
+# wait_quiet REPLICA: until it has answered what it was sent, which takes a moment; it drains when it is stopped anyway, and
+# a WebSocket counts as a request as long as it is open.
+wait_quiet() {
+  local open tries
+  for ((tries = 0; tries < 10; tries++)); do
+    open="$(balancer_says | awk -v name="$1" '$1 == name { print $6 }')"
+    [[ ${open:-0} != 0 ]] || return 0
+    sleep 0.05
+  done
+}
+
+# give_back: the shares from before take_out. Twice safe: only when it is done is it forgotten.
+give_back() {
+  [[ $shares_before ]] || return 0
+  # shellcheck disable=SC2086 # a word for each replica
+  set_shares $shares_before || return 1
+  shares_before=''
+}
+
 # in_balancer REPLICA: it gets requests, or would if it had not been taken out on purpose.
 in_balancer() {
   [[ $(balancer_says | awk -v name="$1" '$1 == name { print $3 }') == healthy ]]

@@ -33,7 +33,6 @@ note_change
 if [[ $(balancer_says | cut -d ' ' -f 1,2 | tr ' ' = | sort | paste -sd ' ' -) == "$(even_words)" ]]; then
   go_back=roll_to
 else
-  need_variables ENDPOINTS_FILE
   go_back=put_back
 fi
 "$go_back" "$release" || say_and_exit 1 "$release is not back on every replica"

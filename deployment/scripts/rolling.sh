@@ -25,7 +25,7 @@ need_variables() {
 
 need_stack() {
   local program
-  need_variables RELEASES_DIR REPLICAS_DIR LOAD_BALANCER_ADMIN_URL
+  need_variables RELEASES_DIR REPLICAS_DIR LOAD_BALANCER_ADMIN_URL ENDPOINTS_FILE
   for program in curl supervisorctl; do
     command -v "$program" >/dev/null ||
       say_and_exit 2 "$program is not on PATH; take PATH from 'deployment/staging/stack env', or: apt-get install $program"
@@ -54,6 +54,9 @@ note_change() {
 # What leaves things as they were when the script ends early, whatever the reason: the name of a function.
 undo=''
 
+# The replica that is stopped and not yet started again.
+stopped=''
+
 leave() {
   local status=$?
   # Putting back must not be interrupted half-way.
@@ -61,6 +64,13 @@ leave() {
   if [[ $undo ]]; then
     "$undo" || echo "${0##*/}: not everything could be put back; see above" >&2
   fi
+  # Half of the capacity must not stay away because of a Ctrl-C. The load balancer's health checks keep the replica out until
+  # it serves, and for ever when it does not come up.
+  if [[ $stopped ]]; then
+    supervisorctl restart "service-$stopped" >/dev/null ||
+      echo "${0##*/}: service-$stopped could not be started again; see: supervisorctl status" >&2
+  fi
+  give_back || echo "${0##*/}: the shares could not be put back; see above" >&2
   rm -f "$REPLICAS_DIR/.rolling"
   exit "$status"
 }
@@ -143,10 +153,17 @@ wait_for() {
   done
 }
 
+# halt REPLICA: stop it; it drains first.
+halt() {
+  stopped="$1"
+  supervisorctl stop "service-$1" >/dev/null
+}
+
 # begin REPLICA RELEASE: start it and wait until it serves.
 begin() {
   local begun=$SECONDS
   supervisorctl start "service-$1" >/dev/null || echo "service-$1: the supervisor could not start it" >&2
+  stopped=''
   if ! wait_for "$1" "$2"; then
     echo "service-$1: not healthy on $2 within $HEALTHY_S s; stopped here, those after it were not touched" >&2
     why_not "$1" >&2
@@ -155,20 +172,28 @@ begin() {
   echo "service-$1: healthy on $2 after $((SECONDS - begun)) s"
 }
 
-# switch REPLICA RELEASE: stop it (it drains first), point it to the release, start it, wait until it serves.
+# switch REPLICA RELEASE: take it out of the load balancer, stop it (it drains), point it to the release, start it, wait
+# until it can serve, and give its share back.
 switch() {
   local before
   before="$(release_of "$1")"
   echo "service-$1: $before -> $2"
-  supervisorctl stop "service-$1" >/dev/null
+  take_out "$1" || return 1
+  halt "$1"
   ln -sfn "../../releases/$2" "$REPLICAS_DIR/$1/current"
-  begin "$1" "$2"
+  begin "$1" "$2" && give_back
 }
 
 # restart_replica REPLICA: the same release in a new process.
 restart_replica() {
+  take_out "$1" || return 1
+  restart_as_it_is "$1" && give_back
+}
+
+# restart_as_it_is REPLICA: whatever requests it gets.
+restart_as_it_is() {
   echo "service-$1: restarting"
-  supervisorctl stop "service-$1" >/dev/null
+  halt "$1"
   begin "$1" "$(release_of "$1")"
 }
 

@@ -54,7 +54,6 @@ done
 # shellcheck source=deployment/scripts/rolling.sh
 source deployment/scripts/rolling.sh
 need_stack
-need_variables ENDPOINTS_FILE
 REQUESTS="${REQUESTS:-2000}" EXECUTIONS="${EXECUTIONS:-3}" STAGE_S="${STAGE_S:-600}" MAX_ERRORS="${MAX_ERRORS:-0.05}"
 SILENT_S=5
 export LC_ALL=C

@@ -28,7 +28,7 @@ esac
 # shellcheck source=deployment/scripts/rolling.sh
 source deployment/scripts/rolling.sh
 need_stack
-need_variables ENDPOINTS_FILE TARGETS_DIR PROMETHEUS_URL
+need_variables TARGETS_DIR PROMETHEUS_URL
 
 possible=()
 for replica in a b c d e f g h; do

@@ -26,7 +26,6 @@ source deployment/scripts/rolling.sh
 need_stack
 
 if (($#)); then
-  need_variables ENDPOINTS_FILE
   total=0 given=()
   for pair in "$@"; do
     [[ $pair =~ ^([a-z][a-z0-9-]*)=(0|[1-9][0-9]{0,2})$ ]] ||

@@ -77,6 +77,52 @@ def execute(api: str, **body: object) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
+@contextmanager
+def reads(stack: Stack) -> Iterator[Counter[int]]:
+    """Reads through the load balancer, from a few clients at once; counts the statuses of the answers."""
+    api, over, statuses = stack.env()["API_URL"], threading.Event(), Counter[int]()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                with urlopen(f"{api}/version", timeout=30) as answer:
+                    statuses[answer.status] += 1
+            except HTTPError as error:
+                statuses[error.code] += 1
+            time.sleep(0.02)
+
+    clients = [threading.Thread(target=ask) for _ in range(6)]
+    for client in clients:
+        client.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+
+
+@contextmanager
+def slow_balancer(stack: Stack) -> Iterator[None]:
+    """Let the load balancer stand still for longer than a replica drains, again and again."""
+    pid, over = int(stack.shell("supervisorctl pid envoy").stdout), threading.Event()
+
+    def hold_up() -> None:
+        while not over.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            over.wait(1.5)
+            os.kill(pid, signal.SIGCONT)
+            over.wait(0.3)
+
+    holding = threading.Thread(target=hold_up)
+    holding.start()
+    try:
+        yield
+    finally:
+        over.set()
+        holding.join()
+
+
 def releases(stack: Stack) -> list[str]:
     """Return what each replica says that it runs."""
     said = []
@@ -286,6 +332,60 @@ def test_a_configuration_that_does_not_come_up_is_put_back(stack: Stack) -> None
     assert file.read_text() == before
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stack.run("health").returncode == 0
+
+
+def test_a_rolling_restart_loses_nothing_while_the_load_balancer_is_slow(stack: Stack) -> None:
+    # A busy machine, made certain: it learns everything late, what a replica says at /ready too.
+    with slow_balancer(stack), reads(stack) as statuses:
+        done = stack.shell(f"{SCRIPTS}/restart.sh")
+    assert done.stdout.endswith("restarted 2 replicas\n"), done.stderr
+    assert set(statuses) == {200}, statuses
+    assert statuses[200] > 50
+    assert stack.shell(f"{SCRIPTS}/weights.sh").stdout == EVEN
+
+
+@pytest.mark.parametrize("state", ["0 %", "health checks"])
+def test_an_interrupted_restart_leaves_all_replicas_in_service(stack: Stack, state: str) -> None:
+    command = ["bash", f"{SCRIPTS}/restart.sh", "b"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | stack.env(), stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as restart:
+        deadline = time.monotonic() + 60
+        # Out of the load balancer, or stopped already.
+        while state not in stack.shell(f"{SCRIPTS}/weights.sh | grep service-b").stdout:
+            assert restart.poll() is None
+            assert time.monotonic() < deadline
+        os.killpg(restart.pid, signal.SIGINT)
+        _, errors = restart.communicate(timeout=60)
+    assert restart.returncode == 1
+    assert "restart.sh: interrupted" in errors
+    deadline = time.monotonic() + 60
+    while stack.shell(f"{SCRIPTS}/weights.sh").stdout != EVEN:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert stack.run("health").returncode == 0
+
+
+def test_a_restart_keeps_uneven_shares(stack: Stack) -> None:
+    try:
+        assert stack.shell(f"{SCRIPTS}/weights.sh a=90 b=10").returncode == 0
+        assert stack.shell(f"{SCRIPTS}/restart.sh a").returncode == 0
+        assert stack.shell(f"{SCRIPTS}/weights.sh").stdout == "service-a: 90 %\nservice-b: 10 %\n"
+    finally:
+        assert stack.shell(f"{SCRIPTS}/weights.sh a=50 b=50").stdout == EVEN
+
+
+def test_what_a_replica_got_is_shared_out_as_before() -> None:
+    def shared(*shares: int) -> str:
+        said = "\n".join(f"{name} {share} healthy 0 0 0" for name, share in zip("abc", shares, strict=True))
+        program = f'source {SCRIPTS}/balancer.sh; without b <<<"$SAID"'
+        command = ["bash", "-euc", program]
+        env = os.environ | {"SAID": said}
+        return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert shared(34, 33, 33) == "a=51\nb=0\nc=49\n"
+    assert shared(5, 95, 0) == "a=100\nb=0\nc=0\n"
+    assert shared(1, 1, 98) == "a=1\nb=0\nc=99\n"
 
 
 def test_values_come_back_as_they_were_given(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 _RECORD_RETRY_S = 1.0
 _RECORD_TRIES = 60
-_INTERRUPT_S = 10.0  # a full queue is hundreds of executions to record
+INTERRUPT_S = 10.0  # a full queue is hundreds of executions to record
 
 
 class Executions:
@@ -134,7 +134,7 @@ class Executions:
             job.interrupt()
         if left:
             logger.warning("interrupting executions", extra={"jobs": [job.id for job in left]})
-            wait([job.done for job in left], timeout=max(_INTERRUPT_S, deadline - time.monotonic()))
+            wait([job.done for job in left], timeout=max(INTERRUPT_S, deadline - time.monotonic()))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @contextlib.contextmanager

@@ -72,12 +72,7 @@ class LiveUpdates:
             for task in done:
                 task.result()
         finally:
-            # A cancellation that comes while the client sends a long update is lost there: say it until it is heard.
-            while not (receiving.done() and sending.done()):
-                receiving.cancel()
-                sending.cancel()
-                await asyncio.wait((receiving, sending), timeout=_CANCEL_S)
-            await asyncio.gather(receiving, sending, return_exceptions=True)
+            await cancel(receiving, sending)
 
     async def _receive(self, inbox: redis.asyncio.client.PubSub) -> None:
         async for envelope in inbox.listen():
@@ -103,6 +98,15 @@ class LiveUpdates:
                 queue.get_nowait()
                 self._dropped()
             queue.put_nowait(message)
+
+
+async def cancel(*tasks: asyncio.Task[None]) -> None:
+    """End tasks that talk to Redis: its client loses a cancellation that comes while it sends, so say it again."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=_CANCEL_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def concerns(message: str, execution_id: str) -> bool:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+import time
 from collections.abc import AsyncIterator
 
 from ia_service.catalog import load_pipelines
 from ia_service.claims import Claims
 from ia_service.database import Pool, PooledDatabase
 from ia_service.errors import ServiceError
-from ia_service.executions import Executions
+from ia_service.executions import INTERRUPT_S, Executions
 from ia_service.fingerprint import fingerprint
 from ia_service.health import Prober
 from ia_service.library import Library, open_library
-from ia_service.live import LiveUpdates
+from ia_service.live import LiveUpdates, cancel
 from ia_service.metrics import Metrics
 from ia_service.release import Release
 from ia_service.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_TIDY_S = 5.0  # what is left to do when all executions have ended
 
 
 class Replica:
@@ -33,6 +37,7 @@ class Replica:
         self.release = release
         self.started = False
         self.draining = False
+        self._stop_at = math.inf
         self.config = fingerprint(settings)
         self.metrics = Metrics(release, settings.name, self.config)
         self.pipelines = load_pipelines()
@@ -88,6 +93,16 @@ class Replica:
         self.draining = True
         logger.info("draining", extra={"in_flight": self.executions.in_flight})
 
+    @property
+    def end_within_s(self) -> float:
+        """Return how long the end may take at most, once the drain is over."""
+        last_statement_s = self.settings.pool_timeout_s + self.settings.query_timeout_s
+        return self.settings.shutdown_s + INTERRUPT_S + last_statement_s + _TIDY_S
+
+    def stop_soon(self) -> None:
+        """Begin the time that executions have to end: the server waits for requests meanwhile, not before."""
+        self._stop_at = time.monotonic() + self.settings.shutdown_s
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run in the background what a replica needs, and at the end let executions finish."""
@@ -100,10 +115,9 @@ class Replica:
             yield
         finally:
             self.draining = True
-            await asyncio.to_thread(self.executions.stop, self.settings.shutdown_s)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            left_s = min(self.settings.shutdown_s, max(0.0, self._stop_at - time.monotonic()))
+            await asyncio.to_thread(self.executions.stop, left_s)
+            await cancel(*tasks)
             await self.prober.close()
             self.pool.close()
             logger.info("stopped")

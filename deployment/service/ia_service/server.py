@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import signal
 import socket
 from types import FrameType
@@ -42,6 +43,9 @@ class DrainingServer(uvicorn.Server):
 
     def _stop(self) -> None:
         self.should_exit = True
+        self._replica.stop_soon()
+        # Whatever hangs then: its stack is in the log, and the process ends before somebody has to kill it.
+        faulthandler.dump_traceback_later(self._replica.end_within_s, exit=True)
 
 
 def listen(host: str, port: int) -> socket.socket:

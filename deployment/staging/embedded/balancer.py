@@ -117,13 +117,17 @@ def configuration(instance: Instance) -> dict[str, object]:
             },
         },
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # Else three retries at a time: a replica that goes away under load needs more than that at once.
+        "circuit_breakers": {"thresholds": [{"max_retries": 200}]},
         "health_checks": [
             {
                 "timeout": "2s",
                 "interval": "0.2s",
                 "no_traffic_interval": "0.2s",
                 "unhealthy_interval": "0.2s",
-                "unhealthy_threshold": 1,
+                # What answers no at /ready is out at once, whatever this says. A check without an answer in time may be
+                # the fault of a machine that was busy for a moment, and of every replica at the same time.
+                "unhealthy_threshold": 2,
                 "healthy_threshold": 1,
                 "http_health_check": {"path": "/ready"},
             },

@@ -39,7 +39,7 @@ lock_replicas
 replace_file "$SERVICE_ENV" "$environment"
 restarts=()
 while read -r replica; do
-  restart_replica "$replica" &
+  restart_as_it_is "$replica" &
   restarts+=($!)
 done < <(replicas)
 status=0
