@@ -91,10 +91,8 @@ if [[ $planned == yes ]]; then
     start_program "$program"
     fail "the standby did not get everything up to $end; $program was started again, nothing has changed"
   fi
-  behind=0
-else
-  behind="$(missing)"
 fi
+behind="$(missing)" # measured in the files of the old one, also when nothing may be missing
 if [[ -d $directory ]]; then
   touch "$directory/standby.signal"
   give "$directory/standby.signal" "$directory"
