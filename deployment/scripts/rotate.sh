@@ -142,10 +142,13 @@ replace_file "$file" "${settings%$'\n'}"
 
 ask CONFIG SET requirepass "$new" >/dev/null
 age=$((SECONDS - begun))
+# One question after the other: in one pipeline both would be asked at once, and each read the other's answer.
+own="$(ask CLIENT ID)"
+clients="$(ask CLIENT LIST)"
 closed=0
 while read -r id; do
   ask CLIENT KILL ID "$id" >/dev/null && closed=$((closed + 1))
-done < <(ask CLIENT LIST | tr ' ' '\n' | awk -F = -v age="$age" -v own="$(ask CLIENT ID)" '
+done < <(tr ' ' '\n' <<<"$clients" | awk -F = -v age="$age" -v own="$own" '
   $1 == "id" { id = $2 } $1 == "age" && $2 > age && id != own { print id }')
 echo "redis: the old password is removed, $closed connections from before are closed"
 
