@@ -143,10 +143,16 @@ replace_file "$file" "${settings%$'\n'}"
 ask CONFIG SET requirepass "$new" >/dev/null
 age=$((SECONDS - begun))
 closed=0
-while read -r id; do
-  ask CLIENT KILL ID "$id" >/dev/null && closed=$((closed + 1))
-done < <(ask CLIENT LIST | tr ' ' '\n' | awk -F = -v age="$age" -v own="$(ask CLIENT ID)" '
-  $1 == "id" { id = $2 } $1 == "age" && $2 > age && id != own { print id }')
+# One question after the other: two at once on the one connection would take each other's answers.
+own="$(ask CLIENT ID)"
+clients="$(ask CLIENT LIST)"
+before="$(tr ' ' '\n' <<<"$clients" | awk -F = -v age="$age" -v own="$own" '
+  $1 == "id" { id = $2 } $1 == "age" && $2 > age && id != own { print id }')"
+for id in $before; do # a word for each
+  # 0 when it has gone by itself meanwhile.
+  killed="$(ask CLIENT KILL ID "$id")"
+  closed=$((closed + killed))
+done
 echo "redis: the old password is removed, $closed connections from before are closed"
 
 if lets_in "$old"; then
