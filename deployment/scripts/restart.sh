@@ -8,8 +8,8 @@ usage() {
 Usage: deployment/scripts/restart.sh [REPLICA …]
 
 Restarts the replicas, all of them when none is named: first those that serve nobody, then one after the other, each healthy
-and in the load balancer before the next one is touched. Each drains before it stops. Stops at the first that does not come
-back.
+and in the load balancer before the next one is touched. Each gets no new requests and drains before it stops. Stops at the
+first that does not come back.
 
 Environment: HEALTHY_S, how long a replica may take to become healthy (default 60).
 Prints, last:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -226,6 +228,27 @@ def test_a_weak_password_is_refused(stack: Stack) -> None:
     assert done.returncode == 2
     assert "at least 16" in done.stderr
     assert "short" not in done.stderr.replace("rotate.sh", "")
+
+
+def test_a_rotation_ends_what_was_opened_with_the_old_password(stack: Stack) -> None:
+    login = urlsplit(stack.env()["REDIS_URL"])
+    assert login.hostname
+    assert login.port
+    assert login.password
+    with socket.create_connection((login.hostname, login.port), timeout=60) as before:
+        before.sendall(f"AUTH {login.password}\r\n".encode())
+        assert before.recv(100) == b"+OK\r\n"
+        # Redis counts the age of a connection in whole seconds.
+        time.sleep(2)
+        try:
+            done = stack.shell(f"{SCRIPTS}/rotate.sh redis", NEW_PASSWORD="another-password-of-24")
+            assert done.returncode == 0, done.stderr
+            assert done.stderr == ""
+            assert "redis: the old password is removed, 1 connections from before are closed" in done.stdout
+            assert before.recv(100) == b""
+        finally:
+            back = stack.shell(f"{SCRIPTS}/rotate.sh redis", NEW_PASSWORD=login.password)
+    assert back.returncode == 0, back.stderr
 
 
 def test_shedding_turns_executions_away_and_nothing_else(stack: Stack) -> None:
