@@ -121,7 +121,7 @@ def test_a_failure_exits_1_and_says_where_and_blocks_what_needs_it(repository: R
     assert (again.returncode, outcomes(again)) == (1, {"extra/fails": "failed"})
     assert outcomes(repository.run("verify", "--json", "-k", "okay")) == {"extra/okay": "passed"}
     assert repository.run("status").returncode == 1
-    assert repository.run("status", "-m", "not destructive", "okay").returncode == 0
+    assert repository.run("status", "-m", "not destructive", "--environment", "local", "okay").returncode == 0
 
 
 def test_every_source_error_is_told_at_once_and_nothing_starts(repository: Repository) -> None:
