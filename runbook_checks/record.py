@@ -97,6 +97,15 @@ class Record:
     schema_version: int = SCHEMA_VERSION
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A record as it was found, and whether it may be believed; one that is refused counts for nothing."""
+
+    record: Record
+    signed_by: str = ""  # the id of the trusted key that signed it; empty for one that is not signed
+    refused: str = ""  # why it is not believed, in a reader's words
+
+
 def to_line(record: Record) -> str:
     """Return the record as one line of JSON, with a final newline; the form is schema version 1."""
     return json.dumps(asdict(record), default=_value_of, ensure_ascii=True, separators=(",", ":")) + "\n"

@@ -12,6 +12,7 @@ from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.languages import DEFAULTS, known
 from runbook_checks.proof import proves
+from runbook_checks.record import Evidence
 from runbook_checks.status import Judgement, Status, judge
 from runbook_checks.store import Store
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from runbook_checks.config import Config
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Record
+
+HISTORY = 50  # runs of a procedure that a report keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Entry:
     environment: str
     digest: str
     judgement: Judgement
+    history: tuple[Evidence, ...] = ()  # the newest runs, oldest first, at most HISTORY
 
     @property
     def status(self) -> Status:
@@ -80,14 +84,16 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             if not proves(procedure, environment.name):
                 continue
             current = digest_in(config, environment, procedure, catalog, hashes)
+            records = store.read(environment.name, procedure.id)
             judgement = judge(
-                store.read(environment.name, procedure.id),
+                records,
                 digest=current,
                 verify_every_s=every_s,
                 now=now,
                 strict=strict,
             )
-            entries.append(Entry(procedure, runbook, environment.name, current, judgement))
+            history = tuple(map(Evidence, records[-HISTORY:]))
+            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history))
     return Report(catalog, tuple(entries))
 
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
+from publications import publication
 
 from runbook_checks.documents import status_document
 from runbook_checks.errors import UsageError
 from runbook_checks.model import Card, Procedure, Runbook
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.report import Entry
-from runbook_checks.site.badges import colour, message, shields, svg, text_width, write_all
+from runbook_checks.site import status_json
+from runbook_checks.site.badges import colour, message, publish, shields, svg, text_width
 from runbook_checks.status import Judgement, Status
 
 if TYPE_CHECKING:
@@ -115,9 +117,11 @@ def test_the_status_document_has_the_documented_keys_for_every_entry() -> None:
     assert (procedures[1]["verified_at"], procedures[1]["duration_s"]) == (None, None)
 
 
-def write(site: Path, entries: list[Entry], environments: list[str]) -> list[str]:
-    write_all(site, entries, environments=environments, url=lambda _: "", generated_at=DAY)
-    return sorted(path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file())
+def write(folder: Path, entries: list[Entry], environments: list[str]) -> list[str]:
+    site = publication(folder, entries, environments, built_at=DAY)
+    publish(site)
+    status_json.publish(site)
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def test_the_plain_badge_is_that_of_the_first_environment(tmp_path: Path) -> None:

@@ -1,25 +1,19 @@
-"""What machines and other pages read: SVG badges, shields endpoints, and ``status.json``."""
+"""What other pages show of a procedure: SVG badges and shields endpoints."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 from unicodedata import east_asian_width
 
-from runbook_checks.documents import status_document
-from runbook_checks.errors import UsageError
 from runbook_checks.site.render import badge_svg, deciding_moment
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from runbook_checks.model import Procedure
     from runbook_checks.report import Entry
+    from runbook_checks.site.publication import Publication
 
 
 # Advance widths of Verdana's printable ASCII, in 1/2048 of an em, from its hmtx table.
@@ -91,23 +85,14 @@ def shields(entry: Entry) -> dict[str, object]:
     }
 
 
-def write_all(
-    site: Path,
-    entries: Sequence[Entry],
-    *,
-    environments: Sequence[str],
-    url: Callable[[Procedure], str],
-    generated_at: datetime,
-) -> None:
-    """Write every badge and ``status.json`` below a built site, each file whole or not at all.
+def publish(site: Publication) -> None:
+    """Write the badges of every procedure.
 
-    The plain badge of a procedure is that of the first of ``environments``; with several, each has one of its own.
-    Raises UsageError when a badge would lie outside the site.
+    The plain badge is that of the first environment; with several, each has one of its own. Raises UsageError when a
+    badge would lie outside the site.
     """
-    for path, text in _files(entries, environments):
-        write_whole(_inside(site / "badges", path), text)
-    document = status_document(entries, generated_at, url)
-    write_whole(site / "status.json", json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    for path, text in _files(site.entries, site.environments):
+        site.write(f"badges/{path}", text)
 
 
 def _files(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -118,20 +103,3 @@ def _files(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[tu
         for name in names:
             yield f"{name}.svg", svg(entry) + "\n"
             yield f"{name}.json", json.dumps(shields(entry), ensure_ascii=False) + "\n"
-
-
-def _inside(folder: Path, name: str) -> Path:
-    path = Path(os.path.normpath(folder / name))
-    if not path.is_relative_to(folder):
-        raise UsageError(f"the badge {name!r} would lie outside the site; give the heading another id")
-    return path
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, newline="\n") as file:
-        file.write(text)
-    # NamedTemporaryFile is for its owner only; a web server reads as somebody else.
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)

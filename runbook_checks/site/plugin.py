@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from datetime import UTC, datetime
 from html import unescape
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
 from mkdocs.config import config_options
 from mkdocs.config.base import Config as PluginConfig
@@ -24,11 +21,13 @@ from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
-from runbook_checks.site.badges import write_all
+from runbook_checks.site import badges, status_json
+from runbook_checks.site.bundles import bundles
 from runbook_checks.site.crosscheck import differences, read_page
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
+from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, card
 from runbook_checks.site.seal import Seal
 
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 log = get_plugin_logger("runbook-checks")
 
 MACROS_MODULE = "runbook_checks.site.macros"
-_ASSETS = ("runbook-checks.css", "runbook-checks.js")
+_PUBLISHERS = (badges.publish, status_json.publish)
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -93,12 +92,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._problems = []
         self._extension = RunbookChecksExtension()
         config.markdown_extensions.append(self._extension)  # type: ignore[arg-type]  # Python-Markdown takes both
-        self._assets = {}
-        for name in _ASSETS:
-            content = package_files("runbook_checks.site").joinpath("assets", name).read_text(encoding="utf-8")
-            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
-            version = hashlib.sha256(content.encode()).hexdigest()[:8]
-            self._assets[f"assets/{stem}.{version}{suffix}"] = content
+        self._assets = bundles()
         config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
         config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
         return config
@@ -154,17 +148,21 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             raise PluginError("\n".join(map(str, sorted(set(self._problems)))))
         return env
 
+    @event_priority(-110)  # after search, at -100, has written its index
     def on_post_build(self, config: MkDocsConfig) -> None:
-        """Write badges and ``status.json``; raises PluginError when one would lie outside the site."""
-        base = config.site_url or ""
+        """Publish what lies beside the pages; raises PluginError when a file of it would lie outside the site."""
+        site = Publication(
+            folder=Path(config.site_dir),
+            checks=self._checks,
+            report=self._report,
+            lookup=self.lookup,
+            built_at=self._built_at,
+            base_url=config.site_url or "",
+            site_name=config.site_name,
+        )
         try:
-            write_all(
-                Path(config.site_dir),
-                self._report.entries,
-                environments=[environment.name for environment in self._checks.environments],
-                url=lambda procedure: urljoin(base, self.lookup.url(procedure)),
-                generated_at=self._built_at,
-            )
+            for publish in _PUBLISHERS:
+                publish(site)
         except RunbookError as error:
             raise PluginError(str(error)) from error
 

@@ -1,0 +1,64 @@
+"""What is published beside the pages, and how a file of it gets into the built site."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from runbook_checks.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from runbook_checks.config import Config
+    from runbook_checks.model import Procedure
+    from runbook_checks.report import Entry, Report
+    from runbook_checks.site.lookup import Lookup
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A built site in its folder, and all that is known of what it shows; ``base_url`` may be empty."""
+
+    folder: Path
+    checks: Config
+    report: Report
+    lookup: Lookup
+    built_at: datetime
+    base_url: str = ""
+    site_name: str = ""
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Return one entry per procedure and environment, in page order."""
+        return self.report.entries
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Return the names of the configured environments, the first one first."""
+        return tuple(environment.name for environment in self.checks.environments)
+
+    def url(self, procedure: Procedure) -> str:
+        """Return a procedure's address: absolute when the site has one, else from the site's root; empty for none."""
+        return urljoin(self.base_url, self.lookup.url(procedure))
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the site whole or not at all; raises UsageError when it would lie outside the site."""
+        path = Path(os.path.normpath(self.folder / name))
+        if not path.is_relative_to(self.folder):
+            raise UsageError(f"the file {name!r} would lie outside the site; give the heading another id")
+        write_whole(path, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, newline="\n") as file:
+        file.write(text)
+    # NamedTemporaryFile is for its owner only; a web server reads as somebody else.
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)
