@@ -9,7 +9,7 @@ _KINDS = (".css", ".js")
 
 
 def bundles() -> dict[str, str]:
-    """Return the content of each bundle by its address on the site: all parts of a kind, in the order of their names."""
+    """Return the content of each bundle by its address: all parts of one kind, in the order of their names."""
     found = {}
     parts = sorted(files("runbook_checks.site").joinpath("assets").iterdir(), key=lambda part: part.name)
     for kind in _KINDS:
