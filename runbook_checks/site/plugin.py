@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +22,15 @@ from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, status_json
 from runbook_checks.site.bundles import bundles
-from runbook_checks.site.crosscheck import differences, read_page
+from runbook_checks.site.crosscheck import differences
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
+from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, card
 from runbook_checks.site.seal import Seal
+from runbook_checks.site.shown import may_show_evidence, read_page
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -101,6 +102,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         """Add the site's assets, and learn where each page stands."""
         for uri, content in self._assets.items():
             files.append(File.generated(config, uri, content=content))
+        read_lighter(config.plugins.values())
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls)
         for page in sorted(self.lookup.pages - urls.keys()):
@@ -129,7 +131,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
         fences = self._extension.view.fences
-        if not fences and "rb-" not in unescape(html):
+        if not fences and not may_show_evidence(html):
             return html
         shown = read_page(html, self.seal.value)
         if fences and self._scan is not None:

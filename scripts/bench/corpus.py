@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_checks.config import load_config
@@ -13,6 +12,8 @@ from runbook_checks.report import load_report
 from runbook_checks.store import Store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runbook_checks.report import Entry
 
 STEPS = 10  # of each page, each with its expectation
@@ -23,7 +24,12 @@ CONFIG = """\
 pages: [docs/runbooks]
 environments:
   staging:
-    disposable: true
+    stack:
+      up: deployment/scripts/act-0.sh up
+      health: deployment/scripts/act-1.sh health
+      env: deployment/scripts/act-2.sh env
+      down: deployment/scripts/act-3.sh down
+      definition: [deployment/scripts]
     variables:
       API_URL: http://127.0.0.1:8000
 """
@@ -144,18 +150,20 @@ figures:
     unit: s
 ```
 
-**Use this when** service {number} no longer answers, or answers slowly, and its queue grows. It takes about five minutes. What
-is in flight is kept: workers finish what they do before they end.
+**Use this when** service {number} no longer answers, or answers slowly, and its queue grows. It takes five minutes.
+What is in flight is kept: workers finish what they do before they end.
 
 """
-    return head.replace("{{", "{").replace("}}", "}") + "".join(map(step, [number] * STEPS, range(1, STEPS + 1))) + CHECKS
+    return (
+        head.replace("{{", "{").replace("}}", "}") + "".join(map(step, [number] * STEPS, range(1, STEPS + 1))) + CHECKS
+    )
 
 
 def step(page_number: int, number: int) -> str:
     """Return a step with its prose and its expectation."""
     script = (page_number + number) % SCRIPTS
     return f"""\
-{number}. Take worker {number} out of the pool, restart it, and put it back. The load balancer sends it nothing in the meantime;
+{number}. Take worker {number} out of the pool, restart it, and put it back. The load balancer sends it nothing then;
    watch `job:requests:rate1m` when you are unsure.
 
     ```bash {{.step #worker-{number} title="Restart worker {number}" timeout=2m}}

@@ -1,8 +1,8 @@
 """What the plugin adds to a build of the site, and to a page: the same tree, built without it and with it.
 
-Run with the project's Python: ``python scripts/bench/site.py``. Builds take turns, each in a process of its own. Times are
-medians of one run on one machine; compare them with each other, not with another machine's. Where other programs share
-the machine, look at the CPU time: the wall clock also counts their work.
+Run with the project's Python: ``python scripts/bench/site.py``. Builds take turns, each in a process of its own. Times
+are medians of one run on one machine; compare them with each other, not with another machine's. Where other programs
+share the machine, look at the CPU time: the wall clock also counts their work.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def build(folder: Path, variant: str) -> Build:
     shutil.rmtree(site, ignore_errors=True)
     command = (sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", config_name(variant))
     begun_s = time.perf_counter()
-    with subprocess.Popen((*command, "--site-dir", str(site)), cwd=folder) as process:
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    with subprocess.Popen((*command, "--site-dir", str(site)), cwd=folder, env=environment) as process:
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - begun_s
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -60,8 +61,7 @@ def weights(folder: Path) -> tuple[tuple[str, int, int], ...]:
         names = {path.relative_to(ours) for path in (ours / "assets").glob(f"*.{kind}")}
         added = [(ours / name).read_bytes() for name in names if not (plain / name).exists()]
         found.append((kind.upper(), sum(map(len, added)), sum(map(_compressed, added))))
-    found.append(("all", *(sum(each[place] for each in found) for place in (1, 2))))  # type: ignore[arg-type]
-    return tuple(found)
+    return (*found, ("all", sum(raw for _, raw, _ in found), sum(compressed for _, _, compressed in found)))
 
 
 def _compressed(data: bytes) -> int:
@@ -80,10 +80,11 @@ def report(builds: dict[str, list[Build]], pages: int) -> None:
         if plain not in median or ours not in median:
             continue
         before, after = median[plain], median[ours]
-        added_ms = (after.cpu_s - before.cpu_s) / pages * 1000
+        wall, cpu = after.wall_s / before.wall_s - 1, after.cpu_s / before.cpu_s - 1
         print(
-            f"{ours} over {plain}: wall +{after.wall_s / before.wall_s - 1:.1%}, CPU +{after.cpu_s / before.cpu_s - 1:.1%},"
-            f" {added_ms:.2f} ms CPU a page, memory +{after.peak_mb - before.peak_mb:.0f} MB"
+            f"{ours} over {plain}: wall {wall:+.1%}, CPU {cpu:+.1%}, "
+            f"{(after.cpu_s - before.cpu_s) / pages * 1000:.2f} ms CPU a page, "
+            f"memory {after.peak_mb - before.peak_mb:+.0f} MB"
         )
 
 
