@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from runbook_checks.status import Status
 
@@ -126,6 +127,11 @@ def table(rows: Sequence[tuple[Entry, str]]) -> str:
 def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
     """Return a figure's last value as HTML for the middle of a Markdown sentence."""
     return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
+
+
+def link(text: str, href: str) -> str:
+    """Return a link to a file of the site as HTML for the middle of a Markdown sentence."""
+    return inline(Markup('<a href="{}" download>{}</a>').format(href, text))
 
 
 def badge_svg(label: str, message: str, fill: str, label_width: int, width: int) -> str:
