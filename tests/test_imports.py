@@ -25,6 +25,7 @@ ORDER = [
         "blocks",
         "proof",
         "markdown",
+        "source",
         "catalog",
     ),
     *("config", "bash", "languages", "words", "files", "digest"),
