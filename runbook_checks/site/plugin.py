@@ -102,7 +102,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         for uri, content in self._assets.items():
             files.append(File.generated(config, uri, content=content))
         urls = {self._path(file): file.url for file in files.documentation_pages()}
-        self.lookup = Lookup(self._report.entries, urls)
+        self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
         for page in sorted(self.lookup.pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
