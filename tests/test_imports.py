@@ -28,7 +28,7 @@ ORDER = [
         "source",
         "catalog",
     ),
-    *("config", "bash", "languages", "words", "files", "digest"),
+    *("config", "bash", "languages", "words", "files", "digest", "changes"),
     *("redact", "output", "processes", "errexit", "lint", "shell"),
     *("expect", "execute"),
     *("store", "status", "report", "documents", "tags"),
