@@ -58,6 +58,16 @@ class Change:
     names: tuple[str, ...] = ()
     more: int = 0
 
+    @property
+    def phrase(self) -> str:
+        """Return the change in a few words, such as ``block restore`` or ``3 new files``."""
+        count = len(self.names) + self.more
+        new = "new " if self.how is How.ADDED else ""
+        gone = " removed" if self.how is How.REMOVED else ""
+        if self.kind.startswith("the "):
+            return f"{self.kind}{gone}"
+        return (f"{new}{self.kind} {self.names[0]}" if count == 1 else f"{count} {new}{self.kind}") + gone
+
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:
