@@ -39,8 +39,15 @@ def digest_of(covered: Mapping[str, str]) -> str:
 
 
 def shortened(covered: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return parts with hashes of 12 digits, which tell two versions of one thing apart, for a record."""
-    return tuple((name, _HASH.sub(r"\1", value)) for name, value in covered.items())
+    """Return parts with hashes of 12 digits, which tell two versions of one thing apart, for a record.
+
+    A file of the stack that is also a ``file`` is there once.
+    """
+    return tuple(
+        (name, _HASH.sub(r"\1", value))
+        for name, value in covered.items()
+        if not (name.startswith("stack ") and f"file {name.removeprefix('stack ')}" in covered)
+    )
 
 
 def parts(
