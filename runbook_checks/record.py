@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 
 SCHEMA_VERSION = 2
 CHANGED = "changed while it ran"  # the digest of a run of which nobody can say which files it was that ran
@@ -160,10 +161,15 @@ def _parts(data: dict[str, str]) -> tuple[tuple[str, str], ...]:
 def _check_types(*parts: Record | Service | BlockRecord | Figure) -> None:
     """Raise TypeError for a text where a number should be, and the like: readers compute with these values."""
     for part in parts:
-        for field in fields(part):
-            wanted = _TYPES.get(str(field.type))
-            if wanted is not None and type(getattr(part, field.name)) not in wanted:
-                raise TypeError(f"{field.name} is not of type {field.type}")
+        for name, wanted, written in _checked(type(part)):  # type: ignore[arg-type]  # classes are hashable
+            if type(getattr(part, name)) not in wanted:
+                raise TypeError(f"{name} is not of type {written}")
+
+
+@cache  # a site reads thousands of records
+def _checked(kind: type) -> tuple[tuple[str, tuple[type, ...], str], ...]:
+    known = ((field.name, str(field.type)) for field in fields(kind))
+    return tuple((name, _TYPES[written], written) for name, written in known if written in _TYPES)
 
 
 def _value_of(value: object) -> object:

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 # Pairs of tags with nothing but text between them, and anchors of code lines: what is left is balanced as before.
-_TOKEN = re.compile(r'<span(?: class="\w{1,4}")?>([^<]*)</span>')
 _CODE_LINE = re.compile(r'<a id="__codelineno-[^<>]*></a>')
+_TOKEN = re.compile(r'<span(?: class="(?:\w{1,4}|rb-[\w -]+)")?>([^<]*)</span>')
+_LINE = re.compile(r'<span id="__span-[\d-]+">([^<]*)</span>')
 
 
 def lighter(html: str) -> str:
     """Return the HTML of a page for search to read."""
-    return _TOKEN.sub(r"\1", _CODE_LINE.sub("", html))
+    return _LINE.sub(r"\1", _TOKEN.sub(r"\1", _CODE_LINE.sub("", html)))
 
 
 def read_lighter(plugins: Iterable[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +100,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._assets = bundles()
         config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
         config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
+        gc.freeze()  # evidence is read once and stays: the collector would go through all of it again and again
         return config
 
     def on_files(self, files: Files, config: MkDocsConfig) -> Files:
@@ -165,6 +167,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-110)  # after search, at -100, has written its index
     def on_post_build(self, config: MkDocsConfig) -> None:
         """Publish what lies beside the pages; raises PluginError when a file of it would lie outside the site."""
+        gc.unfreeze()
         site = Publication(
             folder=Path(config.site_dir),
             checks=self._checks,

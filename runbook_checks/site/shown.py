@@ -122,6 +122,7 @@ class _Place(NamedTuple):
 
     hidden: bool
     ours: bool
+    sealed: bool
     fences: tuple[_Fence, ...]
 
 
@@ -156,7 +157,9 @@ class _Reader:
 
     def look_at(self, node: LexborNode) -> None:
         tag, values = node.tag or "", node.attributes
-        hidden, ours, fences = self._place(node)
+        hidden, ours, sealed, fences = self._place(node)
+        if sealed and tag not in _REWRITE_THE_PAGE:
+            return  # this build has made it
         if tag == "code":
             if fences and not hidden and not _is_in_code(node):
                 text = "".join(_seen_text(node)) if node.css_matches(_NOT_JUST_TEXT) else node.text()
@@ -186,25 +189,27 @@ class _Reader:
         while at is not None and at.mem_id not in self._places:
             unknown.append(at)
             at = at.parent
-        place = self._places[at.mem_id] if at is not None else _Place(hidden=False, ours=False, fences=())
+        place = self._places[at.mem_id] if at is not None else _Place(hidden=False, ours=False, sealed=False, fences=())
         for each in reversed(unknown):
             place = self._places[each.mem_id] = self._below(place, each)
         return place
 
     def _below(self, around: _Place, node: LexborNode) -> _Place:
+        if around.sealed:
+            return around
         tag, values = node.tag or "", node.attributes
         if not values and (around.ours or tag in _SHOW_THEIR_CONTENT or tag in _AROUND_ANY_PAGE):
             return around
         hidden = around.hidden or _is_hidden("div" if tag in _AROUND_ANY_PAGE else tag, values, inside=around.ours)
         if not _mark_of(values):
-            return around if hidden == around.hidden else _Place(hidden, around.ours, around.fences)
+            return around if hidden == around.hidden else around._replace(hidden=hidden)
         sealed = values.get(ATTRIBUTE) == self._seal
         found = _fence_of(values, sealed=sealed)
         if found is None:
-            return _Place(hidden, around.ours or sealed, around.fences)
+            return _Place(hidden, around.ours or sealed, sealed, around.fences)
         fence = _Fence(*found, hidden, self._section_ids())
         self._fences.append(fence)
-        return _Place(hidden, ours=True, fences=(*around.fences, fence))
+        return _Place(hidden, ours=True, sealed=sealed, fences=(*around.fences, fence))
 
 
 def _is_in_code(node: LexborNode) -> bool:
