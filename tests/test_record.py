@@ -42,6 +42,11 @@ def test_any_output_survives(text: str) -> None:
         json.dumps({**json.loads(to_line(record())), "blocks": [{"id": "b"}]}),
         json.dumps({**json.loads(to_line(record())), "duration_s": "2"}),
         json.dumps({**json.loads(to_line(record())), "ended_at": "0001-01-01T00:00:00+14:00"}),
+        json.dumps({**json.loads(to_line(record())), "duration_s": float("nan")}),
+        json.dumps({**json.loads(to_line(record())), "duration_s": 10**400}),
+        json.dumps({**json.loads(to_line(record())), "figures": [{"name": "rto", "value": 1}]}).replace(
+            ": 1}", ": 1e999}"
+        ),
         "[" * 100_000,
     ],
 )

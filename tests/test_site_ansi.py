@@ -59,11 +59,12 @@ def read(html: str) -> str:
 
 @given(st.lists(PIECES).map("".join))
 def test_any_text_is_safe_html_from_which_it_can_be_read_back(text: str) -> None:
-    for html, written in ((styled(text), SGR.sub("", text)), (visible(text), text)):
+    lines = re.sub(r"\r(?=\n)", "", text)
+    for html, written in ((styled(text), SGR.sub("", lines)), (visible(text), lines)):
         assert not re.search(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{BIDI}{UNSEEN}\ud800-\udfff]", html)
         bare = re.sub(r'<span class="[a-z -]+"(?: title="[A-Za-z0-9+, -]+")?>|</span>', "", html)
         assert not re.search(r"""[<>"']|&(?!amp;|lt;|gt;|#34;|#39;)""", bare)
-        assert re.sub(r"\r(?=\n)", "", written) in {read(html), read(html).replace("\r\r\n", "\r\n")}
+        assert read(html) == written
         html.encode()
 
 

@@ -41,6 +41,11 @@ def visible(text: str) -> Markup:
     return _html(text, _PLAIN) if _ANY.search(text) else escape(text)
 
 
+def symbols(text: str) -> str:
+    """Return a text as text, with every control character as a symbol; not yet HTML."""
+    return _ANY.sub(lambda match: _symbol(match[0]), text) if _ANY.search(text) else text
+
+
 def _html(text: str, pattern: re.Pattern[str]) -> Markup:
     done: list[str] = []
     style = _NULL

@@ -20,7 +20,7 @@
       const reason = element.querySelector(".rb-reason--expired");
       if (reason) reason.hidden = false;
     }
-    for (const time of document.querySelectorAll(".rb-badge > time, .rb-evidence time")) {
+    for (const time of document.querySelectorAll(".rb-badge > time, .rb-evidence time, time.rb-when")) {
       const date = Date.parse(time.dateTime);
       if (Number.isNaN(date)) continue;
       time.title = date > now ? time.dateTime : ago(date, now);
