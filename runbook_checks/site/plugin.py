@@ -21,17 +21,20 @@ from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
-from runbook_checks.site import badges, status_json
+from runbook_checks.site import badges, feed, metrics, permalinks, status_json
 from runbook_checks.site.bundles import bundles
 from runbook_checks.site.crosscheck import differences, read_page
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
+from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, card
 from runbook_checks.site.seal import Seal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
 log = get_plugin_logger("runbook-checks")
 
 MACROS_MODULE = "runbook_checks.site.macros"
-_PUBLISHERS = (badges.publish, status_json.publish)
+_PUBLISHERS = (badges.publish, status_json.publish, feed.publish, metrics.publish, permalinks.publish)
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -67,6 +70,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     seal: Seal
     _built_at: datetime
     _assets: dict[str, str]
+    _moved: Mapping[str, Mapping[str, str]]
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -103,6 +107,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             files.append(File.generated(config, uri, content=content))
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
+        self._moved = moved(self._report.catalog.procedures, self.lookup)
         for page in sorted(self.lookup.pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
@@ -129,8 +134,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
         fences = self._extension.view.fences
+        places = self._moved.get(self._path(page.file))
+        end = signpost(places) if places else ""
         if not fences and "rb-" not in unescape(html):
-            return html
+            return html + end
         shown = read_page(html, self.seal.value)
         if fences and self._scan is not None:
             self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
@@ -139,7 +146,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
-        return self.seal.take_off(html)
+        return self.seal.take_off(html) + end
+
+    def on_post_page(self, output: str, page: Page, **_: object) -> str:
+        """Tell programs that read the page of the feed."""
+        return output.replace("</head>", f"{feed.link(page.url)}</head>", 1)
 
     @event_priority(-100)
     def on_env(self, env: Environment, **_: object) -> Environment:

@@ -46,6 +46,14 @@ class Publication:
         """Return a procedure's address: absolute when the site has one, else from the site's root; empty for none."""
         return urljoin(self.base_url, self.lookup.url(procedure))
 
+    def permalink(self, procedure: Procedure) -> str:
+        """Return the address of a procedure that survives renames, as url() does; empty when it is not on the site."""
+        return urljoin(self.base_url, self.lookup.permalink(procedure)) if self.lookup.url(procedure) else ""
+
+    def evidence_url(self, procedure: Procedure) -> str:
+        """Return the address of a procedure's evidence, as url() does."""
+        return urljoin(self.base_url, self.lookup.evidence_url(procedure))
+
     def write(self, name: str, text: str) -> None:
         """Write a file of the site whole or not at all; raises UsageError when it would lie outside the site."""
         path = Path(os.path.normpath(self.folder / name))
