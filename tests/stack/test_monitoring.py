@@ -100,7 +100,7 @@ def test_an_alert_says_what_to_do_and_is_tested_both_ways(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ALERTS))
 def test_an_alert_leads_to_a_procedure(name: str) -> None:
     url = ALERTS[name]["annotations"]["runbook_url"]
-    found = re.fullmatch(r"https://ia-modules\.example/operations/(troubleshooting|disaster_recovery)/#([\w-]+)", url)
+    found = re.fullmatch(r"https://ia-modules\.example/operations/(troubleshooting|disaster_recovery|monitoring)/#([\w-]+)", url)
     assert found, url
     page = ROOT / f"docs/operations/{found[1]}.md"
     assert f" {{ #{found[2]} }}" in page.read_text()
