@@ -201,6 +201,7 @@ def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("runbook_checks.site"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
