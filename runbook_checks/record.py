@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -162,8 +163,11 @@ def _check_types(*parts: Record | Service | BlockRecord | Figure) -> None:
     """Raise TypeError for a text where a number should be, and the like: readers compute with these values."""
     for part in parts:
         for name, wanted, written in _checked(type(part)):  # type: ignore[arg-type]  # classes are hashable
-            if type(getattr(part, name)) not in wanted:
+            value = getattr(part, name)
+            if type(value) not in wanted:
                 raise TypeError(f"{name} is not of type {written}")
+            if isinstance(value, int | float) and not math.isfinite(value):
+                raise TypeError(f"{name} is no finite number")
 
 
 @cache  # a site reads thousands of records
