@@ -30,7 +30,7 @@ ORDER = [
     *("config", "bash", "languages", "words", "files", "digest"),
     *("redact", "output", "processes", "errexit", "lint", "shell"),
     *("expect", "execute"),
-    *("store", "status", "report", "documents", "tags"),
+    *("store", "signing", "keys", "trust", "status", "report", "documents", "tags"),
     *("marks", "guardian", "command", "stack", "verify", "scheduling"),
     *("failure", "pytest_plugin", "progress", "tables", "http_request", "promql"),
     *("site", "__init__", "cli", "__main__"),
