@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +57,8 @@ def take_key(environ: MutableMapping[str, str]) -> str:
     """
     value = environ.get(VARIABLE, "")
     if value and environ is os.environ:
+        import ctypes  # noqa: PLC0415 - few sign
+
         libc = ctypes.CDLL(None)
         libc.getenv.restype = ctypes.c_void_p
         where = libc.getenv(VARIABLE.encode())
@@ -83,6 +84,11 @@ def key_in_variable(value: str) -> str:
         return _read(Path(value))
     except ValueError as error:
         raise UsageError(f"{VARIABLE} is neither a private key in PEM nor the path of one: {error}") from error
+
+
+def secret_of(pem: str) -> str:
+    """Return what must never be shown of a private key in PEM: all but its first and last line."""
+    return "\n".join(line for line in pem.split("\n") if line.strip() and not line.startswith("-----"))
 
 
 def signer_of(pem: str) -> CryptoSigner:

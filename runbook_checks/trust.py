@@ -45,6 +45,7 @@ class Verdict:
     worth: Worth
     reason: str = ""
     signed_by: str = ""
+    raw: bytes = b""  # the line, without its newline; empty for a record that is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,14 @@ def judge_lines(
         if not line.stray:
             refused = verdict.reason if line.record.outcome is Outcome.PASSED else ""
             evidence.append(Evidence(line.record, short(verdict.signed_by), refused))
-    failed = {one.record.run for one in evidence if one.record.outcome in _WORSE}
+    changed = {verdict.record.run for verdict in verdicts if verdict.worth is Worth.REFUSED}
+    failed = {(one.record.run, one.record.ended_at) for one in evidence if one.record.outcome in _WORSE}
     for place, claim in lost.values():
+        ours = claim.subject == subject_of(procedure, environment)
         verdict = _missing(place, claim, environment, procedure)
-        verdicts.append(verdict)
-        if claim.subject == subject_of(procedure, environment) and claim.outcome in _WORSE and claim.run not in failed:
+        if not ours or claim.run not in changed:  # else the changed record's own verdict says so
+            verdicts.append(verdict)
+        if ours and claim.outcome in _WORSE and (claim.run, claim.ended_at) not in failed:
             evidence.append(Evidence(verdict.record))
     evidence.sort(key=lambda one: _ended_at(one.record))
     return Examined(tuple(verdicts), tuple(evidence))
@@ -128,7 +132,7 @@ def _verdict(line: Line, claims: Sequence[Claim], lost: Sequence[Claim]) -> Verd
     signed = [claim for claim in claims if claim.signed_by]
     for claim in signed:
         if not _contradiction(claim, record):
-            return Verdict(place, record, Worth.SIGNED, signed_by=claim.signed_by)
+            return Verdict(place, record, Worth.SIGNED, "", claim.signed_by, line.raw)
     if signed:
         return Verdict(place, record, Worth.REFUSED, _contradiction(signed[0], record))
     if any(claim.forged for claim in claims):
@@ -140,7 +144,7 @@ def _verdict(line: Line, claims: Sequence[Claim], lost: Sequence[Claim]) -> Verd
             return Verdict(place, record, Worth.REFUSED, why)
     signers = [signer for claim in claims for signer in claim.signers]
     why = f"signed by an unknown key ({short(signers[0])})" if signers else "not signed by a trusted key"
-    return Verdict(place, record, Worth.UNSIGNED, f"{what} is {why}")
+    return Verdict(place, record, Worth.UNSIGNED, f"{what} is {why}", raw=line.raw)
 
 
 def _contradiction(claim: Claim, record: Record) -> str:

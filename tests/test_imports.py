@@ -32,7 +32,7 @@ ORDER = [
     *("expect", "execute"),
     *("store", "signing", "keys", "trust", "status", "report", "documents", "tags"),
     *("marks", "guardian", "command", "stack", "verify", "scheduling"),
-    *("failure", "pytest_plugin", "progress", "tables", "http_request", "promql"),
+    *("failure", "pytest_plugin", "progress", "tables", "attest", "http_request", "promql"),
     *("site", "__init__", "cli", "__main__"),
 ]
 
