@@ -137,7 +137,8 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of all opt
     group = commands.add_parser("evidence", help="Sign the evidence, and say what of it can be believed.")
     evidence = group.add_subparsers(required=True, metavar="COMMAND")
     one = add("keygen", _evidence, "Write a new signing key, and its public key beside it as `FILE.pub`.", evidence)
-    one.add_argument("file", type=Path, metavar="FILE", help="where the private key goes; never overwritten")
+    where = "where the private key goes, never overwritten (default: runbook-checks.key)"
+    one.add_argument("file", type=Path, metavar="FILE", nargs="?", default=Path("runbook-checks.key"), help=where)
     one.set_defaults(action="keygen")
     one = add("sign", _evidence, "Sign the records that are not signed yet.", evidence)
     one.add_argument("selection", nargs="*", help=selection)

@@ -33,7 +33,9 @@ trusted_keys: [key.pub]
 environments:
   local:
     secrets: []
-    stack: {up: 'echo up "$RUNBOOK_CHECKS_SIGNING_KEY" >>.runbook-checks/log', down: 'echo down "$RUNBOOK_CHECKS_SIGNING_KEY" >>.runbook-checks/log'}
+    stack:
+      up: echo up "$RUNBOOK_CHECKS_SIGNING_KEY" >>.runbook-checks/log
+      down: echo down "$RUNBOOK_CHECKS_SIGNING_KEY" >>.runbook-checks/log
   box: {disposable: true}
 """
 
