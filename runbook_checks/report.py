@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import Catalog, load
 from runbook_checks.config import FILE_NAME
-from runbook_checks.digest import digest_in
+from runbook_checks.digest import digest_of, parts, shortened
 from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
@@ -37,6 +37,9 @@ class Entry:
     digest: str
     judgement: Judgement
     history: tuple[Evidence, ...] = ()  # the newest runs, oldest first, at most HISTORY
+    parts: tuple[
+        tuple[str, str], ...
+    ] = ()  # shortened, as they are now, of a procedure that has changed since it was last proven, or failed
 
     @property
     def status(self) -> Status:
@@ -87,7 +90,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
         for environment in config.environments:
             if not proves(procedure, environment.name):
                 continue
-            current = digest_in(config, environment, procedure, catalog, hashes)
+            covered = parts(config, environment, procedure, catalog, hashes)
+            current = digest_of(covered)
             evidence, refused = believe(store, environment.name, procedure.id, keys)
             forged.extend(refused)
             judgement = judge(
@@ -98,7 +102,11 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 strict=strict,
             )
             judgement = told(judgement, why_newest_is_refused(evidence))
-            entries.append(Entry(procedure, runbook, environment.name, current, judgement, evidence[-HISTORY:]))
+            history = evidence[-HISTORY:]
+            since = judgement.proven or judgement.record
+            edited = since is not None and since.digest != current
+            now_covered = shortened(covered) if edited else ()
+            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
     return Report(catalog, tuple(entries), tuple(forged))
 
 
