@@ -68,6 +68,7 @@ class Config:
     mkdocs: str = "mkdocs.yml"
     verify_every_s: float = DEFAULT_VERIFY_EVERY_S
     languages: tuple[tuple[str, str], ...] = ()
+    trusted_keys: tuple[str, ...] = ()
     environments: tuple[Environment, ...] = field(default=())
 
     def environment(self, name: str = "") -> Environment:
@@ -127,11 +128,12 @@ class _ConfigReader(Reader):
             found,
             "the configuration",
             {
-                "pages": self._pages,
+                "pages": self._paths,
                 "evidence": self.text,
                 "mkdocs": self.text,
                 "verify_every": self._seconds,
                 "languages": self._table,
+                "trusted_keys": self._trusted_keys,
                 "environments": self._environments,
             },
         )
@@ -139,12 +141,18 @@ class _ConfigReader(Reader):
             self.problem(None, "no environment is named", "write at least `environments: {staging: {…}}`")
         return Config(root=root, **_renamed(fields, verify_every="verify_every_s"))
 
-    def _pages(self, node: Node, what: str) -> tuple[str, ...]:
-        pages = self.texts(node, what)
-        for page in pages:
-            if page.startswith(("/", "~")) or {"..", ""} & set(page.rstrip("/").split("/")):
-                self.problem(node, f"`pages: {page}` is no path below the folder of the configuration")
-        return pages
+    def _paths(self, node: Node, what: str) -> tuple[str, ...]:
+        paths = self.texts(node, what)
+        for path in paths:
+            if path.startswith(("/", "~")) or {"..", ""} & set(path.rstrip("/").split("/")):
+                self.problem(node, f"`{what}: {path}` is no path below the folder of the configuration")
+        return paths
+
+    def _trusted_keys(self, node: Node, what: str) -> tuple[str, ...]:
+        keys = self._paths(node, what)
+        if not keys:
+            self.problem(node, f"`{what}` names no key", "leave it out to take every record as it is")
+        return keys
 
     def _variables(self, node: Node, what: str) -> tuple[tuple[str, str], ...]:
         table = self._table(node, what)

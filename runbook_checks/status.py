@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -68,6 +68,16 @@ def judge(
     expires_at = verified_at + timedelta(seconds=verify_every_s) if verified_at else None
     status, reason = _decide(newest, digest=digest, expires_at=expires_at, now=now)
     return Judgement(status, reason, newest, verified_at, expires_at, proven)
+
+
+def told(judgement: Judgement, refused: str) -> Judgement:
+    """Return a judgement that also says why a newer run, which it does not count, is not believed."""
+    if not refused:
+        return judgement
+    if judgement.record is None:
+        return replace(judgement, reason=refused)
+    newer = f"a newer run does not count: {refused}"
+    return replace(judgement, reason=f"{judgement.reason}; {newer}" if judgement.reason else newer)
 
 
 def _decide(newest: Record, *, digest: str, expires_at: datetime | None, now: datetime) -> tuple[Status, str]:
