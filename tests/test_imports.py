@@ -30,7 +30,7 @@ ORDER = [
     *("config", "bash", "languages", "words", "files", "digest"),
     *("redact", "output", "processes", "errexit", "lint", "shell"),
     *("expect", "execute"),
-    *("store", "status", "report", "documents", "tags"),
+    *("store", "status", "report", "documents", "tags", "alerts"),
     *("marks", "guardian", "command", "stack", "verify", "scheduling"),
     *("failure", "pytest_plugin", "progress", "tables", "http_request", "promql"),
     *("site", "__init__", "cli", "__main__"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from runbook_checks.site.filters import filters, stem, tags
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
@@ -118,14 +119,24 @@ def badge(entry: Entry, href: str) -> str:
     return inline(_TEMPLATES.get_template("badge.html").render(entry=entry, href=href))
 
 
-def table(rows: Sequence[tuple[Entry, str]]) -> str:
+def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False) -> str:
     """Return a table of entries, each with the place of its procedure, as HTML for a Markdown page."""
-    return inline(_TEMPLATES.get_template("table.html").render(rows=rows))
+    entries = [entry for entry, _ in rows]
+    columns = {
+        "environment": len({entry.environment for entry in entries}) > 1,
+        "owner": len({entry.runbook.owner for entry in entries}) > 1,
+    }
+    return fill("table.html", rows=rows, columns=columns, filterable=filterable, filters=filters(entries))
 
 
 def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
     """Return a figure's last value as HTML for the middle of a Markdown sentence."""
     return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
+
+
+def fill(template: str, **values: object) -> str:
+    """Return a template with values in it, as HTML for a Markdown page."""
+    return inline(_TEMPLATES.get_template(template).render(**values))
 
 
 def badge_svg(label: str, message: str, fill: str, label_width: int, width: int) -> str:
@@ -165,6 +176,8 @@ def _templates() -> Environment:
         "headline": headline,
         "deciding_moment": deciding_moment,
         "day": _day,
+        "stem": stem,
+        "tags": tags,
         "moment": _moment,
     }
     return environment

@@ -25,13 +25,14 @@
       if (Number.isNaN(date)) continue;
       time.title = date > now ? time.dateTime : ago(date, now);
     }
-    for (const time of document.querySelectorAll(".rb-state time")) {
+    for (const time of document.querySelectorAll(".rb-state time, .rb-newest time, :is(.rb-status, .rb-attention) .rb-badge time")) {
       const told = ago(Date.parse(time.dateTime), now);
       const span = time.parentElement.querySelector(".rb-ago") || document.createElement("span");
       span.className = "rb-ago";
       span.textContent = ` (${told})`;
       time.after(span);
     }
+    document.dispatchEvent(new Event("rb-refreshed"));
   }
 
   // Material's instant navigation swaps pages without loading them.
