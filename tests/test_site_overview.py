@@ -42,6 +42,7 @@ def shown(view: Overview, *, rules: bool = True) -> str:
     return render.fill(
         "overview.html",
         view=view,
+        most=MOST,
         href=lambda procedure: f"db/#{procedure.anchor}",
         rules=rules,
         until=until(view.coverage.raised),

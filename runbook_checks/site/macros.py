@@ -97,6 +97,7 @@ def _define_home(env: MacrosPlugin) -> None:
             render.fill(
                 "overview.html",
                 view=view,
+                most=overviews.MOST,
                 href=href,
                 rules=plugin().alerts is not None,
                 until=overviews.until(covered.raised),

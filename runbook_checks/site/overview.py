@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runbook_checks.report import Entry
 
 
-MOST = 8  # procedures that a list of what needs attention shows unfolded
+MOST = 5  # procedures that a list of what needs attention shows unfolded
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 (() => {
   "use strict";
   const URGENCY = ["failed", "blocked", "stale", "expired", "unverified", "verified"];
-  const MOST = 8; // as many as the built page shows unfolded
   const WAIT_MS = 250; // a word is typed before the address changes and the number of rows is read out
   const SEPARATOR = "|";
 
@@ -38,17 +37,18 @@
   function list(overview, items, attention) {
     const [first, rest] = overview.querySelectorAll(".rb-attention");
     const more = overview.querySelector(".rb-more");
+    const most = Number(overview.dataset.rbMost);
     const rank = (item) => URGENCY.indexOf(item.dataset.rbStatus);
     const order = items.map((item, place) => [rank(item), place, item]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
     order.forEach(([, , item], place) => {
       const shown = item.dataset.rbStatus !== "verified";
-      const list = shown && place < MOST ? first : rest;
+      const list = shown && place < most ? first : rest;
       visible(item, shown);
       if (item.parentElement !== list || order[place - 1]?.[2] !== item.previousElementSibling) list.append(item);
     });
     overview.querySelector(".rb-attention-count").textContent = String(attention);
-    more.querySelector(".rb-more-count").textContent = String(Math.max(0, attention - MOST));
-    visible(more, attention > MOST);
+    more.querySelector(".rb-more-count").textContent = String(Math.max(0, attention - most));
+    visible(more, attention > most);
   }
 
   // ---- filters
