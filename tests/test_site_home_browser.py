@@ -249,6 +249,13 @@ class TestOverview:
         assert sorted(rows(page)) == ["Back the database up", "Restore the database"]
         page.close()
 
+    def test_counting_again_takes_the_focus_from_nobody(self, page: Page) -> None:
+        page.locator(".rb-more > summary").click()
+        for link in (page.locator(".rb-attention > li:visible > a").nth(at) for at in (0, MOST)):
+            link.focus()
+            page.evaluate("document.dispatchEvent(new Event('rb-refreshed'))")
+            assert link.evaluate("one => one === document.activeElement")
+
     def test_the_newest_run_tells_how_long_ago(self, page: Page) -> None:
         assert "1 hour ago" in page.locator(".rb-newest").inner_text()
 

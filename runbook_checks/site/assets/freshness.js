@@ -63,7 +63,7 @@
     }
     for (const time of document.querySelectorAll(":is(.rb-status, .rb-attention) .rb-badge > time")) {
       const told = time.parentElement.querySelector(":scope > .rb-ago") || element("span", "rb-ago", "");
-      told.textContent = ` (${ago(Date.parse(time.dateTime), now)})`;
+      told.textContent = `(${ago(Date.parse(time.dateTime), now)})`;
       time.after(told);
     }
     document.querySelectorAll(".rb-banner").forEach(warn);

@@ -35,20 +35,23 @@
   }
 
   function list(overview, items, attention) {
-    const [first, rest] = overview.querySelectorAll(".rb-attention");
-    const more = overview.querySelector(".rb-more");
     const most = Number(overview.dataset.rbMost);
+    const more = overview.querySelector(".rb-more");
     const rank = (item) => URGENCY.indexOf(item.dataset.rbStatus);
-    const order = items.map((item, place) => [rank(item), place, item]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    order.forEach(([, , item], place) => {
-      const shown = item.dataset.rbStatus !== "verified";
-      const list = shown && place < most ? first : rest;
-      visible(item, shown);
-      if (item.parentElement !== list || order[place - 1]?.[2] !== item.previousElementSibling) list.append(item);
-    });
+    const order = [...items].sort((one, other) => rank(one) - rank(other));
+    for (const item of order) visible(item, item.dataset.rbStatus !== "verified");
+    const first = Math.min(most, attention);
+    const lists = overview.querySelectorAll(".rb-attention");
+    place(lists[0], order.slice(0, first));
+    place(lists[1], order.slice(first));
     overview.querySelector(".rb-attention-count").textContent = String(attention);
-    more.querySelector(".rb-more-count").textContent = String(Math.max(0, attention - most));
-    visible(more, attention > most);
+    more.querySelector(".rb-more-count").textContent = String(attention - first);
+    visible(more, attention > first);
+  }
+
+  // What is moved loses the focus, so that nothing is moved without need.
+  function place(list, items) {
+    if (items.some((item, number) => list.children[number] !== item)) list.append(...items);
   }
 
   // ---- filters
