@@ -12,7 +12,7 @@ from runbook_checks.errors import Problem, SourceError, UsageError
 from runbook_checks.yaml_nodes import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from yaml.nodes import Node
@@ -64,6 +64,7 @@ class Config:
 
     root: Path
     pages: tuple[str, ...] = ("docs",)
+    alerts: tuple[str, ...] = ()
     evidence: str = ".runbook-checks/evidence"
     mkdocs: str = "mkdocs.yml"
     verify_every_s: float = DEFAULT_VERIFY_EVERY_S
@@ -84,15 +85,23 @@ class Config:
 
         Raises UsageError for a name that nothing on disk has.
         """
+        return self._named("pages", self.pages, "*.md")
+
+    def alert_paths(self) -> Iterator[Path]:
+        """Yield every rule file that ``alerts`` names (files or globs), each once; raises UsageError as for pages."""
+        return self._named("alerts", self.alerts, "*.y*ml")
+
+    def _named(self, key: str, patterns: Iterable[str], inside: str) -> Iterator[Path]:
         seen = set()
-        for pattern in self.pages:
+        for pattern in patterns:
             base = self.root / pattern
             try:
-                found = sorted(base.rglob("*.md") if base.is_dir() else self.root.glob(pattern))
+                found = sorted(base.rglob(inside) if base.is_dir() else self.root.glob(pattern))
             except ValueError as error:  # pathlib's word for `**.md`
-                raise UsageError(f"{FILE_NAME}: `pages` names {pattern}: {error}") from error
+                raise UsageError(f"{FILE_NAME}: `{key}` names {pattern}: {error}") from error
             if not found and not base.is_dir():
-                raise UsageError(f"{FILE_NAME}: `pages` names {pattern}, and there is no such page or folder")
+                what = "page" if key == "pages" else "file"
+                raise UsageError(f"{FILE_NAME}: `{key}` names {pattern}, and there is no such {what} or folder")
             for path in found:
                 if path not in seen:
                     seen.add(path)
@@ -129,6 +138,7 @@ class _ConfigReader(Reader):
             "the configuration",
             {
                 "pages": self._paths,
+                "alerts": self._paths,
                 "evidence": self.text,
                 "mkdocs": self.text,
                 "verify_every": self._seconds,
