@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +15,7 @@ from test_site_badges import DAY, PROCEDURE, RECORD, entry
 from runbook_checks.changes import Change, Changes, DiffLine, How, Sign
 from runbook_checks.config import load_config
 from runbook_checks.record import CHANGED, Evidence, Outcome, Service
-from runbook_checks.report import load_catalog
+from runbook_checks.report import load_catalog, load_report
 from runbook_checks.site import render
 from runbook_checks.status import Judgement, Status
 from runbook_checks.verify import Verifier
@@ -207,6 +207,8 @@ def test_a_procedure_that_was_edited_since_it_ran_says_what_changed(
     assert "rb-changes" not in calm
     page.write_text(PAGE.replace("restore.sh\n", "restore.sh && true\n"))
     script.write_text("echo restored\n")
+    reasons = [each.reason for each in load_report(config, now=datetime.now(UTC)).entries]
+    assert reasons == ["changed since then: block run, file scripts/restore.sh", "from a tree with uncommitted changes"]
     loud = text_of(built_page(tmp_path))
     assert "Changed since it was last verified: block run, file scripts/restore.sh" in loud
     assert "- . scripts/restore.sh + . scripts/restore.sh &amp;&amp; true" in loud

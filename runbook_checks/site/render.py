@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from runbook_checks.changes import in_words
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
@@ -202,6 +203,7 @@ def _templates() -> Environment:
     )
     environment.filters |= {
         "duration": format_duration,
+        "in_words": in_words,
         "number": format_number,
         "bounds": format_bounds,
         "headline": headline,
