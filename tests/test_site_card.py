@@ -85,6 +85,15 @@ def test_a_failure_says_when_it_was_and_when_it_last_worked() -> None:
     assert told.startswith("failed 2026-11-22 07:30 UTC on staging · 14 s · last verified 2026-11-21 07:30 UTC")
 
 
+def test_a_reason_of_many_lines_is_shown_as_lines_and_bounded() -> None:
+    failed = replace(RECORD, outcome=Outcome.FAILED)
+    reason = "\n".join(["p:1: stdout is not what the page says", "- <b>", *(f"+ {number}" for number in range(20))])
+    html = card(replace(entry(), judgement=Judgement(Status.FAILED, reason, failed, DAY, DAY)))
+    assert "when it was last run.</strong> p:1: stdout is not what the page says</p>" in html
+    shown = html.partition('<pre class="rb-said">')[2].partition("</pre>")[0].split("\n")
+    assert shown == ["- &lt;b&gt;", *(f"+ {number}" for number in range(7)), "… and 13 more lines"]
+
+
 def test_each_environment_has_a_line_and_those_without_a_run_share_a_quiet_one() -> None:
     others = [entry(Status.UNVERIFIED, environment=name) for name in ("box", "cloud")]
     html = card(entry(), entry(environment="production"), *others)
