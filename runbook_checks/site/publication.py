@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from runbook_checks.errors import UsageError
+from runbook_checks.site.frame import BARE, Frame
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +32,7 @@ class Publication:
     built_at: datetime
     base_url: str = ""
     site_name: str = ""
+    frame: Frame = BARE  # the theme around an evidence page
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -55,10 +57,10 @@ class Publication:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
+    """Write a file so that a reader sees the old text or the new one, never a part; half a character becomes ``?``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, newline="\n") as file:
-        file.write(text)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(text.encode(errors="replace"))
     # NamedTemporaryFile is for its owner only; a web server reads as somebody else.
     Path(file.name).chmod(0o644)
     Path(file.name).replace(path)
