@@ -94,6 +94,17 @@ def test_a_reason_of_many_lines_is_shown_as_lines_and_bounded() -> None:
     assert shown == ["- &lt;b&gt;", *(f"+ {number}" for number in range(7)), "… and 13 more lines"]
 
 
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    evil = "\x1b[2J\u202etxt"
+    failed = replace(RECORD, outcome=Outcome.FAILED, services=(Service(evil, evil),))
+    found = Changes((Change(How.ADDED, "file", (evil,)),), (DiffLine(Sign.ADDED, evil),))
+    html = card(
+        replace(entry(), judgement=Judgement(Status.FAILED, f"{evil}\n{evil}", failed, DAY, DAY)), changes=found
+    )
+    assert "\x1b" not in html
+    assert "\u202e" not in html
+
+
 def test_each_environment_has_a_line_and_those_without_a_run_share_a_quiet_one() -> None:
     others = [entry(Status.UNVERIFIED, environment=name) for name in ("box", "cloud")]
     html = card(entry(), entry(environment="production"), *others)
