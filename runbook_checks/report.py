@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import Catalog, load
+from runbook_checks.changes import changed_parts, in_words
 from runbook_checks.config import FILE_NAME
 from runbook_checks.digest import digest_of, parts, shortened
 from runbook_checks.errors import Problem, SourceError
@@ -106,6 +107,9 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             since = judgement.proven or judgement.record
             edited = since is not None and since.digest != current
             now_covered = shortened(covered) if edited else ()
+            if judgement.status is Status.STALE and since is not None:
+                told = in_words(changed_parts(since, procedure, now_covered))
+                judgement = replace(judgement, reason=f"changed since then: {told}") if told else judgement
             entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
     return Report(catalog, tuple(entries), tuple(forged))
 

@@ -83,7 +83,8 @@ def told(judgement: Judgement, refused: str) -> Judgement:
 def _decide(newest: Record, *, digest: str, expires_at: datetime | None, now: datetime) -> tuple[Status, str]:
     edited = newest.digest != digest
     if newest.outcome is Outcome.FAILED:
-        return Status.FAILED, newest.reason + ("; edited since" if edited else "")
+        first, newline, rest = newest.reason.partition("\n")
+        return Status.FAILED, first + ("; edited since" if edited else "") + newline + rest
     if newest.outcome is Outcome.BLOCKED:
         return Status.BLOCKED, newest.reason
     if edited:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from runbook_checks.changes import in_words
 from runbook_checks.site.ansi import visible
 from runbook_checks.site.filters import filters, stem, tags
 from runbook_checks.status import Status
@@ -229,6 +230,7 @@ def _templates() -> Environment:
     )
     environment.filters |= {
         "duration": format_duration,
+        "in_words": in_words,
         "number": format_number,
         "bounds": format_bounds,
         "headline": headline,
