@@ -14,6 +14,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
 
+from runbook_checks.alerts import load_alerts
 from runbook_checks.catalog import needed_ids
 from runbook_checks.changes import Changes, changes
 from runbook_checks.config import FILE_NAME, Config, load_config
@@ -22,7 +23,7 @@ from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
-from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, status_json
+from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
 from runbook_checks.site.bundles import bundles
 from runbook_checks.site.crosscheck import differences
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
+    from runbook_checks.alerts import Alert
     from runbook_checks.markdown import Scan
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Record
@@ -56,6 +58,7 @@ log = get_plugin_logger("runbook-checks")
 MACROS_MODULE = "runbook_checks.site.macros"
 _PUBLISHERS = (
     badges.publish,
+    search.publish,
     status_json.publish,
     feed.publish,
     metrics.publish,
@@ -75,6 +78,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     """Shows what the evidence says of every procedure; fails the build when a page shows what does not run."""
 
     lookup: Lookup
+    alerts: tuple[Alert, ...] | None  # None when no rule files are configured
     _checks: Config
     _report: Report
     _extension: RunbookChecksExtension
@@ -104,9 +108,12 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             strict = os.environ.get("CI") == "true"
         try:
             self._checks = load_config(path)
+            self.alerts = load_alerts(self._checks) if self._checks.alerts else None
             self._report = load_report(self._checks, now=self._built_at, strict=strict)
         except RunbookError as error:
             raise PluginError(str(error)) from error
+        for forged in self._report.forged:  # which makes a strict build fail
+            log.warning("%s; the site shows it as not counted", forged)
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []
@@ -224,10 +231,16 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             for procedure in catalog.procedures
             for key in parts(checks, environment, procedure, catalog, hashes)
         }
+        rules = sorted(checks.alert_paths())
         named = sorted(checks.root / key.partition(" ")[2] for key in keys if key.startswith(("file ", "stack ")))
-        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *named):
+        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *rules, *named):
             server.watch(str(path))
         return server
+
+    @property
+    def first_environment(self) -> str:
+        """Return the name of the environment that is meant where none is named."""
+        return self._checks.environment().name
 
     def refuse(self, page: Page, near: str, reason: str) -> str:
         """Keep a problem of a page's macros, at the first line that holds ``near``, and return nothing to show."""
