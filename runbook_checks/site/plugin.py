@@ -22,18 +22,21 @@ from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
-from runbook_checks.site import badges, evidence_pages, frame, status_json
+from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, status_json
 from runbook_checks.site.bundles import bundles
 from runbook_checks.site.crosscheck import differences, read_page
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
+from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
 from runbook_checks.site.seal import Seal
 from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
@@ -49,7 +52,14 @@ if TYPE_CHECKING:
 log = get_plugin_logger("runbook-checks")
 
 MACROS_MODULE = "runbook_checks.site.macros"
-_PUBLISHERS = (badges.publish, status_json.publish, evidence_pages.publish)
+_PUBLISHERS = (
+    badges.publish,
+    status_json.publish,
+    feed.publish,
+    metrics.publish,
+    permalinks.publish,
+    evidence_pages.publish,
+)
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -74,6 +84,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _nav: Navigation
     _env: Environment
     _files: Files
+    _moved: Mapping[str, Mapping[str, str]]
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -112,6 +123,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             files.append(File.generated(config, uri, content=content))
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
+        self._moved = moved(self._report.catalog.procedures, self.lookup)
         for page in sorted(self.lookup.pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
@@ -145,8 +157,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
         fences = self._extension.view.fences
+        places = self._moved.get(self._path(page.file))
+        end = signpost(places) if places else ""
         if not fences and "rb-" not in unescape(html):
-            return html
+            return html + end
         shown = read_page(html, self.seal.value)
         if fences and self._scan is not None:
             self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
@@ -155,7 +169,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
-        html = self.seal.take_off(html)
+        html = self.seal.take_off(html) + end
         runbook = self._scan.runbook if self._scan else None
         return _below_title(html, self._banner(runbook)) if fences and runbook else html
 
@@ -163,6 +177,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         """Keep the navigation for the pages that are made after all others."""
         self._nav = nav
         return nav
+
+    def on_post_page(self, output: str, page: Page, **_: object) -> str:
+        """Tell programs that read the page of the feed."""
+        return output.replace("</head>", f"{feed.link(page.url)}</head>", 1)
 
     @event_priority(-100)
     def on_env(self, env: Environment, files: Files, **_: object) -> Environment:

@@ -186,6 +186,11 @@ def badge_svg(label: str, message: str, fill: str, label_width: int, width: int)
     )
 
 
+def redirect(title: str, href: str, canonical: str) -> str:
+    """Return a page that leads to another one and hands on the query and the fragment of its own address."""
+    return _TEMPLATES.get_template("redirect.html").render(title=title, href=href, canonical=canonical)
+
+
 def inline(html: str) -> str:
     """Return HTML as one line in which Markdown finds nothing to interpret."""
     line = _BETWEEN_TABLE_TAGS.sub("><", re.sub(r"\s*\n\s*", " ", html.strip()))
@@ -206,6 +211,7 @@ def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("runbook_checks.site"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
