@@ -22,7 +22,7 @@ from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
-from runbook_checks.site import badges, feed, metrics, permalinks, status_json
+from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, status_json
 from runbook_checks.site.bundles import bundles
 from runbook_checks.site.crosscheck import differences, read_page
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
     from mkdocs.structure.files import Files
+    from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
     from runbook_checks.markdown import Scan
@@ -51,7 +52,14 @@ if TYPE_CHECKING:
 log = get_plugin_logger("runbook-checks")
 
 MACROS_MODULE = "runbook_checks.site.macros"
-_PUBLISHERS = (badges.publish, status_json.publish, feed.publish, metrics.publish, permalinks.publish)
+_PUBLISHERS = (
+    badges.publish,
+    status_json.publish,
+    feed.publish,
+    metrics.publish,
+    permalinks.publish,
+    evidence_pages.publish,
+)
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -74,6 +82,9 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _built_at: datetime
     _assets: dict[str, str]
     _moved: Mapping[str, Mapping[str, str]]
+    _nav: Navigation
+    _env: Environment
+    _files: Files
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -164,11 +175,17 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         """Tell programs that read the page of the feed."""
         return output.replace("</head>", f"{feed.link(page.url)}</head>", 1)
 
+    def on_nav(self, nav: Navigation, **_: object) -> Navigation:
+        """Keep the navigation for the pages that are made after all others."""
+        self._nav = nav
+        return nav
+
     @event_priority(-100)
-    def on_env(self, env: Environment, **_: object) -> Environment:
+    def on_env(self, env: Environment, files: Files, **_: object) -> Environment:
         """Fail the build when any page shows anything else than what runs, with every difference."""
         if self._problems:
             raise PluginError("\n".join(map(str, sorted(set(self._problems)))))
+        self._env, self._files = env, files
         return env
 
     @event_priority(-110)  # after search, at -100, has written its index
@@ -182,6 +199,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             built_at=self._built_at,
             base_url=config.site_url or "",
             site_name=config.site_name,
+            frame=frame.render("evidence", self._env, self._nav, self._files, config),
         )
         try:
             for publish in _PUBLISHERS:

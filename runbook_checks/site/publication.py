@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from runbook_checks.errors import UsageError
+from runbook_checks.site.frame import BARE, Frame
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +32,7 @@ class Publication:
     built_at: datetime
     base_url: str = ""
     site_name: str = ""
+    frame: Frame = BARE  # the theme around an evidence page
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -63,13 +65,13 @@ class Publication:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
+    """Write a file so that a reader sees the old text or the new one, never a part; half a character becomes ``?``."""
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent)
-    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123 - a descriptor
-        file.write(text)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+        file.write(text.encode(errors="replace"))
         os.fchmod(descriptor, 0o644)  # mkstemp's is for its owner only; a web server reads as somebody else
     os.replace(name, path)  # noqa: PTH105 - once for each file of the site: fast
