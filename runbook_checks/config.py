@@ -69,6 +69,7 @@ class Config:
     mkdocs: str = "mkdocs.yml"
     verify_every_s: float = DEFAULT_VERIFY_EVERY_S
     languages: tuple[tuple[str, str], ...] = ()
+    trusted_keys: tuple[str, ...] = ()
     environments: tuple[Environment, ...] = field(default=())
 
     def environment(self, name: str = "") -> Environment:
@@ -142,6 +143,7 @@ class _ConfigReader(Reader):
                 "mkdocs": self.text,
                 "verify_every": self._seconds,
                 "languages": self._table,
+                "trusted_keys": self._trusted_keys,
                 "environments": self._environments,
             },
         )
@@ -155,6 +157,12 @@ class _ConfigReader(Reader):
             if path.startswith(("/", "~")) or {"..", ""} & set(path.rstrip("/").split("/")):
                 self.problem(node, f"`{what}: {path}` is no path below the folder of the configuration")
         return paths
+
+    def _trusted_keys(self, node: Node, what: str) -> tuple[str, ...]:
+        keys = self._paths(node, what)
+        if not keys:
+            self.problem(node, f"`{what}` names no key", "leave it out to take every record as it is")
+        return keys
 
     def _variables(self, node: Node, what: str) -> tuple[tuple[str, str], ...]:
         table = self._table(node, what)

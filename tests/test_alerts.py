@@ -149,7 +149,7 @@ def test_nothing_is_covered_by_nothing() -> None:
 
 def test_every_alert_of_this_repository_is_read() -> None:
     alerts = load_alerts(load_config(ROOT / FILE_NAME))
-    assert len({alert.name for alert in alerts}) == 14
+    assert {"HighErrorRate", "RunbookExpired"} <= {alert.name for alert in alerts}
     assert all(alert.runbook_url for alert in alerts)
 
 

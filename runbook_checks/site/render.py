@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from runbook_checks.changes import in_words
+from runbook_checks.site.ansi import visible
 from runbook_checks.site.filters import filters, stem, tags
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from runbook_checks.changes import Changes
     from runbook_checks.model import FigureBound, Procedure, Runbook
     from runbook_checks.record import Figure, Record
     from runbook_checks.report import Entry
+    from runbook_checks.site.evidence_pages import EvidencePage
 
 _ENTITY_OR_ACTIVE = re.compile(r"(&(?:#\d+|#x[0-9a-fA-F]+|\w+);)|([\\`*_\[\]{}!~^|:+#$@])")
 _BETWEEN_TABLE_TAGS = re.compile(r">\s+<(?=/?(?:td|th|tr|tbody|thead|table)\b)")
@@ -35,6 +38,8 @@ class Need:
 
 def format_duration(seconds: float) -> str:
     """Return a length of time in a reader's words, such as ``14 s``, ``2 min`` or ``7 days``."""
+    if 0 < seconds < 0.1:  # noqa: PLR2004
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:  # noqa: PLR2004 - below it, tenths tell something
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
@@ -176,6 +181,11 @@ def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
     return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
 
 
+def evidence(page: EvidencePage) -> str:
+    """Return the content of a procedure's evidence page, below its title."""
+    return _TEMPLATES.get_template("evidence.html").render(page=page)
+
+
 def fill(template: str, **values: object) -> str:
     """Return a template with values in it, as HTML for a Markdown page."""
     return inline(_TEMPLATES.get_template(template).render(**values))
@@ -188,40 +198,49 @@ def badge_svg(label: str, message: str, fill: str, label_width: int, width: int)
     )
 
 
+def redirect(title: str, href: str, canonical: str) -> str:
+    """Return a page that leads to another one and hands on the query and the fragment of its own address."""
+    return _TEMPLATES.get_template("redirect.html").render(title=title, href=href, canonical=canonical)
+
+
 def inline(html: str) -> str:
     """Return HTML as one line in which Markdown finds nothing to interpret."""
     line = _BETWEEN_TABLE_TAGS.sub("><", re.sub(r"\s*\n\s*", " ", html.strip()))
     return _ENTITY_OR_ACTIVE.sub(lambda match: match[1] or f"&#{ord(match[2])};", line)
 
 
+def format_moment(moment: str | datetime) -> str:
+    """Return a moment in UTC to the minute; a text is ISO 8601."""
+    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _day(moment: str | datetime) -> str:
-    return _moment(moment)[:10]
-
-
-def _moment(moment: str | datetime) -> str:
-    text = moment if isinstance(moment, str) else moment.isoformat()
-    return f"{text[:10]} {text[11:16]} UTC"
+    return format_moment(moment)[:10]
 
 
 def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("runbook_checks.site"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
         "duration": format_duration,
+        "in_words": in_words,
         "number": format_number,
         "bounds": format_bounds,
         "headline": headline,
         "deciding_moment": deciding_moment,
         "day": _day,
+        "moment": format_moment,
         "stem": stem,
         "tags": tags,
-        "moment": _moment,
         "release": release,
+        "visible": visible,
     }
     return environment
 
