@@ -165,6 +165,7 @@ def _templates() -> Environment:
         loader=PackageLoader("runbook_checks.site"),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,  # to look for changed templates before each use would cost
         trim_blocks=True,
         lstrip_blocks=True,
     )
