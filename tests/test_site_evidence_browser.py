@@ -137,7 +137,8 @@ def test_what_is_hostile_is_shown_as_it_came(browser: Browser, base: str) -> Non
     for place in (".rb-command", ".rb-message", ".rb-output", ".rb-facts", ".rb-history", ".rb-head"):
         assert HOSTILE[:60] in (page.locator(".rb-proof").locator(place).first.text_content() or ""), place
     shown = page.locator(".rb-output").first
-    assert "␛]8;;javascript:alert(1)␛\\link␛]8;;␛\\ ␛]0;title␇ ␛[2Jred real␍fake␀[U+202E]" in shown.inner_text()
+    link = "[ESC]]8;;javascript:alert(1)[ESC]\\link[ESC]]8;;[ESC]\\"
+    assert f"{link} [ESC]]0;title[BEL] [ESC][2Jred real[CR]fake[NUL][U+202E]" in shown.inner_text()
     assert shown.locator(".rb-ansi-red").inner_text() == "red"
     assert HOSTILE[:60] in (page.locator("figcaption").nth(1).text_content() or "")
     assert HOSTILE[:60] in (page.locator("svg.rb-chart title").nth(1).text_content() or "")

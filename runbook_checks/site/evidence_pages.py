@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from runbook_checks.record import Evidence
 from runbook_checks.site import render
-from runbook_checks.site.ansi import styled, symbols
+from runbook_checks.site.ansi import named, styled
 from runbook_checks.site.history import drawings
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def publish(site: Publication) -> None:
         )
         html = site.frame.fill(
             address=address.removeprefix("evidence/").removesuffix("/").removesuffix(".html"),
-            title=symbols(f"Evidence: {procedure.title}"),
+            title=named(f"Evidence: {procedure.title}"),
             content=render.evidence(page),
         )
         name = f"{procedure.id}/index" if site.lookup.directory_urls else procedure.id
