@@ -149,7 +149,7 @@ def test_a_signature_is_text(tmp_path: Path, changes: dict[str, str]) -> None:
 def test_runs_beyond_ten_are_folded_and_the_newest_come_first(tmp_path: Path) -> None:
     history = [Evidence(record(run=f"r{hours}", ended=NOW - timedelta(hours=hours))) for hours in range(12, 0, -1)]
     html = page_of(tmp_path, with_history(*history))
-    moments = re.findall(r'<th scope="row"><time class="rb-moment" datetime="([^"]+)">', html)
+    moments = re.findall(r'<th scope="row"><time class="rb-at" datetime="([^"]+)">', html)
     assert moments == sorted(moments, reverse=True)
     assert len(moments) == 12
     shown, folded = html.split("<summary>2 older runs</summary>")

@@ -219,8 +219,8 @@ def _templates() -> Environment:
         "deciding_moment": deciding_moment,
         "day": _day,
         "moment": format_moment,
-        "visible": visible,
         "release": release,
+        "visible": visible,
     }
     return environment
 
