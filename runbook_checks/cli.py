@@ -82,7 +82,7 @@ def _refuse(error: Exception, code: int, options: argparse.Namespace) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of all options
     parser = argparse.ArgumentParser(
         prog="runbook-checks",
         description="Run the procedures of Markdown runbooks for real, and publish what they are worth.",
@@ -118,7 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
     one = add("status", _status, "Say what every procedure is worth now.")
     one.add_argument("selection", nargs="*", help=selection)
-    one.add_argument("--json", action="store_true", help="print one JSON document")
+    form = one.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document")
+    form.add_argument("--metrics", action="store_true", help="print metrics for Prometheus; exits 0 whatever they say")
     one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
     one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="only those whose marks are so, as in `verify -m`")
     one.add_argument("--strict", action="store_true", help="a pass from a tree with uncommitted changes does not count")
@@ -134,6 +136,22 @@ def _parser() -> argparse.ArgumentParser:
         one = add(name, _stack, text, stack)
         one.add_argument("--environment", default="", metavar="NAME", help="which (default: the first configured)")
         one.set_defaults(action=name)
+    group = commands.add_parser("evidence", help="Sign the evidence, and say what of it can be believed.")
+    evidence = group.add_subparsers(required=True, metavar="COMMAND")
+    one = add("keygen", _evidence, "Write a new signing key, and its public key beside it as `FILE.pub`.", evidence)
+    where = "where the private key goes, never overwritten (default: runbook-checks.key)"
+    one.add_argument("file", type=Path, metavar="FILE", nargs="?", default=Path("runbook-checks.key"), help=where)
+    one.set_defaults(action="keygen")
+    one = add("sign", _evidence, "Sign the records that are not signed yet.", evidence)
+    one.add_argument("selection", nargs="*", help=selection)
+    one.add_argument("--key", type=Path, metavar="FILE", help="the private key (default: $RUNBOOK_CHECKS_SIGNING_KEY)")
+    one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
+    one.set_defaults(action="sign")
+    one = add("check", _evidence, "Say which records are signed, unsigned or refused.", evidence)
+    one.add_argument("selection", nargs="*", help=selection)
+    one.add_argument("--json", action="store_true", help="print one JSON document")
+    one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
+    one.set_defaults(action="check")
     group = commands.add_parser("site", help="Build or serve the site.")
     site = group.add_subparsers(required=True, metavar="COMMAND")
     for name, text in (("build", "Build the site, strictly."), ("serve", "Serve the site and rebuild on changes.")):
@@ -229,6 +247,13 @@ def _status(options: argparse.Namespace) -> int:
         entries = [entry for entry in entries if matches(marks_of(entry.procedure, entry.runbook))]
     if not entries:
         raise UsageError("nothing was selected: no procedure matches")
+    for forged in report.forged:
+        print(f"not believed: {forged}", file=sys.stderr)  # noqa: T201 - this is the command line
+    if options.metrics:
+        from runbook_checks.site.metrics import exposition  # noqa: PLC0415
+
+        print(exposition(entries, now), end="")  # noqa: T201 - this is the command line
+        return Exit.VERIFIED
     if options.json:
         _print(documents.status_document(entries, now))
     else:
@@ -344,6 +369,28 @@ def _stack(options: argparse.Namespace) -> int:
             for service in stack.services():
                 print(service.name, service.version)  # noqa: T201 - this is the command line
     return Exit.VERIFIED
+
+
+def _evidence(options: argparse.Namespace) -> int:
+    from runbook_checks import attest  # noqa: PLC0415 - only what the command needs
+
+    if options.action == "keygen":
+        answer = attest.keygen(options.file)
+    else:
+        config, catalog = _load(options)
+        procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+        only = config.environment(options.environment).name if options.environment else ""
+        if options.action == "sign":
+            answer = attest.sign_all(config, procedures, only, attest.pem_of(options.key, os.environ))
+        else:
+            answer = attest.check_all(config, procedures, only)
+    for note in answer.notes:
+        print(note, file=sys.stderr)  # noqa: T201 - this is the command line
+    if getattr(options, "json", False):
+        _print({"schema_version": SCHEMA_VERSION, **answer.document})
+    else:
+        _console().print(answer.shown, soft_wrap=isinstance(answer.shown, str))
+    return Exit.FAILED if answer.failed else Exit.VERIFIED
 
 
 def _site(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ from runbook_checks import (
     record,
     stack,
     status,
+    trust,
 )
 from runbook_checks.config import load_config
 from runbook_checks.errors import SourceError
@@ -143,6 +144,9 @@ class TestStatusAndEvidence:
     def test_each_outcome_is_documented(self) -> None:
         assert values(record.Outcome) == set(documented("evidence.md", "outcomes"))
 
+    def test_each_worth_of_a_record_is_documented(self) -> None:
+        assert values(trust.Worth) == set(documented("evidence.md", "worth"))
+
     @pytest.mark.parametrize(
         ("kind", "heading"),
         [(record.Record, "record"), (record.BlockRecord, "record-blocks"), (record.Figure, "record-figures")],
@@ -156,17 +160,12 @@ class TestStatusAndEvidence:
         entry = Entry(procedure, model.Runbook("docs/a.md", "A"), "staging", "sha256:1", judgement)
         document: dict[str, Any] = documents.status_document([entry], datetime.now(UTC))
         assert list(document) == re.findall(
-            r'"(\w+)":', next(line for line in site_files() if "schema_version" in line)
+            r'"(\w+)":', next(line for line in section("site.md", "status-json") if '"schema_version"' in line)
         )
-        assert list(document["procedures"][0]) == [name for name in documented("site.md", "files") if "." not in name]
 
     def test_what_a_service_has_is_documented(self) -> None:
         row = next(line for line in section("evidence.md", "record") if line.startswith("| `services`"))
         assert names(record.Service) == CODE.findall(row.split("|")[2])
-
-
-def site_files() -> list[str]:
-    return section("site.md", "files")
 
 
 class TestConfiguration:

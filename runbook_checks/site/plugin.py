@@ -14,6 +14,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
 
+from runbook_checks.alerts import load_alerts
 from runbook_checks.catalog import needed_ids
 from runbook_checks.changes import Changes, changes
 from runbook_checks.config import FILE_NAME, Config, load_config
@@ -22,18 +23,21 @@ from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
-from runbook_checks.site import badges, evidence_pages, frame, status_json
+from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
 from runbook_checks.site.bundles import bundles
 from runbook_checks.site.crosscheck import differences, read_page
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
+from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
 from runbook_checks.site.seal import Seal
 from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
+    from runbook_checks.alerts import Alert
     from runbook_checks.markdown import Scan
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Record
@@ -49,7 +54,15 @@ if TYPE_CHECKING:
 log = get_plugin_logger("runbook-checks")
 
 MACROS_MODULE = "runbook_checks.site.macros"
-_PUBLISHERS = (badges.publish, status_json.publish, evidence_pages.publish)
+_PUBLISHERS = (
+    badges.publish,
+    search.publish,
+    status_json.publish,
+    feed.publish,
+    metrics.publish,
+    permalinks.publish,
+    evidence_pages.publish,
+)
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -63,6 +76,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     """Shows what the evidence says of every procedure; fails the build when a page shows what does not run."""
 
     lookup: Lookup
+    alerts: tuple[Alert, ...] | None  # None when no rule files are configured
     _checks: Config
     _report: Report
     _extension: RunbookChecksExtension
@@ -74,6 +88,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _nav: Navigation
     _env: Environment
     _files: Files
+    _moved: Mapping[str, Mapping[str, str]]
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -91,9 +106,12 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             strict = os.environ.get("CI") == "true"
         try:
             self._checks = load_config(path)
+            self.alerts = load_alerts(self._checks) if self._checks.alerts else None
             self._report = load_report(self._checks, now=self._built_at, strict=strict)
         except RunbookError as error:
             raise PluginError(str(error)) from error
+        for forged in self._report.forged:  # which makes a strict build fail
+            log.warning("%s; the site shows it as not counted", forged)
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []
@@ -110,6 +128,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             files.append(File.generated(config, uri, content=content))
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
+        self._moved = moved(self._report.catalog.procedures, self.lookup)
         for page in sorted(self.lookup.pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
@@ -143,8 +162,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
         fences = self._extension.view.fences
+        places = self._moved.get(self._path(page.file))
+        end = signpost(places) if places else ""
         if not fences and "rb-" not in unescape(html):
-            return html
+            return html + end
         shown = read_page(html, self.seal.value)
         if fences and self._scan is not None:
             self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
@@ -153,7 +174,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
-        html = self.seal.take_off(html)
+        html = self.seal.take_off(html) + end
         runbook = self._scan.runbook if self._scan else None
         return _below_title(html, self._banner(runbook)) if fences and runbook else html
 
@@ -161,6 +182,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         """Keep the navigation for the pages that are made after all others."""
         self._nav = nav
         return nav
+
+    def on_post_page(self, output: str, page: Page, **_: object) -> str:
+        """Tell programs that read the page of the feed."""
+        return output.replace("</head>", f"{feed.link(page.url)}</head>", 1)
 
     @event_priority(-100)
     def on_env(self, env: Environment, files: Files, **_: object) -> Environment:
@@ -201,10 +226,16 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             for procedure in catalog.procedures
             for key in parts(checks, environment, procedure, catalog, hashes)
         }
+        rules = sorted(checks.alert_paths())
         named = sorted(checks.root / key.partition(" ")[2] for key in keys if key.startswith(("file ", "stack ")))
-        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *named):
+        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *rules, *named):
             server.watch(str(path))
         return server
+
+    @property
+    def first_environment(self) -> str:
+        """Return the name of the environment that is meant where none is named."""
+        return self._checks.environment().name
 
     def refuse(self, page: Page, near: str, reason: str) -> str:
         """Keep a problem of a page's macros, at the first line that holds ``near``, and return nothing to show."""

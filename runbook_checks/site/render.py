@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from runbook_checks.changes import in_words
 from runbook_checks.site.ansi import visible
+from runbook_checks.site.filters import filters, stem, tags
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
@@ -164,9 +166,14 @@ def badge(entry: Entry, href: str) -> str:
     return inline(_TEMPLATES.get_template("badge.html").render(entry=entry, href=href))
 
 
-def table(rows: Sequence[tuple[Entry, str]]) -> str:
+def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False) -> str:
     """Return a table of entries, each with the place of its procedure, as HTML for a Markdown page."""
-    return inline(_TEMPLATES.get_template("table.html").render(rows=rows))
+    entries = [entry for entry, _ in rows]
+    columns = {
+        "environment": len({entry.environment for entry in entries}) > 1,
+        "owner": len({entry.runbook.owner for entry in entries}) > 1,
+    }
+    return fill("table.html", rows=rows, columns=columns, filterable=filterable, filters=filters(entries))
 
 
 def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
@@ -179,11 +186,21 @@ def evidence(page: EvidencePage) -> str:
     return _TEMPLATES.get_template("evidence.html").render(page=page)
 
 
+def fill(template: str, **values: object) -> str:
+    """Return a template with values in it, as HTML for a Markdown page."""
+    return inline(_TEMPLATES.get_template(template).render(**values))
+
+
 def badge_svg(label: str, message: str, fill: str, label_width: int, width: int) -> str:
     """Return an SVG image of two words side by side, readable by screen readers, ``width`` pixels wide."""
     return _TEMPLATES.get_template("badge.svg").render(
         label=label, message=message, fill=fill, label_width=label_width, width=width
     )
+
+
+def redirect(title: str, href: str, canonical: str) -> str:
+    """Return a page that leads to another one and hands on the query and the fragment of its own address."""
+    return _TEMPLATES.get_template("redirect.html").render(title=title, href=href, canonical=canonical)
 
 
 def inline(html: str) -> str:
@@ -206,6 +223,7 @@ def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("runbook_checks.site"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         auto_reload=False,  # to look for changed templates before each use would cost
         trim_blocks=True,
@@ -213,12 +231,15 @@ def _templates() -> Environment:
     )
     environment.filters |= {
         "duration": format_duration,
+        "in_words": in_words,
         "number": format_number,
         "bounds": format_bounds,
         "headline": headline,
         "deciding_moment": deciding_moment,
         "day": _day,
         "moment": format_moment,
+        "stem": stem,
+        "tags": tags,
         "release": release,
         "visible": visible,
     }
