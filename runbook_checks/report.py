@@ -108,8 +108,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             edited = since is not None and since.digest != current
             now_covered = shortened(covered) if edited else ()
             if judgement.status is Status.STALE and since is not None:
-                told = in_words(changed_parts(since, procedure, now_covered))
-                judgement = replace(judgement, reason=f"changed since then: {told}") if told else judgement
+                what = in_words(changed_parts(since, procedure, now_covered))
+                judgement = replace(judgement, reason=f"changed since then: {what}") if what else judgement
             entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
     return Report(catalog, tuple(entries), tuple(forged))
 

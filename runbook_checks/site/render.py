@@ -225,7 +225,6 @@ def _templates() -> Environment:
         autoescape=True,
         auto_reload=False,
         undefined=StrictUndefined,
-        auto_reload=False,  # to look for changed templates before each use would cost
         trim_blocks=True,
         lstrip_blocks=True,
     )
