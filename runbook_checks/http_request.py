@@ -16,7 +16,7 @@ from runbook_checks.durations import seconds
 from runbook_checks.errors import RunbookError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 TIMEOUT_S = 30.0
 _REQUEST_LINE = re.compile(r"(?P<method>[A-Z]+)[ \t]+(?P<url>\S+)(?:[ \t]+HTTP/1\.[01])?")
@@ -96,6 +96,23 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         return environ[name]
 
     return _VARIABLE.sub(value, text)
+
+
+def references(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where a text names a variable, from and up to which character, and which one; as ``expand`` sees it."""
+    for match in _VARIABLE.finditer(text):
+        if name := match["braced"] or match["plain"]:
+            yield match.start(), match.end(), name
+
+
+def variables(text: str) -> Iterator[tuple[int, int, str]]:
+    """Return where a request names a variable; not in the comments before it, which nobody sends."""
+    skipped = 0
+    for line in text.splitlines(keepends=True):
+        if line.strip() and not line.startswith("#"):
+            break
+        skipped += len(line)
+    return ((start, end, name) for start, end, name in references(text) if start >= skipped)
 
 
 def expects(expected_status: str) -> Callable[[int], bool]:

@@ -13,12 +13,14 @@ from mkdocs.config.base import Config as PluginConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
 
 from runbook_checks.catalog import needed_ids
 from runbook_checks.config import FILE_NAME, Config, load_config
 from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
+from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, status_json
@@ -29,9 +31,13 @@ from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, card
+from runbook_checks.site.responder import with_box
 from runbook_checks.site.seal import Seal
+from runbook_checks.site.variables import page_variables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
@@ -60,6 +66,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
 
     lookup: Lookup
     _checks: Config
+    _languages: Mapping[str, str]
     _report: Report
     _extension: RunbookChecksExtension
     _problems: list[Problem]
@@ -87,6 +94,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self._report = load_report(self._checks, now=self._built_at, strict=strict)
         except RunbookError as error:
             raise PluginError(str(error)) from error
+        self._languages = {**DEFAULTS, **dict(self._checks.languages)}
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []
@@ -122,7 +130,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             )
             for procedure in runbook.procedures
         }
-        self._extension.view = PageView(marked_fences(runbook), cards)
+        variables = page_variables(runbook, self._languages)
+        self._extension.view = PageView(marked_fences(runbook), cards, variables)
         return markdown
 
     @event_priority(-100)
@@ -139,7 +148,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
-        return self.seal.take_off(html)
+        html = self.seal.take_off(html)
+        if fences and self._scan is not None and self._scan.runbook is not None:
+            names = self._extension.view.variables.names
+            html = with_box(html, self._scan.runbook, names, get_relative_url(".", page.url))
+        return html
 
     @event_priority(-100)
     def on_env(self, env: Environment, **_: object) -> Environment:

@@ -128,6 +128,11 @@ def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
     return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
 
 
+def variables_box(names: Sequence[str], digests: str, root: str) -> str:
+    """Return the box in which a reader fills in the variables of a page; ``root`` is where its site begins."""
+    return _TEMPLATES.get_template("variables.html").render(names=names, digests=digests, root=root)
+
+
 def badge_svg(label: str, message: str, fill: str, label_width: int, width: int) -> str:
     """Return an SVG image of two words side by side, readable by screen readers, ``width`` pixels wide."""
     return _TEMPLATES.get_template("badge.svg").render(
