@@ -22,6 +22,7 @@ TIMEOUT_S = 30.0
 _REQUEST_LINE = re.compile(r"(?P<method>[A-Z]+)[ \t]+(?P<url>\S+)(?:[ \t]+HTTP/1\.[01])?")
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>.*)")
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<braced>[A-Za-z_]\w*)\}|(?P<plain>[A-Za-z_]\w*))", re.ASCII)
+_GLOBBED = re.compile(r"[\[\]{}]")  # curl would make several addresses of one
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)")
 
 
@@ -198,8 +199,9 @@ def curl(text: str, expected_status: str = "") -> str:
     """Return the curl command that does the same, its variables left to the shell of whoever pastes it."""
     request = parse(text)
     words = ["curl -sS"]
-    if not expected_status:
-        words.append("--fail-with-body")
+    words.append(r"-w '\nHTTP %{http_code}\n'" if expected_status else "--fail-with-body")
+    if _GLOBBED.search(_VARIABLE.sub("", request.url)):
+        words.append("--globoff")
     if request.method == "HEAD":
         words.append("--head")
     elif request.method != "GET" or request.body:

@@ -77,9 +77,9 @@
   rb.onPage = (part) => parts.push(part);
   function start() {
     const box = document.querySelector(".rb-vars[data-rb-root]");
+    if (box && box === rb.page?.box) return;
     rb.page = null;
-    if (!box || box.dataset.rbBegun) return;
-    box.dataset.rbBegun = "";
+    if (!box) return;
     rb.page = { box, prefix: `rb:${new URL(box.dataset.rbRoot, location.href).pathname}:`, captures: new Map() };
     rb.page.blocks = [...document.querySelectorAll(".rb-block[data-rb-of]")];
     for (const expected of document.querySelectorAll("[data-rb-captures]")) {
@@ -89,10 +89,10 @@
     }
     for (const part of parts) part(rb.page);
   }
-  // Material's instant navigation swaps pages without loading them. All parts are there before the first page is.
+  // Material's instant navigation swaps pages without loading them; where Material itself fails, it tells of none.
   rb.begin = () => {
-    if (window.document$?.subscribe) window.document$.subscribe(start);
-    else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+    window.document$?.subscribe?.(start);
+    if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
     else start();
   };
 })();

@@ -11,8 +11,8 @@
   // Its title, or the sentence that the page says it with.
   function titleOf(block) {
     const before = block.previousElementSibling;
-    const told = block.querySelector(".rb-title") || (block.parentElement.tagName === "LI" && before?.tagName === "P" && before);
-    return told ? told.textContent.trim().replace(/\s+/g, " ").match(/^.{1,100}?(?=[.:;]?$|[.:;] )|^.{1,100}/)[0] : block.id;
+    const told = block.querySelector(".rb-title") || (block.parentElement.tagName === "LI" && before?.tagName === "P" ? before : null);
+    return told?.textContent?.trim().split(/[.:;](?:\s|$)/)[0].replace(/\s+/g, " ").slice(0, 100) || block.id;
   }
   let bar, live;
 
@@ -139,7 +139,7 @@
   function look() {
     if (!rb.page?.ticks?.size || bar.contains(document.activeElement)) return;
     const middle = window.innerHeight * 0.6;
-    let found = rb.page.current;
+    let found = rb.page.ticks.keys().next().value;
     for (const of of rb.page.ticks.keys()) {
       const start = headingOf(of) || rb.blocksOf(of)[0];
       if (start && start.getBoundingClientRect().top < middle) found = of;
