@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,35 @@ if TYPE_CHECKING:
     from runbook_checks.files import FileHashes
     from runbook_checks.model import Procedure
 
+_HASH = re.compile("^([0-9a-f]{12})[0-9a-f]{52}")
+
 
 def digest_in(
     config: Config, environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes
 ) -> str:
-    """Return ``sha256:…`` over all that a run of a procedure in an environment depends on.
+    """Return ``sha256:…`` over all that a run of a procedure in an environment depends on: see parts()."""
+    return digest_of(parts(config, environment, procedure, catalog, hashes))
 
-    Covered: see parts(). Not covered: prose, places on the page, titles of blocks and ids that measure nothing, and the
+
+def digest_of(covered: Mapping[str, str]) -> str:
+    """Return the digest of the parts that it covers.
+
+    Not covered: prose, places on the page, titles of blocks and ids that measure nothing, and the
     front matter, of which nothing reaches a run.
     """
-    return f"sha256:{_hash(_listed(parts(config, environment, procedure, catalog, hashes)))}"
+    return f"sha256:{_hash(_listed(covered))}"
+
+
+def shortened(covered: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return parts with hashes of 12 digits, which tell two versions of one thing apart, for a record.
+
+    A file of the stack that is also a ``file`` is there once.
+    """
+    return tuple(
+        (name, _HASH.sub(r"\1", value))
+        for name, value in covered.items()
+        if not (name.startswith("stack ") and f"file {name.removeprefix('stack ')}" in covered)
+    )
 
 
 def parts(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CHANGED = "changed while it ran"  # the digest of a run of which nobody can say which files it was that ran
+
+_READABLE = {1, SCHEMA_VERSION}
+_SINCE_2 = frozenset({"source", "parts"})  # fields that version 1 does not have
 
 _TYPES = {
     "str": (str,),
@@ -76,7 +79,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The evidence of one run of one procedure; times are UTC, ISO 8601; ``digest`` names what was run."""
+    """The evidence of one run of one procedure; times are UTC, ISO 8601; ``digest`` names what was run.
+
+    ``source`` is the text of what was run, and ``parts`` are the short hashes of what the digest covers, by name; both
+    are empty when nothing ran, and in a record of version 1.
+    """
 
     run: str
     procedure: str
@@ -94,6 +101,8 @@ class Record:
     services: tuple[Service, ...] = ()
     blocks: tuple[BlockRecord, ...] = ()
     figures: tuple[Figure, ...] = ()
+    source: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 
@@ -107,16 +116,23 @@ class Evidence:
 
 
 def to_line(record: Record) -> str:
-    """Return the record as one line of JSON, with a final newline; the form is schema version 1."""
-    return json.dumps(asdict(record), default=_value_of, ensure_ascii=True, separators=(",", ":")) + "\n"
+    """Return the record as one line of JSON, with a final newline, in the form of its schema version."""
+    data = {**asdict(replace(record, parts=())), "parts": dict(record.parts)}
+    if record.schema_version == 1:
+        data = {name: value for name, value in data.items() if name not in _SINCE_2}
+    return json.dumps(data, default=_value_of, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
 def from_line(line: str) -> Record:
     """Return the record that a line holds; raise ValueError for what is none, OtherSchemaError for another version."""
     try:
         data = json.loads(line)
-        if data["schema_version"] != SCHEMA_VERSION:
-            raise OtherSchemaError(f"schema version {data['schema_version']} is not {SCHEMA_VERSION}")
+        version = data["schema_version"]
+        if version not in _READABLE:
+            raise OtherSchemaError(f"schema version {version} is not {SCHEMA_VERSION}")
+        if _SINCE_2 & data.keys() != (_SINCE_2 if version > 1 else set()):
+            raise ValueError(f"{' and '.join(sorted(_SINCE_2))} belong in a record since schema version 2")
+        data["parts"] = _parts(data.get("parts", {}))
         data["outcome"] = Outcome(data["outcome"])
         data["services"] = tuple(Service(**service) for service in data["services"])
         data["figures"] = tuple(Figure(**figure) for figure in data["figures"])
@@ -129,9 +145,16 @@ def from_line(line: str) -> Record:
             if datetime.fromisoformat(moment).tzinfo is None:
                 raise ValueError(f"{moment!r} has no time zone")
             datetime.fromisoformat(moment).astimezone(UTC)
-    except (KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a record: {error!r}") from error
     return record
+
+
+def _parts(data: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the hashes by name; raise TypeError when one is no text."""
+    if not all(type(value) is str for value in data.values()):
+        raise TypeError("parts are not all texts")
+    return tuple(data.items())
 
 
 def _check_types(*parts: Record | Service | BlockRecord | Figure) -> None:

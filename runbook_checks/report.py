@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import Catalog, load
 from runbook_checks.config import FILE_NAME
-from runbook_checks.digest import digest_in
+from runbook_checks.digest import digest_of, parts, shortened
 from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.languages import DEFAULTS, known
@@ -36,6 +36,9 @@ class Entry:
     digest: str
     judgement: Judgement
     history: tuple[Evidence, ...] = ()  # the newest runs, oldest first, at most HISTORY
+    parts: tuple[
+        tuple[str, str], ...
+    ] = ()  # shortened, as they are now, of a procedure that has changed since it was last proven, or failed
 
     @property
     def status(self) -> Status:
@@ -83,7 +86,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
         for environment in config.environments:
             if not proves(procedure, environment.name):
                 continue
-            current = digest_in(config, environment, procedure, catalog, hashes)
+            covered = parts(config, environment, procedure, catalog, hashes)
+            current = digest_of(covered)
             records = store.read(environment.name, procedure.id)
             judgement = judge(
                 records,
@@ -93,7 +97,10 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 strict=strict,
             )
             history = tuple(map(Evidence, records[-HISTORY:]))
-            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history))
+            since = judgement.proven or judgement.record
+            edited = since is not None and since.digest != current
+            now_covered = shortened(covered) if edited else ()
+            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
     return Report(catalog, tuple(entries))
 
 

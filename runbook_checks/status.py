@@ -33,13 +33,17 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A status, why, the record that decides it, when it was last verified and when that expires (both UTC)."""
+    """A status, why, the record that decides it, when it was last verified and when that expires (both UTC).
+
+    ``proven`` is the record of the last pass that counts: what changed, changed since then.
+    """
 
     status: Status
     reason: str = ""
     record: Record | None = None
     verified_at: datetime | None = None
     expires_at: datetime | None = None
+    proven: Record | None = None
 
 
 def judge(
@@ -59,10 +63,11 @@ def judge(
     if not counted:
         return Judgement(Status.UNVERIFIED, _why_unverified(records, now=now))
     newest = max(counted, key=lambda record: (_surely_at(record, now=now), _BADNESS[record.outcome]))
-    verified_at = max((_ended_at(record) for record in counted if record.outcome is Outcome.PASSED), default=None)
+    proven = max((record for record in counted if record.outcome is Outcome.PASSED), key=_ended_at, default=None)
+    verified_at = _ended_at(proven) if proven else None
     expires_at = verified_at + timedelta(seconds=verify_every_s) if verified_at else None
     status, reason = _decide(newest, digest=digest, expires_at=expires_at, now=now)
-    return Judgement(status, reason, newest, verified_at, expires_at)
+    return Judgement(status, reason, newest, verified_at, expires_at, proven)
 
 
 def _decide(newest: Record, *, digest: str, expires_at: datetime | None, now: datetime) -> tuple[Status, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from runbook_checks.command import complete
-from runbook_checks.digest import digest_in
+from runbook_checks.digest import digest_in, digest_of, parts, shortened
 from runbook_checks.errors import StackError, UsageError
 from runbook_checks.execute import InterruptedRun, Run, Target, execute
 from runbook_checks.files import FileHashes
@@ -25,11 +25,12 @@ from runbook_checks.model import Procedure, Role, acts, runs_in
 from runbook_checks.record import CHANGED, Outcome, Record, Service
 from runbook_checks.redact import Redactor
 from runbook_checks.shell import find_bash
+from runbook_checks.source import source_of
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
@@ -43,6 +44,7 @@ _STATUS = (  # whatever a user's configuration would leave out
 )
 _UNWATCHED = re.compile(r"^[a-zS] ", re.MULTILINE)  # files that git was told to take for unchanged
 _IDENTITY_TIMEOUT_S = 60.0
+_NAMED = 3  # of the things that changed while a procedure ran
 
 
 def refuse_unsafe(environment: Environment, procedures: Iterable[Procedure]) -> None:
@@ -127,7 +129,7 @@ class Verifier:
                         procedure,
                         Outcome.BLOCKED,
                         f"needs {need.id}, which failed",
-                        self._digest(procedure),
+                        digest_of(self._parts(procedure)),
                         target,
                         _as_committed(self.run),
                     )
@@ -148,12 +150,12 @@ class Verifier:
         known = self.done.get(procedure.id) or self.failed.get(procedure.id)
         if known is not None:
             return known
-        digest = self._digest(procedure)
+        covered = self._parts(procedure)
         try:
-            record = execute(procedure, digest, target, _as_committed(self.run))
-            record = self._keep(self._unless_changed(procedure, record))
+            record = execute(procedure, digest_of(covered), target, _as_committed(self.run))
+            record = self._keep(self._detailed(procedure, record, covered))
         except InterruptedRun as interrupt:
-            self._keep(self._unless_changed(procedure, interrupt.record))
+            self._keep(self._detailed(procedure, interrupt.record, covered))
             raise
         except BaseException:  # nobody knows what it has left behind
             self.discard()
@@ -165,15 +167,20 @@ class Verifier:
             self.discard()
         return record
 
-    def _digest(self, procedure: Procedure) -> str:
-        """Return the digest of what is in the files now: an earlier procedure may have changed them."""
-        return digest_in(self.config, self.environment, procedure, self.catalog, FileHashes(self.config.root))
+    def _parts(self, procedure: Procedure) -> Mapping[str, str]:
+        """Return the hashes of what is in the files now: an earlier procedure may have changed them."""
+        return parts(self.config, self.environment, procedure, self.catalog, FileHashes(self.config.root))
 
-    def _unless_changed(self, procedure: Procedure, record: Record) -> Record:
-        """Return the record, with a digest that matches nothing if nobody can say which files it was that ran."""
-        if record.digest == self._digest(procedure):
-            return record
-        why = f"{CHANGED}: something that {procedure.page} depends on; have git ignore what a run writes"
+    def _detailed(self, procedure: Procedure, record: Record, covered: Mapping[str, str]) -> Record:
+        """Return the record with what its digest covers, or with CHANGED for a digest if that has changed meanwhile."""
+        now = self._parts(procedure)
+        if now == covered:
+            scan = self.catalog.scan_of(procedure.page)
+            source = source_of(procedure, scan.fences) if scan else ""
+            return replace(record, source=source, parts=shortened(covered))
+        changed = sorted(name for name in {*now, *covered} if now.get(name) != covered.get(name))
+        named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
+        why = f"{CHANGED}: something that {procedure.page} depends on: {named}; have git ignore what a run writes"
         return replace(record, digest=CHANGED, reason=record.reason or why)
 
     def _keep(self, record: Record) -> Record:

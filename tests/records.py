@@ -29,5 +29,7 @@ def record(**changes: Any) -> Record:
         "services": (Service("postgresql", "18.1"),),
         "blocks": (BlockRecord("b", "step", "bash", 7, "true\n", Outcome.PASSED, 0, "é\x00\n", attempts=1),),
         "figures": (Figure("rto", 4.2, "s", None, 300.0),),
+        "source": "```bash {.step #b}\ntrue\n```\n",
+        "parts": (("card", "0123456789ab"), ("block b", "ba9876543210"), ("file a.sh", "0123456789ab+x")),
     }
     return Record(**{**fields, **changes})

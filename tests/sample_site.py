@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from runbook_checks.report import Entry, load_report
 from runbook_checks.store import Store
 
 SAMPLE = Path(__file__).parent / "samples" / "site"
+EDITED_SINCE = (
+    "```yaml {.procedure}\nseverity: critical\nreversible: true\n```\n\n"
+    "```bash {.check #promoted}\npsql -c 'select <b>pg_is_in_recovery()</b>'\n```\n"
+)
 _PASSED, _FAILED = Outcome.PASSED, Outcome.FAILED
 
 
@@ -33,7 +38,11 @@ def write_sample(folder: Path, *, evidence: bool = True, dirty: bool = False) ->
             record_of(
                 entries["grow-disk"], now - 2 * hours, _FAILED, reason="check `disk-grown`: exit status 0, not 1"
             ),
-            record_of(entries["promote-replica"], now - 5 * hours, digest="sha256:edited-since"),
+            replace(
+                record_of(entries["promote-replica"], now - 5 * hours, digest="sha256:edited-since"),
+                source=EDITED_SINCE,
+                parts=(("card", "0"), ("block promoted", "0"), ("file deployment/scripts/promote.sh", "0")),
+            ),
             record_of(
                 entries["replay-log"], now - hours, Outcome.BLOCKED, reason="needs database/grow-disk, which failed"
             ),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import record
 
-from runbook_checks.record import from_line, to_line
+from runbook_checks.record import OtherSchemaError, from_line, to_line
 
 
 def test_a_record_is_one_line_and_comes_back_equal() -> None:
@@ -19,10 +19,29 @@ def test_a_record_is_one_line_and_comes_back_equal() -> None:
     assert from_line(line) == record()
 
 
+def test_a_line_of_version_1_is_read_and_stays_one() -> None:
+    old = {key: value for key, value in json.loads(to_line(record())).items() if key not in {"source", "parts"}}
+    read = from_line(json.dumps({**old, "schema_version": 1}))
+    assert read == record(schema_version=1, source="", parts=())
+    assert json.loads(to_line(read)) == {**old, "schema_version": 1}
+
+
+def test_a_line_of_a_newer_version_is_not_taken_for_nonsense() -> None:
+    with pytest.raises(OtherSchemaError, match="schema version 3 is not 2"):
+        from_line(to_line(record()).replace('"schema_version":2', '"schema_version":3'))
+
+
 @settings(max_examples=50)
 @given(st.text())
 def test_any_output_survives(text: str) -> None:
     one = record(blocks=(replace(record().blocks[0], stdout=text),))
+    assert from_line(to_line(one)) == one
+
+
+@settings(max_examples=50)
+@given(st.text(), st.dictionaries(st.text(), st.text()))
+def test_any_source_and_any_names_of_parts_survive(source: str, parts: dict[str, str]) -> None:
+    one = record(source=source, parts=tuple(parts.items()))
     assert from_line(to_line(one)) == one
 
 
@@ -35,7 +54,15 @@ def test_any_output_survives(text: str) -> None:
         "null",
         "{}",
         to_line(record())[:-20],
-        json.dumps({**json.loads(to_line(record())), "schema_version": 2}),
+        json.dumps({**json.loads(to_line(record())), "schema_version": 3}),
+        json.dumps({**json.loads(to_line(record())), "schema_version": 1}),
+        json.dumps({**json.loads(to_line(record())), "schema_version": True}),
+        json.dumps({**json.loads(to_line(record())), "schema_version": [2]}),
+        json.dumps({**json.loads(to_line(record())), "parts": [["card", "1"]]}),
+        json.dumps({**json.loads(to_line(record())), "parts": {"card": 1}}),
+        json.dumps({**json.loads(to_line(record())), "source": 1}),
+        json.dumps({key: value for key, value in json.loads(to_line(record())).items() if key != "parts"}),
+        json.dumps({key: value for key, value in json.loads(to_line(record())).items() if key != "source"}),
         json.dumps({**json.loads(to_line(record())), "outcome": "fine"}),
         json.dumps({**json.loads(to_line(record())), "surprise": 1}),
         json.dumps({**json.loads(to_line(record())), "ended_at": "2026-11-21T12:00:00"}),

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import sync_playwright
-from sample_site import build, write_sample
+from sample_site import build, record_of, write_sample
+
+from runbook_checks.config import load_config
+from runbook_checks.report import load_report
+from runbook_checks.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +76,71 @@ def test_what_expires_after_the_build_says_so_in_the_browser(browser: Browser, b
     assert card.locator(".rb-word").inner_text().lower() == "expired"
     assert card.get_by_text("It has expired since this page was built").is_visible()
     assert "30 days ago" in card.inner_text()
+    page.close()
+
+
+def test_a_card_says_how_long_ago_and_paper_says_when(browser: Browser, base: str) -> None:
+    page = browser.new_page()
+    page.goto(base + PAGE)
+    when = page.locator("[data-rb-card=restore-database] .rb-state time")
+    assert when.inner_text() == "3 hours ago"
+    day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+    assert day in str(when.get_attribute("title"))
+    page.emulate_media(media="print")
+    assert when.inner_text().startswith(day)
+    page.close()
+
+
+def test_the_banner_gets_louder_as_procedures_expire(browser: Browser, base: str) -> None:
+    page = browser.new_page()
+    page.goto(base + PAGE)
+    banner = page.locator(".rb-banner")
+    assert "5 of 6 procedures are not proven as written" in banner.inner_text()
+    assert banner.get_attribute("data-rb-status") == "failed"
+    assert [link.inner_text() for link in banner.locator("li[data-rb-status=expired] a").all()] == [
+        "Back the database up"
+    ]
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=30))
+    page.goto(base + PAGE)
+    assert "6 of 6 procedures are not proven as written" in banner.inner_text()
+    late = banner.locator("li[data-rb-status=expired] a").last
+    late.click()
+    assert (late.inner_text(), page.url.partition("#")[2]) == ("Restore the database", "restore-database")
+    page.close()
+
+
+def test_a_calm_banner_turns_loud_when_the_first_procedure_expires(browser: Browser, tmp_path: Path) -> None:
+    folder = write_sample(tmp_path, evidence=False)
+    config = load_config(folder / "runbook-checks.yml")
+    now = datetime.now(UTC)
+    for entry in load_report(config, now=now).entries:
+        days = 6 if entry.procedure.anchor == "grow-disk" else 2
+        Store(folder / config.evidence).append(record_of(entry, now - timedelta(days)))
+    with serving(build(folder)) as base:
+        page = browser.new_page()
+        banner = page.locator(".rb-banner")
+        page.goto(base + PAGE)
+        assert banner.inner_text().strip() == "All 6 procedures verified, the oldest 6 days ago"
+        page.clock.install(time=now + timedelta(days=2))
+        page.goto(base + PAGE)
+        assert banner.inner_text().split("\n")[0].strip() == "1 of 6 procedures is not proven as written"
+        assert banner.get_attribute("data-rb-status") == "expired"
+        page.clock.fast_forward(4 * 86_400_000)
+        assert banner.inner_text().split("\n")[0].strip() == "6 of 6 procedures are not proven as written"
+        assert banner.locator("li").count() == 1
+        page.close()
+
+
+def test_what_changed_since_the_proof_opens_by_keyboard_and_is_told_by_signs(browser: Browser, base: str) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto(base + PAGE)
+    changes = page.locator("[data-rb-card=promote-replica] .rb-changes")
+    assert not changes.locator(".rb-diff").is_visible()
+    changes.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert changes.locator(".rb-diff").is_visible()
+    assert "+ reversible: false\n" in changes.locator("ins").all_inner_texts()
+    assert "- psql -c 'select <b>pg_is_in_recovery()</b>'\n" in changes.locator("del").all_inner_texts()
     page.close()
 
 

@@ -21,8 +21,7 @@ from runbook_checks.site.commands import heredoc, runnable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from pytest import MonkeyPatch  # noqa: PT013 - only a type
+    from pathlib import Path
 
 ENVIRON = {"PART": "a b/ü?&'$(reboot)", "WHO": """it's "$HOME" `id` \\ !""", "JOB": """a"b"""}
 Asked = list[tuple[str, str, str, str, str]]
@@ -45,7 +44,7 @@ def served() -> Iterator[tuple[str, Asked]]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_POST = do_PUT = do_DELETE = do_GET
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names that http.server calls
 
         def log_message(self, *_: object) -> None:
             pass
@@ -72,7 +71,7 @@ def paste(command: str, environ: dict[str, str]) -> subprocess.CompletedProcess[
     [
         "GET $API_URL/health\n",
         "# a comment with $NOTHING\n\nDELETE $API_URL/x?price=$$5&list={a,b}&of=[1-3]\nX-Who: $WHO\n",
-        'POST $API_URL/run HTTP/1.1\nX-Who: ${WHO}\n\n{"who": "it\'s ${JOB}", "price": "$$5", "bang": "!!"}\n\nand `id` \\\n',
+        'POST $API_URL/run HTTP/1.1\nX-Who: ${WHO}\n\n{"who": "it\'s ${JOB}", "price": "$$5", "b": "!!"}\n\n`id` \\\n',
         "PUT $API_URL/run\nContent-Type: text/csv\n\n@file,$JOB\n",
         "GET $API_URL/missing\n",
     ],
@@ -111,8 +110,9 @@ def test_a_copied_query_asks_what_the_tool_asks(served: tuple[str, Asked], text:
     assert any("timestamp(" in query for query in of_tool)  # the tool asks the age of its samples first
 
 
-def test_a_copied_query_reaches_psql_as_the_tool_gives_it(tmp_path: os.PathLike[str], monkeypatch: MonkeyPatch) -> None:
-    (folder := tmp_path / "bin").mkdir()  # type: ignore[operator]  # a Path
+def test_a_copied_statement_reaches_psql_as_the_tool_gives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
     fake = folder / "psql"
     fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\ncat\n')
     fake.chmod(0o755)

@@ -62,3 +62,15 @@ def test_an_address_is_relative_to_the_page_that_asks() -> None:
     assert LOOKUP.href(PROCEDURE, "guide/start/") == "../../operations/db/#restore"
     assert LOOKUP.href(replace(PROCEDURE, page="elsewhere.md"), "") == ""
     assert LOOKUP.url(PROCEDURE) == "operations/db/#restore"
+
+
+def test_the_address_of_an_evidence_page_follows_the_kind_of_addresses_of_the_site_and_is_quoted() -> None:
+    assert LOOKUP.evidence_url(PROCEDURE) == "evidence/db/restore/"
+    assert LOOKUP.evidence_href(PROCEDURE, "operations/db/") == "../../evidence/db/restore/"
+    assert LOOKUP.evidence_href(PROCEDURE, "") == "evidence/db/restore/"
+    files = replace(LOOKUP, directory_urls=False)
+    assert files.evidence_url(PROCEDURE) == "evidence/db/restore.html"
+    assert files.evidence_href(PROCEDURE, "operations/db.html") == "../evidence/db/restore.html"
+    assert (
+        LOOKUP.evidence_url(replace(PROCEDURE, anchor="100%-größer?#")) == "evidence/db/100%25-gr%C3%B6%C3%9Fer%3F%23/"
+    )

@@ -77,9 +77,17 @@ def test_a_record_of_another_schema_is_never_skipped_into_green(tmp_path: Path) 
     store.append(record())
     path = store.path("staging", "page/one")
     with path.open("a") as file:
-        file.write(to_line(record(outcome=Outcome.FAILED)).replace('"schema_version":1', '"schema_version":2'))
-    with pytest.raises(StoreError, match=r"one\.jsonl:2: schema version 2 is not 1: use the version"):
+        file.write(to_line(record(outcome=Outcome.FAILED)).replace('"schema_version":2', '"schema_version":3'))
+    with pytest.raises(StoreError, match=r"one\.jsonl:2: schema version 3 is not 2: use the version"):
         store.read("staging", "page/one")
+
+
+def test_records_of_the_older_schema_are_read_beside_ours(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    old = record(run="old", schema_version=1, source="", parts=(), ended=NOW - timedelta(days=2))
+    store.append(old)
+    store.append(record())
+    assert store.read("staging", "page/one") == (old, record())
 
 
 def test_a_record_of_another_procedure_or_environment_never_counts(tmp_path: Path) -> None:

@@ -217,7 +217,39 @@ def test_a_file_that_a_procedure_changes_and_another_puts_back_makes_nobody_gree
     assert judged(repository) == {"one": "stale", "two": "stale", "three": "stale"}
     (changed,), (dirty,) = repository.records("extra/one", "box"), repository.records("extra/two", "box")
     assert (changed.digest, changed.dirty, dirty.dirty) == (CHANGED, False, True)
-    assert changed.reason.startswith("changed while it ran: something that docs/runbooks/extra.md depends on")
+    assert changed.reason.startswith(
+        "changed while it ran: something that docs/runbooks/extra.md depends on: file scripts/common; have git"
+    )
+    assert (changed.source, changed.parts) == ("", ())
+
+
+def test_a_record_keeps_the_text_that_ran_and_a_short_hash_of_each_thing_that_it_depends_on(
+    repository: Repository,
+) -> None:
+    repository.write("scripts/common", "true\n")
+    sections = section("base", "true"), section("one", "  . scripts/common; ls log", "base") + "```bash\nno run\n```\n"
+    with verifier(repository, *sections) as one:
+        verify(one, "one")
+        covered = one._parts(one.catalog.get("extra/one"))
+    (record,) = repository.records("extra/one", "local")
+    assert record.source == (
+        "```yaml {.procedure}\nneeds: [base]\n```\n\n"
+        "```bash {.step}\n  . scripts/common; ls log\n```\n\n```bash {.check}\ntrue\n```\n"
+    )
+    names = [name for name, _ in record.parts]
+    assert {"card", "block one-step-1", "file scripts/common", "needs extra/base", "environment stack"} <= {*names}
+    assert names == [name for name in covered if name != "stack log"]
+    assert "file log" in names, "what blocks and the stack name is kept once"
+    assert all(covered[name].startswith(short) and len(short) == 12 for name, short in record.parts)
+
+
+def test_what_never_ran_keeps_no_text(repository: Repository) -> None:
+    with verifier(repository, section("bad", "false"), section("one", "true", "bad")) as one:
+        assert verify(one, "one") == ["blocked"]
+    (blocked,), (failed,) = repository.records("extra/one", "local"), repository.records("extra/bad", "local")
+    assert (blocked.source, blocked.parts) == ("", ())
+    assert failed.source
+    assert failed.parts
 
 
 def test_what_could_not_fail_in_an_environment_is_not_green_there(repository: Repository) -> None:

@@ -17,7 +17,7 @@ supervisor, and marked so that it would come up as a standby if somebody started
 
 Afterwards: deployment/scripts/rejoin.sh primary|replica makes the fenced server a standby.
 
-Prints, last (unknown when the old primary's files are gone; its WAL says what the standby never got):
+Prints, last (unknown when the old primary's files are gone or cannot be read; its WAL says what the standby never got):
   promoted <program>, <bytes> bytes behind
 Exit status: 0 done, 1 failed or refused, 2 wrong usage or something missing.
 TEXT
@@ -65,15 +65,18 @@ has_all() {
 
 # missing: bytes of WAL in the old primary's files beyond what the standby got.
 missing() {
-  local got timeline last
+  local got timeline redo from last
   if [[ ! -d $directory/pg_wal ]] || ! timeline="$(control "Latest checkpoint's TimeLineID")" || [[ ! $timeline ]]; then
     echo unknown && return
   fi
   got="$(on_standby 'SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())')"
-  # It ends with an error at the end of the WAL, always; nothing printed means that nothing is there beyond.
-  last="$(pg_waldump --path="$directory/pg_wal" --timeline="$timeline" --start="$got" 2>/dev/null | tail -n 1 |
+  redo="$(control "Latest checkpoint's REDO location")"
+  from="$(on_standby "SELECT least('$redo'::pg_lsn, '$got'::pg_lsn)")"
+  # It ends with an error at the end of the WAL, always. From there on the checkpoint's own record is there: nothing printed
+  # means that the files cannot be read, not that nothing is missing.
+  last="$(pg_waldump --path="$directory/pg_wal" --timeline="$timeline" --start="$from" 2>/dev/null | tail -n 1 |
     sed -n 's/.*len (rec\/tot): *[0-9]*\/ *\([0-9]*\),.* lsn: \([0-9A-F/]*\),.*/\2 \1/p')" || true
-  [[ $last ]] || { echo 0 && return; }
+  [[ $last ]] || { echo unknown && return; }
   on_standby "SELECT ceil(greatest(pg_wal_lsn_diff('${last% *}', '$got') + ${last#* }, 0))"
 }
 

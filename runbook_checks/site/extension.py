@@ -97,7 +97,9 @@ class _Formatter:
                 return self._view.cards[known.id] if known else f'<div class="rb-card">{code}</div>'
             case Kind.BLOCK:
                 asked = _for_scripts(known, filled_in) if known and filled_in else Markup()
-                return str(_block(code, _role(classes), known.block if known else None, fence["id_value"], title, asked))
+                return str(
+                    _block(code, _role(classes), known.block if known else None, fence["id_value"], title, asked)
+                )
             case Kind.EXPECTATION:
                 return str(_expectation(code, known, filled_in.captures if filled_in else ()))
             case _:

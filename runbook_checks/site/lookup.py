@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from mkdocs.utils import get_relative_url
 
@@ -26,6 +27,7 @@ class Lookup:
 
     entries: tuple[Entry, ...]
     urls: Mapping[str, str] = field(default_factory=dict)
+    directory_urls: bool = True  # MkDocs's `use_directory_urls`
 
     def of(self, procedure_id: str) -> tuple[Entry, ...]:
         """Return a procedure's entries, one per environment; raises UsageError for an unknown public id."""
@@ -93,6 +95,14 @@ class Lookup:
             return ""
         url = self.urls[procedure.page]
         return f"#{procedure.anchor}" if url == page_url else f"{get_relative_url(url, page_url)}#{procedure.anchor}"
+
+    def evidence_url(self, procedure: Procedure) -> str:
+        """Return where the evidence of a procedure stands, from the root of the site, quoted as in a link."""
+        return f"evidence/{quote(procedure.id)}" + ("/" if self.directory_urls else ".html")
+
+    def evidence_href(self, procedure: Procedure, page_url: str) -> str:
+        """Return where the evidence of a procedure stands, seen from a page of the site."""
+        return get_relative_url(self.evidence_url(procedure), page_url)
 
 
 def _names(page: str) -> frozenset[str]:

@@ -16,6 +16,7 @@ from mkdocs.structure.files import File
 from mkdocs.utils import get_relative_url
 
 from runbook_checks.catalog import needed_ids
+from runbook_checks.changes import Changes, changes
 from runbook_checks.config import FILE_NAME, Config, load_config
 from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
@@ -30,10 +31,11 @@ from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.publication import Publication
-from runbook_checks.site.render import Need, card
-from runbook_checks.site.responder import with_box
+from runbook_checks.site.render import Need, banner, card
+from runbook_checks.site.responder import box
 from runbook_checks.site.seal import Seal
 from runbook_checks.site.variables import page_variables
+from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
     from runbook_checks.markdown import Scan
-    from runbook_checks.model import Procedure
+    from runbook_checks.model import Procedure, Runbook
+    from runbook_checks.record import Record
     from runbook_checks.report import Report
 
 log = get_plugin_logger("runbook-checks")
@@ -110,7 +113,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         for uri, content in self._assets.items():
             files.append(File.generated(config, uri, content=content))
         urls = {self._path(file): file.url for file in files.documentation_pages()}
-        self.lookup = Lookup(self._report.entries, urls)
+        self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
         for page in sorted(self.lookup.pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
@@ -126,7 +129,14 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             return markdown
         cards = {
             procedure.anchor: self.seal.put(
-                card(procedure, runbook, self.lookup.of(procedure.id), self._needs(procedure, page.url))
+                card(
+                    procedure,
+                    runbook,
+                    self.lookup.of(procedure.id),
+                    self._needs(procedure, page.url),
+                    self.lookup.evidence_href(procedure, page.url),
+                    self._changes(procedure),
+                )
             )
             for procedure in runbook.procedures
         }
@@ -149,10 +159,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
         html = self.seal.take_off(html)
-        if fences and self._scan is not None and self._scan.runbook is not None:
-            names = self._extension.view.variables.names
-            html = with_box(html, self._scan.runbook, names, get_relative_url(".", page.url))
-        return html
+        runbook = self._scan.runbook if self._scan else None
+        if not fences or runbook is None:
+            return html
+        variables = box(runbook, self._extension.view.variables.names, get_relative_url(".", page.url))
+        return _below_title(html, self._banner(runbook) + variables)
 
     @event_priority(-100)
     def on_env(self, env: Environment, **_: object) -> Environment:
@@ -207,11 +218,31 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         needed = (self._report.catalog.get(public_id) for public_id in needed_ids(procedure))
         return [Need(each.title, self.lookup.href(each, page_url)) for each in needed]
 
+    def _banner(self, runbook: Runbook) -> str:
+        firsts = [self.lookup.of(procedure.id)[0] for procedure in runbook.procedures]
+        return banner(firsts, several=len(self._checks.environments) > 1)
+
+    def _changes(self, procedure: Procedure) -> list[tuple[Record, Changes]]:
+        """Return what has changed since a procedure was last verified, or failed, in its environments, each once."""
+        found: dict[Changes, Record] = {}
+        for entry in self.lookup.of(procedure.id):
+            since = entry.judgement.proven or entry.record
+            if entry.parts and since is not None and self._scan is not None:
+                source = source_of(procedure, self._scan.fences)
+                found.setdefault(changes(since, procedure, entry.parts, source), since)
+        return [(since, what) for what, since in found.items() if what.parts or what.diff]
+
     def _path(self, file: File) -> str:
         source = Path(file.abs_src_path) if file.abs_src_path else self._checks.root / file.src_uri
         if source.is_relative_to(self._checks.root):
             return source.relative_to(self._checks.root).as_posix()
         return file.src_uri
+
+
+def _below_title(html: str, banner_html: str) -> str:
+    """Return a page with a banner below the title that it begins with, or at its top."""
+    end = html.find("</h1>") + len("</h1>") if html.lstrip().startswith("<h1") else 0
+    return html[:end] + banner_html + html[end:]
 
 
 def _refuse_unsafe_macros(config: MkDocsConfig) -> None:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from runbook_checks.changes import Changes
     from runbook_checks.model import FigureBound, Procedure, Runbook
-    from runbook_checks.record import Figure
+    from runbook_checks.record import Figure, Record
     from runbook_checks.report import Entry
 
 _ENTITY_OR_ACTIVE = re.compile(r"(&(?:#\d+|#x[0-9a-fA-F]+|\w+);)|([\\`*_\[\]{}!~^|:+#$@])")
@@ -65,7 +66,7 @@ def headline(status: Status) -> str:
         case Status.FAILED:
             return "This procedure failed when it was last run."
         case Status.STALE:
-            return "The text has changed since it was last proven."
+            return "Something has changed since it was last proven."
         case Status.EXPIRED:
             return "The last proof is too old."
         case Status.UNVERIFIED:
@@ -99,17 +100,58 @@ def urgency(status: Status) -> int:
     return _BY_URGENCY.index(status)
 
 
-def card(procedure: Procedure, runbook: Runbook, entries: Sequence[Entry], needs: Sequence[Need]) -> str:
-    """Return the card of a procedure: its status in each environment, its facts, its figures and its evidence."""
+def release(entry: Entry) -> str:
+    """Return name and version of what was tested: the first service that the stack listed when it ran."""
+    services = entry.record.services if entry.record else ()
+    return f"{services[0].name} {services[0].version}".rstrip() if services else ""
+
+
+def card(  # noqa: PLR0913, PLR0917 - what a card shows
+    procedure: Procedure,
+    runbook: Runbook,
+    entries: Sequence[Entry],
+    needs: Sequence[Need],
+    evidence_href: str = "",
+    changes: Sequence[tuple[Record, Changes]] = (),
+) -> str:
+    """Return the card of a procedure: its status in each environment, its facts, its figures and what has changed.
+
+    ``changes`` are those since given records. A further environment where it was never run does not alarm.
+    """
+    further = {entry.environment for entry in entries[1:] if entry.status is Status.UNVERIFIED and not entry.history}
+    told = [entry for entry in entries if entry.environment not in further]
     return _TEMPLATES.get_template("card.html").render(
         procedure=procedure,
         runbook=runbook,
-        entries=entries,
+        told=told,
+        never_run=[entry.environment for entry in entries if entry.environment in further],
         needs=needs,
-        shown={block.id for block in procedure.blocks},
-        worst=min((entry.status for entry in entries), key=urgency, default=Status.UNVERIFIED),
-        expires_at=min((entry.expires_at for entry in entries if entry.expires_at), default=None),
+        evidence_href=evidence_href,
+        changes=changes,
+        worst=min((entry.status for entry in told), key=urgency, default=Status.UNVERIFIED),
+        expires_at=min((entry.expires_at for entry in told if entry.expires_at), default=None),
         figures=[(bound, last_figures(entries, bound.name)) for bound in procedure.card.figures],
+    )
+
+
+def banner(entries: Sequence[Entry], *, several: bool = False) -> str:
+    """Return what the top of a page says of its procedures, given one entry of each: calm only when all are verified.
+
+    It names their environment where there are ``several``.
+    """
+    environments = {entry.environment for entry in entries}
+    unproven: dict[Status, list[tuple[str, str]]] = {}
+    for entry in sorted(entries, key=lambda entry: urgency(entry.status)):
+        if entry.status is not Status.VERIFIED:
+            unproven.setdefault(entry.status, []).append((entry.procedure.title, entry.procedure.anchor))
+    return _TEMPLATES.get_template("banner.html").render(
+        where=f" on {environments.pop()}" if several and len(environments) == 1 else "",
+        total=len(entries),
+        count=sum(map(len, unproven.values())),
+        unproven=tuple(unproven.items()),
+        worst=next(iter(unproven), Status.VERIFIED),
+        oldest=min((entry.verified_at for entry in entries if entry.verified_at), default=None),
+        dirty=sum(entry.record is not None and entry.record.dirty for entry in entries),
     )
 
 
@@ -171,6 +213,7 @@ def _templates() -> Environment:
         "deciding_moment": deciding_moment,
         "day": _day,
         "moment": _moment,
+        "release": release,
     }
     return environment
 

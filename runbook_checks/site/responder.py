@@ -13,18 +13,14 @@ if TYPE_CHECKING:
 
     from runbook_checks.model import Procedure, Runbook
 
-_TITLE_ENDS = "</h1>"
 
-
-def with_box(html: str, runbook: Runbook, names: Sequence[str], root: str) -> str:
-    """Return the HTML of a runbook page with the box of its variables below its title, hidden without JavaScript.
+def box(runbook: Runbook, names: Sequence[str], root: str) -> str:
+    """Return the box of a runbook page's variables, hidden without JavaScript.
 
     ``root`` is the address of the site's root seen from the page: what is typed is kept by site.
     """
     digests = " ".join(f"{procedure.id}:{text_digest(procedure)}" for procedure in runbook.procedures)
-    box = render.variables_box(names, digests, root)
-    before, title, after = html.partition(_TITLE_ENDS)
-    return f"{before}{title}\n{box}{after}" if title else box + html
+    return render.variables_box(names, digests, root)
 
 
 def text_digest(procedure: Procedure) -> str:

@@ -18,7 +18,8 @@ from runbook_checks.model import acts
 from runbook_checks.site.commands import runnable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from tree_sitter import Node
 
@@ -87,12 +88,11 @@ _ASSIGNS = re.compile(r"\$\{\w+:?=")
 _WHOLE = re.compile(r"\$(?:\w+|\{\w+(?::?[-?][^{}$`\"'\\]*)?\})", re.ASCII)
 _DECLARING = frozenset({"declare", "local", "readonly", "typeset"})
 _THE_SHELLS_OWN = re.compile(
-    r"(?:BASH\w*|COMP_\w+|HIST\w+|LC_\w+|OPT(?:ARG|ERR|IND)|PS\d|READLINE_\w+|RUNBOOK_CHECKS_\w+)"
-)
-_SHELL_NAMES = frozenset(
-    "_ COLUMNS COPROC DIRSTACK EDITOR EPOCHREALTIME EPOCHSECONDS EUID FUNCNAME GROUPS HOME HOSTNAME HOSTTYPE IFS LANG "
-    "LANGUAGE LINENO LINES LOGNAME MACHTYPE MAIL MAPFILE OLDPWD OSTYPE PAGER PATH PIPESTATUS POSIXLY_CORRECT PPID "
-    "PROMPT_COMMAND PWD RANDOM REPLY SECONDS SHELL SHELLOPTS SHLVL SRANDOM TERM TMPDIR TZ UID USER VISUAL".split()
+    r"BASH\w*|COMP_\w+|HIST\w+|LC_\w+|OPT(?:ARG|ERR|IND)|PS\d|READLINE_\w+|RUNBOOK_CHECKS_\w+|_|COLUMNS|COPROC|"
+    r"DIRSTACK|EDITOR|EPOCHREALTIME|EPOCHSECONDS|EUID|FUNCNAME|GROUPS|HOME|HOSTNAME|HOSTTYPE|IFS|LANG|LANGUAGE|"
+    r"LINENO|LINES|LOGNAME|MACHTYPE|MAIL|MAPFILE|OLDPWD|OSTYPE|PAGER|PATH|PIPESTATUS|POSIXLY_CORRECT|PPID|"
+    r"PROMPT_COMMAND|PWD|RANDOM|REPLY|SECONDS|SHELL|SHELLOPTS|SHLVL|SRANDOM|TERM|TMPDIR|TZ|UID|USER|VISUAL",
+    re.ASCII,
 )
 
 
@@ -178,7 +178,7 @@ def _read(block: Block, table: Mapping[str, str]) -> tuple[tuple[Use, ...], str,
 
 
 def _asks(name: str) -> bool:
-    return name not in _SHELL_NAMES and not _THE_SHELLS_OWN.fullmatch(name)
+    return not _THE_SHELLS_OWN.fullmatch(name)
 
 
 @lru_cache(maxsize=1024)

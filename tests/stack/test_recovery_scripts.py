@@ -66,6 +66,15 @@ def test_a_server_whose_password_we_lack_is_not_taken_for_dead(stack: Stack) -> 
     assert stack.query("select pg_is_in_recovery()") == "f"
 
 
+def test_what_the_standby_lacks_is_unknown_when_the_wal_of_the_old_primary_cannot_be_read(other: Stack) -> None:
+    other.up()
+    assert other.shell("supervisorctl stop postgres").returncode == 0
+    for segment in (Path(other.env()["DATABASE_DIR"]) / "pg_wal").glob("0*"):
+        segment.write_bytes(bytes(segment.stat().st_size))
+    done = other.shell(f"{SCRIPTS}/promote.sh")
+    assert done.stdout.splitlines()[-1:] == ["promoted postgres-replica, unknown bytes behind"], done.stderr
+
+
 def test_a_writable_server_is_not_rebuilt_and_one_that_streams_is_left_alone(stack: Stack) -> None:
     refused = stack.shell(f"{SCRIPTS}/rejoin.sh primary")
     assert refused.returncode == 1

@@ -83,7 +83,9 @@ def test_env_names_all_that_procedures_need_and_it_is_true(stack: Stack) -> None
 
 
 def test_services_have_names_and_versions(stack: Stack) -> None:
-    services = dict(line.split(" ", 1) for line in stack.run("services").stdout.splitlines())
+    lines = stack.run("services").stdout.splitlines()
+    services = dict(line.split(" ", 1) for line in lines)
+    assert lines[0].startswith("service-a "), "the site names the first one as what was tested"
     assert services.keys() >= {"postgres", "valkey", "envoy", "prometheus", "alertmanager", "service-a", "service-b"}
     assert all(version[0].isdigit() for version in services.values())
 

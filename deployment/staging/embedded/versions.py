@@ -22,12 +22,12 @@ PROGRAMS = {
 
 
 def services(instance: Instance) -> tuple[tuple[str, str], ...]:
-    """Return name and version of each service; a replica's version is the release that it runs."""
+    """Return name and version of each service, the replicas first, whose version is the release that they run."""
     with ThreadPoolExecutor(len(PROGRAMS)) as pool:
         versions = list(pool.map(lambda program: _version(instance.tools, program), PROGRAMS.values()))
     currents = sorted((instance.path / "replicas").glob("*/current"))
     replicas = [(f"service-{current.parent.name}", current.readlink().name) for current in currents]
-    return (*zip(PROGRAMS, versions, strict=True), *replicas)
+    return (*replicas, *zip(PROGRAMS, versions, strict=True))
 
 
 def _version(tools: Toolbox, program: str) -> str:

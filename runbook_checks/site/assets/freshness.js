@@ -10,27 +10,62 @@
     return new Intl.RelativeTimeFormat("en", { numeric: "always" }).format(-Math.floor(seconds / length), unit);
   }
 
+  function element(tag, className, text) {
+    const made = document.createElement(tag);
+    made.className = className;
+    made.textContent = text;
+    return made;
+  }
+
+  // What the top of a runbook page says: with each procedure that has expired since the build, it gets louder.
+  function warn(banner) {
+    const links = () => [...banner.querySelectorAll("li a")];
+    const named = new Set(links().map((link) => decodeURIComponent(link.hash)));
+    for (const card of document.querySelectorAll(".rb-card[data-rb-title]")) {
+      const first = card.querySelector(".rb-badge");
+      if (!first || first.dataset.rbStatus !== "expired" || named.has(`#${card.dataset.rbCard}`)) continue;
+      let item = banner.querySelector('li[data-rb-status="expired"]');
+      if (!item) {
+        const list = banner.querySelector("ul") || banner.appendChild(document.createElement("ul"));
+        item = list.appendChild(document.createElement("li"));
+        item.dataset.rbStatus = "expired";
+        const icon = element("span", "rb-icon", "");
+        icon.setAttribute("aria-hidden", "true");
+        item.append(icon, element("span", "rb-word", "expired"), ": ");
+      } else {
+        item.append(", ");
+      }
+      const link = element("a", "", card.dataset.rbTitle);
+      link.href = `#${encodeURIComponent(card.dataset.rbCard)}`;
+      item.append(link);
+    }
+    const count = links().length, total = Number(banner.dataset.rbTotal);
+    if (count === 0) return;
+    if (banner.dataset.rbStatus === "verified") banner.dataset.rbStatus = "expired";
+    const which = total === 1 ? "The procedure of this page is" : `${count} of ${total} procedures ${count === 1 ? "is" : "are"}`;
+    banner.querySelector(".rb-says").replaceWith(
+      element("strong", "rb-says", `${which} not proven as written${banner.dataset.rbWhere}`));
+  }
+
   function refresh() {
     const now = Date.now();
-    for (const element of document.querySelectorAll('[data-rb-status="verified"][data-expires-at]')) {
-      if (now < Date.parse(element.dataset.expiresAt)) continue;
-      element.dataset.rbStatus = "expired";
-      const word = element.matches(".rb-badge") && element.querySelector(".rb-word");
+    for (const each of document.querySelectorAll('[data-rb-status="verified"][data-expires-at]')) {
+      if (now < Date.parse(each.dataset.expiresAt)) continue;
+      each.dataset.rbStatus = "expired";
+      const word = each.matches(".rb-badge") && each.querySelector(".rb-word");
       if (word) word.textContent = "expired";
-      const reason = element.querySelector(".rb-reason--expired");
-      if (reason) reason.hidden = false;
+      for (const told of each.querySelectorAll(":scope > .rb-if-expired")) told.hidden = false;
     }
-    for (const time of document.querySelectorAll(".rb-badge > time, .rb-evidence time")) {
+    for (const time of document.querySelectorAll(".rb-badge > time:not(.rb-when), .rb-evidence time")) {
       const date = Date.parse(time.dateTime);
       if (Number.isNaN(date)) continue;
       time.title = date > now ? time.dateTime : ago(date, now);
     }
-    for (const time of document.querySelectorAll(".rb-state time")) {
-      const told = ago(Date.parse(time.dateTime), now);
-      const span = time.parentElement.querySelector(".rb-ago") || document.createElement("span");
-      span.className = "rb-ago";
-      span.textContent = ` (${told})`;
-      time.after(span);
+    document.querySelectorAll(".rb-banner").forEach(warn);
+    for (const time of document.querySelectorAll("time.rb-when")) {
+      const told = time.querySelector(".rb-ago") || element("span", "rb-ago", "");
+      told.textContent = ago(Date.parse(time.dateTime), now);
+      time.prepend(told);
     }
   }
 
