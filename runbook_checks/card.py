@@ -30,6 +30,7 @@ CARD_KEYS = (
     "uses",
     "tags",
     "figures",
+    "formerly",
 )
 FIGURE_KEYS = ("min", "max", "unit")
 
@@ -37,6 +38,7 @@ FIGURE_KEYS = ("min", "max", "unit")
 _FRONT = re.compile(r"-{3}[ \t]*\n(.*?\n)(?:\.{3}|-{3})[ \t]*(?:\n|$)", re.DOTALL)
 _RUNBOOK = re.compile(r"""^["'{ ]*runbook["']?\s*:""", re.MULTILINE)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_FORMER = re.compile(r"(?:[^/#?.\s](?:[^/#?\n]*[^/#?\s])?/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
@@ -98,7 +100,15 @@ def read_card(text: str, path: str, line: int) -> tuple[Card, tuple[Problem, ...
         uses=reader.texts(keys.get("uses"), "uses"),
         tags=reader.texts(keys.get("tags"), "tags"),
         figures=_figures(reader, keys.get("figures")),
+        formerly=reader.texts(keys.get("formerly"), "formerly"),
     )
+    for former in card.formerly:
+        if not _FORMER.fullmatch(former):
+            reader.problem(
+                keys["formerly"],
+                f"`formerly: {former}` is no id that a procedure can have had",
+                "write an old heading id of this page, or `<old page>/<old heading id>`, without `.md` and `#`",
+            )
     for glob in card.uses:
         if glob.startswith(("/", "~")) or ".." in glob.split("/"):
             reader.problem(keys["uses"], f"`uses: {glob}` leaves the folder of the configuration")

@@ -16,7 +16,7 @@ from runbook_checks.errors import Problem, SourceError, UsageError
 from runbook_checks.markdown import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from runbook_checks.markdown import Scan
     from runbook_checks.model import Procedure, Runbook
@@ -134,8 +134,17 @@ def load(root: Path, pages: Iterable[Path]) -> Catalog:
 
 def needed_ids(procedure: Procedure) -> tuple[str, ...]:
     """Return the public ids that a card's ``needs`` name."""
+    return _public_ids(procedure, procedure.card.needs)
+
+
+def former_ids(procedure: Procedure) -> tuple[str, ...]:
+    """Return the public ids that a procedure once had, which a card's ``formerly`` names."""
+    return _public_ids(procedure, procedure.card.formerly)
+
+
+def _public_ids(procedure: Procedure, names: Iterable[str]) -> tuple[str, ...]:
     stem = PurePosixPath(procedure.page).stem
-    return tuple(need if "/" in need else f"{stem}/{need}" for need in procedure.card.needs)
+    return tuple(name if "/" in name else f"{stem}/{name}" for name in names)
 
 
 def _name(root: Path, page: Path) -> str:
@@ -173,6 +182,7 @@ def _relations(procedures: tuple[Procedure, ...]) -> Iterator[Problem]:
                 f"the public id `{procedure.id}` is already that of {first.page}:{first.line}",
                 "rename a page or give a heading another id",
             )
+    yield from _former(procedures, by_id)
     graph: dict[str, set[str]] = {}
     for procedure in procedures:
         graph[procedure.id] = set()
@@ -185,6 +195,23 @@ def _relations(procedures: tuple[Procedure, ...]) -> Iterator[Problem]:
             else:
                 graph[procedure.id].add(public_id)
     yield from _cycles(graph, by_id)
+
+
+def _former(procedures: Iterable[Procedure], by_id: Mapping[str, Procedure]) -> Iterator[Problem]:
+    """Yield a problem for each old id that leads to more than one procedure."""
+    claimed: dict[str, Procedure] = {}
+    for procedure in procedures:
+        for former in former_ids(procedure):
+            other = by_id.get(former) or claimed.get(former)
+            if other is not None:
+                whose = "its own" if other is procedure else f"that of {other.page}:{other.line}"
+                yield Problem(
+                    procedure.page,
+                    procedure.card.line,
+                    f"formerly `{former}`, which is already {whose}",
+                    "an old id leads to one procedure: take it out of the other card, or out of this one",
+                )
+            claimed.setdefault(former, procedure)
 
 
 def _cycles(graph: dict[str, set[str]], by_id: dict[str, Procedure]) -> Iterator[Problem]:

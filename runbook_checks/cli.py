@@ -118,7 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
     one = add("status", _status, "Say what every procedure is worth now.")
     one.add_argument("selection", nargs="*", help=selection)
-    one.add_argument("--json", action="store_true", help="print one JSON document")
+    form = one.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document")
+    form.add_argument("--metrics", action="store_true", help="print metrics for Prometheus; exits 0 whatever they say")
     one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
     one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="only those whose marks are so, as in `verify -m`")
     one.add_argument("--strict", action="store_true", help="a pass from a tree with uncommitted changes does not count")
@@ -229,6 +231,11 @@ def _status(options: argparse.Namespace) -> int:
         entries = [entry for entry in entries if matches(marks_of(entry.procedure, entry.runbook))]
     if not entries:
         raise UsageError("nothing was selected: no procedure matches")
+    if options.metrics:
+        from runbook_checks.site.metrics import exposition  # noqa: PLC0415
+
+        print(exposition(entries, now), end="")  # noqa: T201 - this is the command line
+        return Exit.VERIFIED
     if options.json:
         _print(documents.status_document(entries, now))
     else:

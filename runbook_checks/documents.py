@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,27 +32,43 @@ def procedure_document(procedure: Procedure) -> dict[str, Any]:
     }
 
 
+def _nowhere(_: Procedure) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a procedure, its evidence and its permalink stand on the site; nowhere without one."""
+
+    url: Callable[[Procedure], str] = _nowhere
+    evidence: Callable[[Procedure], str] = _nowhere
+    permalink: Callable[[Procedure], str] = _nowhere
+
+
+_NO_SITE = Addresses()
+
+
 def status_document(
-    entries: Iterable[Entry], generated_at: datetime, url: Callable[[Procedure], str] = lambda _: ""
+    entries: Iterable[Entry], generated_at: datetime, addresses: Addresses = _NO_SITE
 ) -> dict[str, Any]:
     """Return ``status.json``, which ``status --json`` prints too: one object per procedure and environment.
 
-    ``url`` gives a procedure's address on the site.
+    Its form is that of ``site/schemas/status.json``.
     """
     return {
         "schema_version": SCHEMA_VERSION,
         "generated_at": generated_at.isoformat(timespec="seconds"),
-        "procedures": [_entry(entry, url(entry.procedure)) for entry in entries],
+        "procedures": [_entry(entry, addresses) for entry in entries],
     }
 
 
-def _entry(entry: Entry, url: str) -> dict[str, Any]:
+def _entry(entry: Entry, addresses: Addresses) -> dict[str, Any]:
     record = entry.record
     return {
         "id": entry.procedure.id,
         "page": entry.procedure.page,
         "title": entry.procedure.title,
-        "url": url,
+        "url": addresses.url(entry.procedure),
         "status": entry.status.value,
         "reason": entry.reason,
         "environment": entry.environment,
@@ -74,4 +91,13 @@ def _entry(entry: Entry, url: str) -> dict[str, Any]:
         "digest": entry.digest,
         "commit": record.commit if record else None,
         "dirty": record.dirty if record else None,
+        "evidence_url": addresses.evidence(entry.procedure),
+        "permalink": addresses.permalink(entry.procedure),
+        "signed": _signed(entry),
+        "tags": list(dict.fromkeys((*entry.runbook.tags, *entry.procedure.card.tags))),
     }
+
+
+def _signed(entry: Entry) -> bool | None:
+    """Return whether the record that decides was signed by a trusted key; None when no kept record decides."""
+    return next((bool(found.signed_by) for found in entry.history if found.record is entry.record), None)

@@ -99,6 +99,7 @@ class Card:
     uses: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     figures: tuple[FigureBound, ...] = ()
+    formerly: tuple[str, ...] = ()  # older public ids, or older heading ids of the same page
 
 
 @dataclass(frozen=True, slots=True)

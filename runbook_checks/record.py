@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -162,8 +163,11 @@ def _check_types(*parts: Record | Service | BlockRecord | Figure) -> None:
     for part in parts:
         for field in fields(part):
             wanted = _TYPES.get(str(field.type))
-            if wanted is not None and type(getattr(part, field.name)) not in wanted:
+            value = getattr(part, field.name)
+            if wanted is not None and type(value) not in wanted:
                 raise TypeError(f"{field.name} is not of type {field.type}")
+            if isinstance(value, int | float) and not math.isfinite(value):
+                raise TypeError(f"{field.name} is no finite number")
 
 
 def _value_of(value: object) -> object:

@@ -31,6 +31,11 @@ def test_a_card_becomes_values() -> None:
     )
 
 
+def test_older_ids_are_those_of_this_page_or_whole() -> None:
+    card, problems = read_card("formerly: [one, old_page/one.two, my page/x]", "page.md", 7)
+    assert (card.formerly, problems) == (("one", "old_page/one.two", "my page/x"), ())
+
+
 def test_an_empty_card_says_nothing() -> None:
     assert read_card("", "page.md", 3) == (Card(line=3), ())
 
@@ -47,6 +52,14 @@ def test_an_empty_card_says_nothing() -> None:
         ("reversible: maybe", 8, "must be true or false"),
         ("expected: 1:30", 8, "is not a duration"),
         ("uses: [../x]", 8, "leaves the folder"),
+        ("formerly: [a b]", 8, "`formerly: a b` is no id that a procedure can have had"),
+        ("formerly: [page.md#one]", 8, "without `.md` and `#`"),
+        ("formerly: [/one]", 8, "no id"),
+        ("formerly: [page/]", 8, "no id"),
+        ("formerly: [docs/page/one]", 8, "no id"),
+        ("formerly: [../one]", 8, "no id"),
+        ("formerly: [page/..]", 8, "no id"),
+        ("formerly: [one, one]", 8, "names `one` twice"),
         ("figures: {a: {max: .inf}}", 8, "must be a number"),
         ("figures: {a: {max: 1e999}}", 8, "must be a number"),
         ("figures: {a: {min: 2, max: 1}}", 8, "never be kept"),

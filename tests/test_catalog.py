@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook_checks.catalog import Catalog, load
+from runbook_checks.catalog import Catalog, former_ids, load
 from runbook_checks.errors import SourceError, UsageError
 
 FRONT = "---\nrunbook:\n  owner: platform\n---\n"
@@ -88,6 +88,39 @@ def test_every_cycle_of_needs_is_named_whole(tmp_path: Path) -> None:
         "a.md:6: needs go in a circle: a/one → a/two → b/three → a/one",
         "a.md:20: needs go in a circle: a/self → a/self",
     ]
+
+
+def test_an_old_id_that_leads_to_two_procedures_is_refused_at_its_card(tmp_path: Path) -> None:
+    text = page(("one", ""), ("two", "")).replace("needs: []", "formerly: [gone, a/two, b/gone, one]", 1)
+    assert refused(tmp_path, a=text, b=page(("gone", ""))) == [
+        (
+            "a.md:6: formerly `a/one`, which is already its own; "
+            "an old id leads to one procedure: take it out of the other card, or out of this one"
+        ),
+        (
+            "a.md:6: formerly `a/two`, which is already that of a.md:12; "
+            "an old id leads to one procedure: take it out of the other card, or out of this one"
+        ),
+        (
+            "a.md:6: formerly `b/gone`, which is already that of b.md:5; "
+            "an old id leads to one procedure: take it out of the other card, or out of this one"
+        ),
+    ]
+
+
+def test_an_old_id_that_two_cards_claim_is_refused(tmp_path: Path) -> None:
+    one = page(("one", "")).replace("needs: []", "formerly: [gone, a/gone]")
+    two = page(("two", "")).replace("needs: []", "formerly: [a/gone]")
+    found = [problem.partition(";")[0] for problem in refused(tmp_path, a=one, b=two)]
+    assert found == [
+        "a.md:6: formerly `a/gone`, which is already its own",
+        "b.md:6: formerly `a/gone`, which is already that of a.md:5",
+    ]
+
+
+def test_old_ids_are_public_ids(tmp_path: Path) -> None:
+    text = page(("one", "")).replace("needs: []", "formerly: [gone, b/other]")
+    assert former_ids(loaded(tmp_path, a=text).get("a/one")) == ("a/gone", "b/other")
 
 
 def test_one_public_id_for_two_procedures_is_refused_naming_both(tmp_path: Path) -> None:

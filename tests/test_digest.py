@@ -116,6 +116,16 @@ def test_the_parts_name_all_that_a_run_depends_on(root: Path) -> None:
     ]
 
 
+def test_older_ids_run_nothing_and_are_not_covered(root: Path) -> None:
+    before = digest_of(root)
+    named = digest_of(root, PAGE.replace("needs: [base]", "needs: [base]\nformerly: [recover, old/restore]"))
+    assert before == named
+    # What was proven before there were older ids stays proven.
+    catalog = catalog_of(root, PAGE)
+    card = parts(Config(root), STAGING, catalog.get("page/restore"), catalog, FileHashes(root))["card"]
+    assert card == "42fada6fe6f97ab4be737ef1b2c225402871ac0fb368f64e50d596f7e15cd733"
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

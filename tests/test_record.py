@@ -69,6 +69,11 @@ def test_any_source_and_any_names_of_parts_survive(source: str, parts: dict[str,
         json.dumps({**json.loads(to_line(record())), "blocks": [{"id": "b"}]}),
         json.dumps({**json.loads(to_line(record())), "duration_s": "2"}),
         json.dumps({**json.loads(to_line(record())), "ended_at": "0001-01-01T00:00:00+14:00"}),
+        json.dumps({**json.loads(to_line(record())), "duration_s": float("nan")}),
+        json.dumps({**json.loads(to_line(record())), "duration_s": 10**400}),
+        json.dumps({**json.loads(to_line(record())), "figures": [{"name": "rto", "value": 1}]}).replace(
+            ": 1}", ": 1e999}"
+        ),
         "[" * 100_000,
     ],
 )

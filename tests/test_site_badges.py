@@ -11,13 +11,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from publications import publication
 
-from runbook_checks.documents import status_document
+from runbook_checks.documents import Addresses, status_document
 from runbook_checks.errors import UsageError
 from runbook_checks.model import Card, Procedure, Runbook
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.report import Entry
-from runbook_checks.site import status_json
-from runbook_checks.site.badges import colour, message, publish, shields, svg, text_width
+from runbook_checks.site.badges import colour, message, of, publish, shields, summary, svg, text_width
 from runbook_checks.status import Judgement, Status
 
 if TYPE_CHECKING:
@@ -79,13 +78,13 @@ def test_no_other_status_has_the_colour_of_verified() -> None:
 
 
 def test_an_svg_badge_is_accessible_escaped_and_as_wide_as_its_text() -> None:
-    root = ET.fromstring(svg(entry()))
+    root = ET.fromstring(svg(of(entry())))
     texts = [element.text for element in root.iter(f"{SVG}text")]
     assert root.get("role") == "img"
     assert root.findtext(f"{SVG}title") == "Restore <all> & go: verified 2026-11-21"
     assert texts == ["Restore <all> & go", "verified 2026-11-21"]
     assert int(root.get("width", "0")) == sum(map(text_width, map(str, texts))) + 24
-    assert "http" not in svg(entry()).replace("http://www.w3.org/2000/svg", "")
+    assert "http" not in svg(of(entry())).replace("http://www.w3.org/2000/svg", "")
 
 
 def test_text_width_grows_with_the_text() -> None:
@@ -93,7 +92,7 @@ def test_text_width_grows_with_the_text() -> None:
 
 
 def test_a_shields_endpoint_has_the_keys_of_its_schema() -> None:
-    assert shields(entry(Status.FAILED)) == {
+    assert shields(of(entry(Status.FAILED))) == {
         "schemaVersion": 1,
         "label": "Restore <all> & go",
         "message": "failed 2026-11-21",
@@ -104,9 +103,10 @@ def test_a_shields_endpoint_has_the_keys_of_its_schema() -> None:
 
 def test_the_status_document_has_the_documented_keys_for_every_entry() -> None:
     entries = [entry(), entry(Status.UNVERIFIED, environment="other")]
-    document = status_document(entries, DAY, lambda _: "operations/db/#restore")
+    document = status_document(entries, DAY, Addresses(url=lambda _: "operations/db/#restore"))
     keys = {"id", "page", "title", "url", "status", "environment", "verified_at", "expires_at"}
     keys |= {"duration_s", "alerts", "owner", "figures", "digest", "reason", "commit", "dirty"}
+    keys |= {"evidence_url", "permalink", "signed", "tags"}
     procedures = document["procedures"]
     assert [set(each) for each in procedures] == [keys, keys]
     assert (document["schema_version"], document["generated_at"]) == (1, "2026-11-21T07:30:00+00:00")
@@ -120,27 +120,83 @@ def test_the_status_document_has_the_documented_keys_for_every_entry() -> None:
 def write(folder: Path, entries: list[Entry], environments: list[str]) -> list[str]:
     site = publication(folder, entries, environments, built_at=DAY)
     publish(site)
-    status_json.publish(site)
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def test_the_plain_badge_is_that_of_the_first_environment(tmp_path: Path) -> None:
     written = write(tmp_path, [entry(Status.FAILED), entry(environment="other")], ["staging", "other"])
     assert written == [
+        "badges/all.json",
+        "badges/all.svg",
+        "badges/db.json",
+        "badges/db.svg",
         "badges/db/restore.json",
         "badges/db/restore.other.json",
         "badges/db/restore.other.svg",
         "badges/db/restore.staging.json",
         "badges/db/restore.staging.svg",
         "badges/db/restore.svg",
-        "status.json",
     ]
     assert json.loads((tmp_path / "badges/db/restore.json").read_text())["message"] == "failed 2026-11-21"
     assert (tmp_path / "badges/db/restore.svg").stat().st_mode & 0o777 == 0o644
 
 
 def test_one_environment_has_only_plain_badges(tmp_path: Path) -> None:
-    assert write(tmp_path, [entry()], ["staging"]) == ["badges/db/restore.json", "badges/db/restore.svg", "status.json"]
+    assert [name for name in write(tmp_path, [entry()], ["staging"]) if "restore" in name] == [
+        "badges/db/restore.json",
+        "badges/db/restore.svg",
+    ]
+
+
+def test_a_badge_of_several_counts_what_is_verified_and_has_the_colour_of_the_worst() -> None:
+    badge = summary("runbooks", [entry(), entry(), entry(Status.STALE)])
+    assert (badge.label, badge.message) == ("runbooks", "2 of 3 verified")
+    assert colour(badge.status) == colour(Status.STALE)
+    assert summary("runbooks", [entry()]).status is Status.VERIFIED
+    assert summary("runbooks", []).status is Status.UNVERIFIED
+    assert shields(summary("runbooks", [entry(), entry(Status.FAILED)]))["isError"] is True
+
+
+def test_a_page_and_the_site_have_badges_of_the_first_environment(tmp_path: Path) -> None:
+    other = replace(entry(Status.FAILED), procedure=replace(PROCEDURE, page="docs/net.md", anchor="drain"))
+    write(tmp_path, [entry(), other, entry(Status.FAILED, environment="other")], ["staging", "other"])
+    told = {name: json.loads((tmp_path / f"badges/{name}.json").read_text()) for name in ("db", "all")}
+    assert (told["db"]["label"], told["db"]["message"], told["db"]["color"]) == ("DB", "1 of 1 verified", "#1a7f37")
+    assert (told["all"]["label"], told["all"]["message"]) == ("runbooks", "1 of 2 verified")
+    assert "runbooks: 1 of 2 verified" in (tmp_path / "badges/all.svg").read_text()
+
+
+def test_a_page_of_the_name_of_the_sites_badge_does_not_take_it(tmp_path: Path) -> None:
+    write(tmp_path, [replace(entry(), procedure=replace(PROCEDURE, page="docs/all.md"))], ["staging"])
+    assert json.loads((tmp_path / "badges/all.json").read_text())["label"] == "runbooks"
+
+
+def test_the_badges_of_older_ids_are_the_same(tmp_path: Path) -> None:
+    card = Card(formerly=("recover", "old_db/restore"))
+    write(tmp_path, [replace(entry(), procedure=replace(PROCEDURE, card=card))], ["staging"])
+    for kind in ("svg", "json"):
+        now = (tmp_path / f"badges/db/restore.{kind}").read_text()
+        assert now == (tmp_path / f"badges/db/recover.{kind}").read_text()
+        assert now == (tmp_path / f"badges/old_db/restore.{kind}").read_text()
+
+
+def test_a_badge_is_whole_xml_with_nothing_from_elsewhere_whatever_the_title_holds() -> None:
+    title = 'a"/><script>x</script>\x1b[31m &amp; \ufffe\ud800 ]]> <!-- é 日本'
+    text = svg(of(replace(entry(), procedure=replace(PROCEDURE, title=title))))
+    root = ET.fromstring(text.encode())
+    shown = 'a"/><script>x</script>␛[31m &amp; \ufffd\ufffd ]]> <!-- é 日本'
+    assert root.findtext(f"{SVG}title") == f"{shown}: verified 2026-11-21"
+    assert {element.tag.removeprefix(SVG) for element in root.iter()} == {
+        "svg",
+        "title",
+        "clipPath",
+        "rect",
+        "g",
+        "text",
+    }
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    assert [value for value in values if "url(" in value] == ["url(#round)"]
+    assert not {name for element in root.iter() for name in element.attrib if "href" in name or name.startswith("on")}
 
 
 def test_a_badge_never_lies_outside_the_site(tmp_path: Path) -> None:

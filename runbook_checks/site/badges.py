@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, assert_never
 from unicodedata import east_asian_width
 
-from runbook_checks.site.render import badge_svg, deciding_moment
+from runbook_checks.catalog import former_ids
+from runbook_checks.site.render import badge_svg, deciding_moment, urgency
+from runbook_checks.site.xml_text import legal
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
@@ -28,6 +33,16 @@ _WIDTHS = (
 _EM = 2048
 _FONT_SIZE = 11
 _PADDING = 6
+ALL = "all"  # the badge of the whole site
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """Two words side by side, and the status that gives the second one its colour."""
+
+    label: str
+    message: str
+    status: Status
 
 
 def text_width(text: str) -> int:
@@ -67,39 +82,59 @@ def colour(status: Status) -> str:
             assert_never(status)
 
 
-def svg(entry: Entry) -> str:
+def of(entry: Entry) -> Badge:
+    """Return the badge of a procedure in an environment."""
+    return Badge(entry.procedure.title or "runbook", message(entry), entry.status)
+
+
+def summary(label: str, entries: Sequence[Entry]) -> Badge:
+    """Return the badge of several procedures, such as ``64 of 65 verified``, in the colour of the worst of them."""
+    verified = sum(entry.status is Status.VERIFIED for entry in entries)
+    worst = min((entry.status for entry in entries), key=urgency, default=Status.UNVERIFIED)
+    return Badge(label, f"{verified} of {len(entries)} verified", worst)
+
+
+def svg(badge: Badge) -> str:
     """Return a badge as an SVG image of its own, readable by screen readers."""
-    label, words = entry.procedure.title or "runbook", message(entry)
+    label, words = legal(badge.label), legal(badge.message)
     label_width = text_width(label) + 2 * _PADDING
-    return badge_svg(label, words, colour(entry.status), label_width, label_width + text_width(words) + 2 * _PADDING)
+    return badge_svg(label, words, colour(badge.status), label_width, label_width + text_width(words) + 2 * _PADDING)
 
 
-def shields(entry: Entry) -> dict[str, object]:
+def shields(badge: Badge) -> dict[str, object]:
     """Return a badge in the schema of https://shields.io/badges/endpoint-badge."""
     return {
         "schemaVersion": 1,
-        "label": entry.procedure.title or "runbook",
-        "message": message(entry),
-        "color": colour(entry.status),
-        "isError": entry.status is Status.FAILED,
+        "label": badge.label,
+        "message": badge.message,
+        "color": colour(badge.status),
+        "isError": badge.status is Status.FAILED,
     }
 
 
 def publish(site: Publication) -> None:
-    """Write the badges of every procedure.
+    """Write the badges of every procedure, also under the ids that it once had, of every page, and of all.
 
-    The plain badge is that of the first environment; with several, each has one of its own. Raises UsageError when a
-    badge would lie outside the site.
+    A procedure's plain badge, and those of pages and of all, are of the first environment; with several, each has one
+    of its own. Raises UsageError when a badge would lie outside the site.
     """
-    for path, text in _files(site.entries, site.environments):
-        site.write(f"badges/{path}", text)
+    for name, badge in _badges(site.entries, site.environments):
+        site.write(f"badges/{name}.svg", svg(badge) + "\n")
+        site.write(f"badges/{name}.json", json.dumps(shields(badge), ensure_ascii=False) + "\n")
 
 
-def _files(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _badges(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[tuple[str, Badge]]:
+    pages: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        names = [f"{entry.procedure.id}.{entry.environment}"] if len(environments) > 1 else []
+        badge = of(entry)
+        for public_id in (entry.procedure.id, *former_ids(entry.procedure)):
+            if len(environments) > 1:
+                yield f"{public_id}.{entry.environment}", badge
+            if entry.environment == environments[0]:
+                yield public_id, badge
         if entry.environment == environments[0]:
-            names.append(entry.procedure.id)
-        for name in names:
-            yield f"{name}.svg", svg(entry) + "\n"
-            yield f"{name}.json", json.dumps(shields(entry), ensure_ascii=False) + "\n"
+            pages[PurePosixPath(entry.procedure.page).stem].append(entry)
+    for stem, found in pages.items():
+        if stem != ALL:
+            yield stem, summary(found[0].runbook.title or stem, found)
+    yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found])

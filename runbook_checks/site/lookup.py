@@ -100,6 +100,10 @@ class Lookup:
         """Return where the evidence of a procedure stands, from the root of the site, quoted as in a link."""
         return f"evidence/{quote(procedure.id)}" + ("/" if self.directory_urls else ".html")
 
+    def permalink(self, procedure: Procedure) -> str:
+        """Return the address of a procedure that survives renames, from the root of the site, quoted as in a link."""
+        return f"p/{quote(procedure.id)}/" + ("" if self.directory_urls else "index.html")
+
     def evidence_href(self, procedure: Procedure, page_url: str) -> str:
         """Return where the evidence of a procedure stands, seen from a page of the site."""
         return get_relative_url(self.evidence_url(procedure), page_url)

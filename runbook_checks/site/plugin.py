@@ -24,12 +24,13 @@ from runbook_checks.files import FileHashes
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
-from runbook_checks.site import badges, status_json
+from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, status_json
 from runbook_checks.site.bundles import bundles
 from runbook_checks.site.crosscheck import differences, read_page
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
+from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
 from runbook_checks.site.responder import box
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.livereload import LiveReloadServer
     from mkdocs.structure.files import Files
+    from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
     from runbook_checks.markdown import Scan
@@ -54,7 +56,14 @@ if TYPE_CHECKING:
 log = get_plugin_logger("runbook-checks")
 
 MACROS_MODULE = "runbook_checks.site.macros"
-_PUBLISHERS = (badges.publish, status_json.publish)
+_PUBLISHERS = (
+    badges.publish,
+    status_json.publish,
+    feed.publish,
+    metrics.publish,
+    permalinks.publish,
+    evidence_pages.publish,
+)
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -77,6 +86,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     seal: Seal
     _built_at: datetime
     _assets: dict[str, str]
+    _nav: Navigation
+    _env: Environment
+    _files: Files
+    _moved: Mapping[str, Mapping[str, str]]
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -114,6 +127,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             files.append(File.generated(config, uri, content=content))
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
+        self._moved = moved(self._report.catalog.procedures, self.lookup)
         for page in sorted(self.lookup.pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
@@ -148,8 +162,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
         fences = self._extension.view.fences
+        places = self._moved.get(self._path(page.file))
+        end = signpost(places) if places else ""
         if not fences and "rb-" not in unescape(html):
-            return html
+            return html + end
         shown = read_page(html, self.seal.value)
         if fences and self._scan is not None:
             self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
@@ -158,18 +174,28 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
-        html = self.seal.take_off(html)
+        html = self.seal.take_off(html) + end
         runbook = self._scan.runbook if self._scan else None
         if not fences or runbook is None:
             return html
         variables = box(runbook, self._extension.view.variables.names, get_relative_url(".", page.url))
         return _below_title(html, self._banner(runbook) + variables)
 
+    def on_nav(self, nav: Navigation, **_: object) -> Navigation:
+        """Keep the navigation for the pages that are made after all others."""
+        self._nav = nav
+        return nav
+
+    def on_post_page(self, output: str, page: Page, **_: object) -> str:
+        """Tell programs that read the page of the feed."""
+        return output.replace("</head>", f"{feed.link(page.url)}</head>", 1)
+
     @event_priority(-100)
-    def on_env(self, env: Environment, **_: object) -> Environment:
+    def on_env(self, env: Environment, files: Files, **_: object) -> Environment:
         """Fail the build when any page shows anything else than what runs, with every difference."""
         if self._problems:
             raise PluginError("\n".join(map(str, sorted(set(self._problems)))))
+        self._env, self._files = env, files
         return env
 
     @event_priority(-110)  # after search, at -100, has written its index
@@ -183,6 +209,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             built_at=self._built_at,
             base_url=config.site_url or "",
             site_name=config.site_name,
+            frame=frame.render("evidence", self._env, self._nav, self._files, config),
         )
         try:
             for publish in _PUBLISHERS:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from runbook_checks.errors import UsageError
+from runbook_checks.site.frame import BARE, Frame
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +32,7 @@ class Publication:
     built_at: datetime
     base_url: str = ""
     site_name: str = ""
+    frame: Frame = BARE  # the theme around an evidence page
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -46,6 +48,14 @@ class Publication:
         """Return a procedure's address: absolute when the site has one, else from the site's root; empty for none."""
         return urljoin(self.base_url, self.lookup.url(procedure))
 
+    def permalink(self, procedure: Procedure) -> str:
+        """Return the address of a procedure that survives renames, as url() does; empty when it is not on the site."""
+        return urljoin(self.base_url, self.lookup.permalink(procedure)) if self.lookup.url(procedure) else ""
+
+    def evidence_url(self, procedure: Procedure) -> str:
+        """Return the address of a procedure's evidence, as url() does."""
+        return urljoin(self.base_url, self.lookup.evidence_url(procedure))
+
     def write(self, name: str, text: str) -> None:
         """Write a file of the site whole or not at all; raises UsageError when it would lie outside the site."""
         path = Path(os.path.normpath(self.folder / name))
@@ -55,10 +65,13 @@ class Publication:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False, newline="\n") as file:
-        file.write(text)
-    # NamedTemporaryFile is for its owner only; a web server reads as somebody else.
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
+    """Write a file so that a reader sees the old text or the new one, never a part; half a character becomes ``?``."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+        file.write(text.encode(errors="replace"))
+        os.fchmod(descriptor, 0o644)  # mkstemp's is for its owner only; a web server reads as somebody else
+    os.replace(name, path)  # noqa: PTH105 - once for each file of the site: fast

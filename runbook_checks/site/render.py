@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from runbook_checks.site.ansi import visible
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from runbook_checks.changes import Changes
     from runbook_checks.model import FigureBound, Procedure, Runbook
     from runbook_checks.record import Figure, Record
     from runbook_checks.report import Entry
+    from runbook_checks.site.evidence_pages import EvidencePage
 
 _ENTITY_OR_ACTIVE = re.compile(r"(&(?:#\d+|#x[0-9a-fA-F]+|\w+);)|([\\`*_\[\]{}!~^|:+#$@])")
 _BETWEEN_TABLE_TAGS = re.compile(r">\s+<(?=/?(?:td|th|tr|tbody|thead|table)\b)")
@@ -34,6 +36,8 @@ class Need:
 
 def format_duration(seconds: float) -> str:
     """Return a length of time in a reader's words, such as ``14 s``, ``2 min`` or ``7 days``."""
+    if 0 < seconds < 0.1:  # noqa: PLR2004
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:  # noqa: PLR2004 - below it, tenths tell something
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
@@ -175,11 +179,21 @@ def variables_box(names: Sequence[str], digests: str, root: str) -> str:
     return _TEMPLATES.get_template("variables.html").render(names=names, digests=digests, root=root)
 
 
+def evidence(page: EvidencePage) -> str:
+    """Return the content of a procedure's evidence page, below its title."""
+    return _TEMPLATES.get_template("evidence.html").render(page=page)
+
+
 def badge_svg(label: str, message: str, fill: str, label_width: int, width: int) -> str:
     """Return an SVG image of two words side by side, readable by screen readers, ``width`` pixels wide."""
     return _TEMPLATES.get_template("badge.svg").render(
         label=label, message=message, fill=fill, label_width=label_width, width=width
     )
+
+
+def redirect(title: str, href: str, canonical: str) -> str:
+    """Return a page that leads to another one and hands on the query and the fragment of its own address."""
+    return _TEMPLATES.get_template("redirect.html").render(title=title, href=href, canonical=canonical)
 
 
 def inline(html: str) -> str:
@@ -188,19 +202,21 @@ def inline(html: str) -> str:
     return _ENTITY_OR_ACTIVE.sub(lambda match: match[1] or f"&#{ord(match[2])};", line)
 
 
+def format_moment(moment: str | datetime) -> str:
+    """Return a moment in UTC to the minute; a text is ISO 8601."""
+    at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _day(moment: str | datetime) -> str:
-    return _moment(moment)[:10]
-
-
-def _moment(moment: str | datetime) -> str:
-    text = moment if isinstance(moment, str) else moment.isoformat()
-    return f"{text[:10]} {text[11:16]} UTC"
+    return format_moment(moment)[:10]
 
 
 def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("runbook_checks.site"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -212,8 +228,9 @@ def _templates() -> Environment:
         "headline": headline,
         "deciding_moment": deciding_moment,
         "day": _day,
-        "moment": _moment,
+        "moment": format_moment,
         "release": release,
+        "visible": visible,
     }
     return environment
 

@@ -11,6 +11,10 @@ import pytest
 import yaml
 from embedded.monitoring import TIME_SCALE, alertmanager, configuration, scaled
 from stack.running_stack import ROOT
+from test_site_badges import DAY, entry
+
+from runbook_checks.site.metrics import exposition
+from runbook_checks.status import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +104,9 @@ def test_an_alert_says_what_to_do_and_is_tested_both_ways(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ALERTS))
 def test_an_alert_leads_to_a_procedure(name: str) -> None:
     url = ALERTS[name]["annotations"]["runbook_url"]
-    found = re.fullmatch(r"https://ia-modules\.example/operations/(troubleshooting|disaster_recovery)/#([\w-]+)", url)
+    found = re.fullmatch(
+        r"https://ia-modules\.example/operations/(troubleshooting|disaster_recovery|monitoring)/#([\w-]+)", url
+    )
     assert found, url
     page = ROOT / f"docs/operations/{found[1]}.md"
     assert f" {{ #{found[2]} }}" in page.read_text()
@@ -118,6 +124,13 @@ def test_the_unit_tests_pass_and_the_files_are_valid(stack: Stack) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_job_of_the_runbooks_has_no_target_until_somebody_gives_it_one(stack: Stack) -> None:
+    jobs = yaml.safe_load((MONITORING / "prometheus/prometheus.yml").read_text())["scrape_configs"]
+    (files,) = (job["file_sd_configs"][0]["files"] for job in jobs if job["job_name"] == "runbooks")
+    assert files == ["targets/runbooks.json"]
+    assert stack.shell('ls "$TARGETS_DIR"').stdout.split().count("runbooks.json") == 0
+
+
 def test_the_unit_tests_are_able_to_fail(stack: Stack, tmp_path: Path) -> None:
     shutil.copytree(MONITORING / "prometheus", tmp_path / "prometheus")
     alerts = tmp_path / "prometheus/alerts.yml"
@@ -125,6 +138,16 @@ def test_the_unit_tests_are_able_to_fail(stack: Stack, tmp_path: Path) -> None:
     done = stack.shell(f"promtool test rules {tmp_path}/prometheus/tests/*.yml")
     assert done.returncode == 1
     assert "HighErrorRate" in done.stdout + done.stderr
+
+
+def test_promtool_finds_nothing_wrong_with_the_metrics_of_runbooks(stack: Stack, tmp_path: Path) -> None:
+    metrics = tmp_path / "metrics.prom"
+    metrics.write_text(exposition([entry(), entry(Status.UNVERIFIED, environment="other")], DAY))
+    done = stack.shell(f"promtool check metrics <{metrics}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    metrics.write_text(metrics.read_text().replace("runbook_procedure_duration_seconds", "runbook_procedure_total"))
+    done = stack.shell(f"promtool check metrics <{metrics}")
+    assert done.returncode != 0
 
 
 def test_panels_stand_side_by_side_and_have_a_description() -> None:

@@ -56,7 +56,7 @@
       if (word) word.textContent = "expired";
       for (const told of each.querySelectorAll(":scope > .rb-if-expired")) told.hidden = false;
     }
-    for (const time of document.querySelectorAll(".rb-badge > time:not(.rb-when), .rb-evidence time")) {
+    for (const time of document.querySelectorAll(".rb-badge > time:not(.rb-when), time.rb-at")) {
       const date = Date.parse(time.dateTime);
       if (Number.isNaN(date)) continue;
       time.title = date > now ? time.dateTime : ago(date, now);

@@ -1,0 +1,150 @@
+"""The Atom feed of the site: whose status changed, when, and why."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from feedgenerator import Atom1Feed
+from markupsafe import Markup
+from mkdocs.utils import get_relative_url
+
+from runbook_checks.record import Outcome
+from runbook_checks.report import HISTORY
+from runbook_checks.site.page_dates import last_commits
+from runbook_checks.site.xml_text import legal
+from runbook_checks.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from runbook_checks.record import Record
+    from runbook_checks.report import Entry
+    from runbook_checks.site.publication import Publication
+
+FILE = "feed.xml"
+MOST = 50  # changes that a feed tells of
+_WORDS = {Outcome.PASSED: "verified", Outcome.FAILED: "failed", Outcome.BLOCKED: "blocked"}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A status that a procedure got in an environment; ``cause`` is the run or the digest that tells it from others."""
+
+    entry: Entry
+    status: str
+    at: datetime  # UTC
+    cause: str
+    before: str = ""
+    reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return a name that this change has in every build, and no other change."""
+        told = (self.entry.procedure.id, self.entry.environment, self.status, self.cause)
+        return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, ' '.join(told))}"
+
+
+def publish(site: Publication) -> None:
+    """Write ``feed.xml``."""
+    stale = {entry.procedure.page for entry in site.entries if entry.status is Status.STALE}
+    written = last_commits(site.checks.root, stale)
+    found = [each for entry in site.entries for each in changes(entry, written, site.built_at)]
+    newest = sorted(found, key=lambda change: (change.at, change.id), reverse=True)[:MOST]
+    site.write(FILE, _atom(site, newest))
+
+
+def link(page_url: str) -> Markup:
+    """Return what tells programs that read a page of the site where the feed is."""
+    return Markup('<link rel="alternate" type="application/atom+xml" title="Status changes" href="{}">').format(
+        get_relative_url(FILE, page_url)
+    )
+
+
+def changes(entry: Entry, written: Mapping[str, datetime], now: datetime) -> Iterator[Change]:
+    """Yield what changed for a procedure in an environment: each other outcome of a run, and what time or an edit did.
+
+    ``written`` says when pages were last committed; a page that is not in it counts as written ``now``.
+    """
+    yield from _outcomes(entry, now)
+    record = entry.record
+    if record and entry.status is Status.STALE:
+        edited_at = written.get(entry.procedure.page, now)
+        yield Change(entry, "stale", max(_ended_at(record), edited_at.astimezone(UTC)), entry.digest, "", entry.reason)
+    if record and entry.expires_at and entry.status is Status.EXPIRED:
+        yield Change(entry, "expired", entry.expires_at, record.run, "", entry.reason)
+
+
+def _outcomes(entry: Entry, now: datetime) -> Iterator[Change]:
+    counted = [
+        evidence.record
+        for evidence in entry.history
+        if not evidence.refused and evidence.record.outcome in _WORDS and _ended_at(evidence.record) <= now
+    ]
+    # What was before the oldest run that is kept is not known.
+    before = counted.pop(0) if counted and len(entry.history) >= HISTORY else None
+    for record in counted:
+        if before is None or record.outcome is not before.outcome:
+            uncommitted = "from a tree with uncommitted changes" if record.dirty else ""
+            yield Change(
+                entry,
+                _WORDS[record.outcome],
+                _ended_at(record),
+                record.run,
+                _WORDS[before.outcome] if before else "",
+                record.reason or uncommitted,
+            )
+        before = record
+
+
+def _ended_at(record: Record) -> datetime:
+    return datetime.fromisoformat(record.ended_at).astimezone(UTC)
+
+
+def _atom(site: Publication, newest: Iterable[Change]) -> str:
+    feed = _Feed(
+        title=legal(f"{site.site_name}: status changes"),
+        link=site.base_url or "./",
+        description="",
+        language="en",
+        author_name=legal(site.site_name),
+        feed_url=urljoin(site.base_url, FILE) if site.base_url else None,
+        feed_guid=f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, site.base_url or site.site_name)}",
+        updated=site.built_at,
+    )
+    for change in newest:
+        procedure = change.entry.procedure
+        before = f" after {change.before}" if change.before else ""
+        feed.add_item(
+            title=legal(f"{procedure.title or procedure.id}: {change.status} on {change.entry.environment}"),
+            link=site.url(procedure) or site.evidence_url(procedure),
+            description=None,
+            unique_id=change.id,
+            updateddate=change.at,
+            author_name=legal(change.entry.runbook.owner) or None,
+            categories=(change.status,),
+            summary=legal(
+                f"{procedure.id} is {change.status}{before} on {change.entry.environment}"
+                + (f": {change.reason}" if change.reason else "")
+            ),
+            evidence=site.evidence_url(procedure),
+        )
+    return str(feed.writeString("utf-8")) + "\n"
+
+
+class _Feed(Atom1Feed):  # type: ignore[misc]  # feedgenerator has no types
+    """Atom whose summaries are plain text, with a second link."""
+
+    def latest_post_date(self) -> datetime:
+        """Return when the newest change was; without any, when the site was built."""
+        found: datetime = max((item["updateddate"] for item in self.items), default=self.feed["updated"])
+        return found
+
+    def add_item_elements(self, handler: Any, item: dict[str, Any]) -> None:  # noqa: ANN401 - no types there
+        """Write an entry."""
+        super().add_item_elements(handler, item)
+        handler.addQuickElement("link", "", {"rel": "related", "title": "Evidence", "href": item["evidence"]})
+        handler.addQuickElement("summary", item["summary"], {"type": "text"})
