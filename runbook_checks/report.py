@@ -102,7 +102,6 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 now=now,
                 strict=strict,
             )
-            judgement = told(judgement, why_newest_is_refused(evidence))
             history = evidence[-HISTORY:]
             since = judgement.proven or judgement.record
             edited = since is not None and since.digest != current
@@ -110,6 +109,7 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             if judgement.status is Status.STALE and since is not None:
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
+            judgement = told(judgement, why_newest_is_refused(evidence))
             entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
     return Report(catalog, tuple(entries), tuple(forged))
 
