@@ -69,6 +69,7 @@ _PUBLISHERS = (  # while the pages are rendered
     permalinks.publish,
     evidence_pages.publish,
 )
+_COLLECTED_AT = (50_000, 20, 100)  # objects and generations: pages are large and make little garbage
 _PUBLISHERS_OF_PAGES = (search.publish,)  # after all pages are there
 
 
@@ -96,6 +97,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _nav: Navigation
     _site: Publication
     _meanwhile: Meanwhile
+    _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
@@ -130,6 +132,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
         config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
         gc.freeze()  # evidence is read once and stays: the collector would go through all of it again and again
+        self._collected_at = gc.get_threshold()
+        gc.set_threshold(*_COLLECTED_AT)
         return config
 
     def on_files(self, files: Files, config: MkDocsConfig) -> Files:
@@ -225,6 +229,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_post_build(self, **_: object) -> None:
         """See that all is published; raises PluginError when a file of it would lie outside the site."""
         gc.unfreeze()
+        gc.set_threshold(*self._collected_at)
         try:
             self._meanwhile.finish()
             for publish in _PUBLISHERS_OF_PAGES:
