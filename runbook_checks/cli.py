@@ -156,7 +156,15 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of all opt
     site = group.add_subparsers(required=True, metavar="COMMAND")
     for name, text in (("build", "Build the site, strictly."), ("serve", "Serve the site and rebuild on changes.")):
         one = add(name, _site, text, site)
-        one.set_defaults(action=name)
+        one.set_defaults(action=name, offline=False)
+        if name == "build":
+            one.add_argument(
+                "--no-offline",
+                dest="offline",
+                action="store_false",
+                default=True,
+                help="make no offline.zip, the copy of the site that works without a network",
+            )
     commands.add_parser("http", help="Send the HTTP request on standard input, as an `http` block does.")
     commands.add_parser(
         "promql", help="Ask Prometheus whether the query on standard input holds, as a `promql` block does."
@@ -394,15 +402,32 @@ def _evidence(options: argparse.Namespace) -> int:
 
 
 def _site(options: argparse.Namespace) -> int:
+    from runbook_checks.site.offline import building  # noqa: PLC0415 - only what the command needs
+
+    config = _config(options)
+    mkdocs_file = config.root / config.mkdocs
+    arguments = [options.action, "--config-file", str(mkdocs_file)]
+    if options.action == "build":
+        arguments.append("--strict")
+    if not options.offline:
+        return _mkdocs(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the other process ends too
+    with building(mkdocs_file) as edition:
+        code = _mkdocs(arguments)
+        if code == Exit.VERIFIED:
+            placed = edition.place()
+            print(f"The offline edition is {placed}", file=sys.stderr)  # noqa: T201 - this is the command line
+    return code
+
+
+def _mkdocs(arguments: list[str]) -> int:
     import click  # noqa: PLC0415 - only what the command needs
     from mkdocs.__main__ import cli  # noqa: PLC0415
 
-    config = _config(options)
-    arguments = [options.action, "--config-file", str(config.root / config.mkdocs)]
-    if options.action == "build":
-        arguments.append("--strict")
     try:
         return int(cli.main(arguments, standalone_mode=False) or 0)
+    except click.Abort as aborted:  # what click makes of it
+        raise KeyboardInterrupt from aborted
     except click.ClickException as error:
         raise UsageError(error.format_message()) from error
     except SystemExit as ended:  # a strict build that failed has said why

@@ -102,14 +102,14 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 now=now,
                 strict=strict,
             )
-            judgement = told(judgement, why_newest_is_refused(evidence))
             history = evidence[-HISTORY:]
             since = judgement.proven or judgement.record
             edited = since is not None and since.digest != current
             now_covered = shortened(covered) if edited else ()
             if judgement.status is Status.STALE and since is not None:
-                what = in_words(changed_parts(since, procedure, now_covered))
-                judgement = replace(judgement, reason=f"changed since then: {what}") if what else judgement
+                changed = in_words(changed_parts(since, procedure, now_covered))
+                judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
+            judgement = told(judgement, why_newest_is_refused(evidence))
             entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
     return Report(catalog, tuple(entries), tuple(forged))
 

@@ -5,7 +5,10 @@ Name it in ``mkdocs.yml`` under ``plugins: - macros: modules: [runbook_checks.si
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+from mkdocs.utils import get_relative_url
 
 from runbook_checks.alerts import coverage
 from runbook_checks.errors import UsageError
@@ -13,6 +16,7 @@ from runbook_checks.fences import read
 from runbook_checks.site import overview as overviews
 from runbook_checks.site import render
 from runbook_checks.site.filters import MANY
+from runbook_checks.site.offline import OFFERED
 from runbook_checks.site.plugin import RunbookChecksPlugin
 from runbook_checks.site.protect import protect
 
@@ -70,6 +74,12 @@ def define_env(env: MacrosPlugin) -> None:
         except UsageError as error:
             return plugin().refuse(env.page, procedure_id, str(error))
         return plugin().seal.put(render.figure(bound, render.last_figures([entry], name)))
+
+    @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
+    def offline_edition(text: str = "Keep a copy that works without a network") -> str:
+        """Return a link to the offline edition; nothing where this build makes none."""
+        name = os.environ.get(OFFERED, "")
+        return render.link(text, get_relative_url(name, env.page.url)) if name else ""
 
 
 def _define_home(env: MacrosPlugin) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from datetime import UTC, datetime
-from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +25,16 @@ from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
 from runbook_checks.site.bundles import bundles
-from runbook_checks.site.crosscheck import differences, read_page
+from runbook_checks.site.crosscheck import differences
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
+from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
 from runbook_checks.site.seal import Seal
+from runbook_checks.site.shown import may_show_evidence, read_page
 from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
@@ -120,12 +122,14 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._assets = bundles()
         config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
         config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
+        gc.freeze()  # evidence is read once and stays: the collector would go through all of it again and again
         return config
 
     def on_files(self, files: Files, config: MkDocsConfig) -> Files:
         """Add the site's assets, and learn where each page stands."""
         for uri, content in self._assets.items():
             files.append(File.generated(config, uri, content=content))
+        read_lighter(config.plugins.values())
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
         self._moved = moved(self._report.catalog.procedures, self.lookup)
@@ -164,7 +168,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         fences = self._extension.view.fences
         places = self._moved.get(self._path(page.file))
         end = signpost(places) if places else ""
-        if not fences and "rb-" not in unescape(html):
+        if not fences and not may_show_evidence(html):
             return html + end
         shown = read_page(html, self.seal.value)
         if fences and self._scan is not None:
@@ -198,6 +202,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-110)  # after search, at -100, has written its index
     def on_post_build(self, config: MkDocsConfig) -> None:
         """Publish what lies beside the pages; raises PluginError when a file of it would lie outside the site."""
+        gc.unfreeze()
         site = Publication(
             folder=Path(config.site_dir),
             checks=self._checks,

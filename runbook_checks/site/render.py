@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from runbook_checks.changes import in_words
 from runbook_checks.site.ansi import visible
@@ -179,6 +180,11 @@ def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False) -> str
 def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
     """Return a figure's last value as HTML for the middle of a Markdown sentence."""
     return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
+
+
+def link(text: str, href: str) -> str:
+    """Return a link to a file of the site as HTML for the middle of a Markdown sentence."""
+    return inline(Markup('<a href="{}" download>{}</a>').format(href, text))
 
 
 def evidence(page: EvidencePage) -> str:

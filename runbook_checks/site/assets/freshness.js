@@ -62,9 +62,9 @@
       time.title = date > now ? time.dateTime : ago(date, now);
     }
     for (const time of document.querySelectorAll(":is(.rb-status, .rb-attention) .rb-badge > time")) {
-      const told = time.parentElement.querySelector(":scope > .rb-ago") || element("span", "rb-ago", "");
+      let told = time.parentElement.querySelector(":scope > .rb-ago");
+      if (!told) time.after(" ", told = element("span", "rb-ago", ""));
       told.textContent = `(${ago(Date.parse(time.dateTime), now)})`;
-      time.after(told);
     }
     document.querySelectorAll(".rb-banner").forEach(warn);
     for (const time of document.querySelectorAll("time.rb-when")) {
