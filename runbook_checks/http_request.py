@@ -16,12 +16,13 @@ from runbook_checks.durations import seconds
 from runbook_checks.errors import RunbookError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 TIMEOUT_S = 30.0
 _REQUEST_LINE = re.compile(r"(?P<method>[A-Z]+)[ \t]+(?P<url>\S+)(?:[ \t]+HTTP/1\.[01])?")
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>.*)")
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<braced>[A-Za-z_]\w*)\}|(?P<plain>[A-Za-z_]\w*))", re.ASCII)
+_GLOBBED = re.compile(r"[\[\]{}]")  # curl would make several addresses of one
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)")
 
 
@@ -96,6 +97,23 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         return environ[name]
 
     return _VARIABLE.sub(value, text)
+
+
+def references(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where a text names a variable, from and up to which character, and which one; as ``expand`` sees it."""
+    for match in _VARIABLE.finditer(text):
+        if name := match["braced"] or match["plain"]:
+            yield match.start(), match.end(), name
+
+
+def variables(text: str) -> Iterator[tuple[int, int, str]]:
+    """Return where a request names a variable; not in the comments before it, which nobody sends."""
+    skipped = 0
+    for line in text.splitlines(keepends=True):
+        if line.strip() and not line.startswith("#"):
+            break
+        skipped += len(line)
+    return ((start, end, name) for start, end, name in references(text) if start >= skipped)
 
 
 def expects(expected_status: str) -> Callable[[int], bool]:
@@ -181,8 +199,9 @@ def curl(text: str, expected_status: str = "") -> str:
     """Return the curl command that does the same, its variables left to the shell of whoever pastes it."""
     request = parse(text)
     words = ["curl -sS"]
-    if not expected_status:
-        words.append("--fail-with-body")
+    words.append(r"-w '\nHTTP %{http_code}\n'" if expected_status else "--fail-with-body")
+    if _GLOBBED.search(_VARIABLE.sub("", request.url)):
+        words.append("--globoff")
     if request.method == "HEAD":
         words.append("--head")
     elif request.method != "GET" or request.body:

@@ -18,6 +18,7 @@ from runbook_checks.errors import UsageError
 from runbook_checks.model import Match, Role, Stream
 from runbook_checks.site.marked import Kind, MarkedFence, kind_of, visible_text
 from runbook_checks.site.render import format_duration
+from runbook_checks.site.variables import BlockVariables, PageVariables, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """What a page is rendered with: its fences in order, and the HTML of each procedure's card by heading id."""
+    """What a page is rendered with: its fences in order, each procedure's card by heading id, and its variables."""
 
     fences: tuple[MarkedFence, ...] = ()
     cards: Mapping[str, str] = field(default_factory=dict)
+    variables: PageVariables = field(default_factory=PageVariables)
 
 
 class RunbookChecksExtension(Extension):
@@ -89,13 +91,17 @@ class _Formatter:
         code = Markup(  # noqa: S704 - the highlighter's own output, which it has escaped
             self._plain(src=src, language=language, options=shown, md=md, classes=[], id_value="", attrs=data)
         )
+        filled_in = self._view.variables.blocks.get(known.id) if known else None
         match kind:
             case Kind.CARD:
                 return self._view.cards[known.id] if known else f'<div class="rb-card">{code}</div>'
             case Kind.BLOCK:
-                return str(_block(code, _role(classes), known.block if known else None, fence["id_value"], title))
+                asked = _for_scripts(known, filled_in) if known and filled_in else Markup()
+                return str(
+                    _block(code, _role(classes), known.block if known else None, fence["id_value"], title, asked)
+                )
             case Kind.EXPECTATION:
-                return str(_expectation(code, known.expectation if known else None, known.id if known else ""))
+                return str(_expectation(code, known, filled_in.captures if filled_in else ()))
             case _:
                 assert_never(kind)
 
@@ -134,12 +140,14 @@ def _role(classes: Sequence[str]) -> Role:
     return next(role for role in Role if role.value in classes)
 
 
-def _block(code: Markup, role: Role, block: Block | None, written_id: str, title: str) -> Markup:
+def _block(  # noqa: PLR0913, PLR0917 - what a fence consists of
+    code: Markup, role: Role, block: Block | None, written_id: str, title: str, for_scripts: Markup
+) -> Markup:
     block_id = block.id if block else written_id
     attributes = Markup('class="rb-block rb-{}"').format(role.value)
     if block_id:
         attributes += Markup(' id="{}"').format(block_id)
-    attributes += Markup(' data-rb-block="{}"').format(block.id if block else "")
+    attributes += Markup(' data-rb-block="{}"').format(block.id if block else "") + for_scripts
     label = Markup('<span class="rb-role">{}</span>').format(_ROLE_WORDS[role])
     if title:
         label += Markup(' <span class="rb-title">{}</span>').format(title)
@@ -152,7 +160,20 @@ def _block(code: Markup, role: Role, block: Block | None, written_id: str, title
     return Markup('<div {}><p class="rb-label">{}</p>{}</div>').format(attributes, label, code)
 
 
-def _expectation(code: Markup, expectation: Expectation | None, block_id: str) -> Markup:
+def _for_scripts(mark: MarkedFence, variables: BlockVariables) -> Markup:
+    """Return the attributes that tell a page's script what can be filled in, and what is copied."""
+    attributes = Markup(' data-rb-of="{}"').format(mark.procedure.id)
+    if variables.shown:
+        attributes += Markup(' data-rb-uses="{}"').format(written(variables.shown, mark.text))
+    if variables.run:
+        attributes += Markup(' data-rb-run="{}"').format(variables.run)
+    if variables.run_uses:
+        attributes += Markup(' data-rb-run-uses="{}"').format(written(variables.run_uses, variables.run))
+    return attributes
+
+
+def _expectation(code: Markup, known: MarkedFence | None, captures: Sequence[str]) -> Markup:
+    expectation = known.expectation if known else None
     label, how = "Expected output", ""
     if expectation:
         if expectation.stream is Stream.STDERR:
@@ -161,8 +182,9 @@ def _expectation(code: Markup, expectation: Expectation | None, block_id: str) -
     label_html = Markup('<span class="rb-role">{}</span>').format(label)
     if how:
         label_html += Markup(' <span class="rb-hint">{}</span>').format(how)
-    return Markup('<div class="rb-expect" data-rb-expect="{}"><p class="rb-label">{}</p>{}</div>').format(
-        block_id, label_html, code
+    asked = Markup(' data-rb-captures="{}"').format(" ".join(captures)) if captures else Markup()
+    return Markup('<div class="rb-expect" data-rb-expect="{}"{}><p class="rb-label">{}</p>{}</div>').format(
+        known.id if known else "", asked, label_html, code
     )
 
 

@@ -107,6 +107,9 @@ def build(config_file: Path, folder: Path, built_at: datetime) -> _Built:
         mkdocs.commands.build.build(config)
     finally:
         config.plugins.on_shutdown()
+    index = folder / "site" / "search" / "search_index.json"
+    if index.is_file():  # Material's plugin has copied it before ours has put the alerts in
+        index.with_suffix(".js").write_text(f"var __index = {index.read_text(encoding='utf-8')}", encoding="utf-8")
     worker = folder / "site" / _WORKER
     worker.parent.mkdir(parents=True, exist_ok=True)
     worker.write_bytes(files("runbook_checks.site").joinpath("vendor", "iframe-worker.js").read_bytes())

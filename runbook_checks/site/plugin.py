@@ -13,6 +13,7 @@ from mkdocs.config.base import Config as PluginConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
 
 from runbook_checks.alerts import load_alerts
 from runbook_checks.catalog import needed_ids
@@ -21,6 +22,7 @@ from runbook_checks.config import FILE_NAME, Config, load_config
 from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
+from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
@@ -33,8 +35,10 @@ from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
+from runbook_checks.site.responder import box
 from runbook_checks.site.seal import Seal
 from runbook_checks.site.shown import may_show_evidence, read_page
+from runbook_checks.site.variables import page_variables
 from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
@@ -80,6 +84,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     lookup: Lookup
     alerts: tuple[Alert, ...] | None  # None when no rule files are configured
     _checks: Config
+    _languages: Mapping[str, str]
     _report: Report
     _extension: RunbookChecksExtension
     _problems: list[Problem]
@@ -114,6 +119,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             raise PluginError(str(error)) from error
         for forged in self._report.forged:  # which makes a strict build fail
             log.warning("%s; the site shows it as not counted", forged)
+        self._languages = {**DEFAULTS, **dict(self._checks.languages)}
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []
@@ -159,7 +165,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             )
             for procedure in runbook.procedures
         }
-        self._extension.view = PageView(marked_fences(runbook), cards)
+        variables = page_variables(runbook, self._languages)
+        self._extension.view = PageView(marked_fences(runbook), cards, variables)
         return markdown
 
     @event_priority(-100)
@@ -180,7 +187,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             page.present_anchor_ids |= {fence.id for fence in shown.fences}
         html = self.seal.take_off(html) + end
         runbook = self._scan.runbook if self._scan else None
-        return _below_title(html, self._banner(runbook)) if fences and runbook else html
+        if not fences or runbook is None:
+            return html
+        variables = box(runbook, self._extension.view.variables.names, get_relative_url(".", page.url))
+        return _below_title(html, self._banner(runbook) + variables)
 
     def on_nav(self, nav: Navigation, **_: object) -> Navigation:
         """Keep the navigation for the pages that are made after all others."""

@@ -187,6 +187,11 @@ def link(text: str, href: str) -> str:
     return inline(Markup('<a href="{}" download>{}</a>').format(href, text))
 
 
+def variables_box(names: Sequence[str], digests: str, root: str) -> str:
+    """Return the box in which a reader fills in the variables of a page; ``root`` is where its site begins."""
+    return _TEMPLATES.get_template("variables.html").render(names=names, digests=digests, root=root)
+
+
 def evidence(page: EvidencePage) -> str:
     """Return the content of a procedure's evidence page, below its title."""
     return _TEMPLATES.get_template("evidence.html").render(page=page)
