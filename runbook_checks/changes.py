@@ -95,17 +95,35 @@ def changes(record: Record, procedure: Procedure, parts: Iterable[tuple[str, str
     """
     if record.parts:
         diff, cut = _diff(record.source, source)
-        return Changes(tuple(_changes(record.parts, parts)), diff, cut)
+    else:
+        diff, cut = _diff(*("\n".join(texts.values()) for texts in _commands(record, procedure)))
+    return Changes(changed_parts(record, procedure, parts), diff, cut, complete=bool(record.parts))
+
+
+def changed_parts(record: Record, procedure: Procedure, parts: Iterable[tuple[str, str]]) -> tuple[Change, ...]:
+    """Return only which things have changed, as in changes()."""
+    if record.parts:
+        return tuple(_changes(record.parts, parts))
+    return tuple(_block_changes(*_commands(record, procedure)))
+
+
+def in_words(found: Iterable[Change]) -> str:
+    """Return changes as a short list, such as ``block restore, 2 new files``; empty for none."""
+    phrases = list(dict.fromkeys(change.phrase for change in found))
+    return ", ".join(phrases[:NAMED]) + (" and more" if len(phrases) > NAMED else "")
+
+
+def _commands(record: Record, procedure: Procedure) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the commands of blocks by id, then and now, as fences; none where the record does not tell."""
     if record.digest == CHANGED or not record.blocks:
-        return Changes(complete=False)
-    then = [(block.id, f"```{block.language}\n{block.command}```\n") for block in record.blocks]
-    now = [
-        (block.id, f"```{block.language}\n{block.text}```\n")
+        return {}, {}
+    then = {block.id: f"```{block.language}\n{block.command}```\n" for block in record.blocks}
+    now = {
+        block.id: f"```{block.language}\n{block.text}```\n"
         for block in procedure.blocks
         if block.role is not Role.FAULT  # never run, and so in no record
-    ]
-    diff, cut = _diff("\n".join(text for _, text in then), "\n".join(text for _, text in now))
-    return Changes(tuple(_block_changes(dict(then), dict(now))), diff, cut, complete=False)
+    }
+    return then, now
 
 
 def _changes(then: Iterable[tuple[str, str]], now: Iterable[tuple[str, str]]) -> Iterator[Change]:

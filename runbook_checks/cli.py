@@ -82,7 +82,7 @@ def _refuse(error: Exception, code: int, options: argparse.Namespace) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of all options
     parser = argparse.ArgumentParser(
         prog="runbook-checks",
         description="Run the procedures of Markdown runbooks for real, and publish what they are worth.",
@@ -136,11 +136,35 @@ def _parser() -> argparse.ArgumentParser:
         one = add(name, _stack, text, stack)
         one.add_argument("--environment", default="", metavar="NAME", help="which (default: the first configured)")
         one.set_defaults(action=name)
+    group = commands.add_parser("evidence", help="Sign the evidence, and say what of it can be believed.")
+    evidence = group.add_subparsers(required=True, metavar="COMMAND")
+    one = add("keygen", _evidence, "Write a new signing key, and its public key beside it as `FILE.pub`.", evidence)
+    where = "where the private key goes, never overwritten (default: runbook-checks.key)"
+    one.add_argument("file", type=Path, metavar="FILE", nargs="?", default=Path("runbook-checks.key"), help=where)
+    one.set_defaults(action="keygen")
+    one = add("sign", _evidence, "Sign the records that are not signed yet.", evidence)
+    one.add_argument("selection", nargs="*", help=selection)
+    one.add_argument("--key", type=Path, metavar="FILE", help="the private key (default: $RUNBOOK_CHECKS_SIGNING_KEY)")
+    one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
+    one.set_defaults(action="sign")
+    one = add("check", _evidence, "Say which records are signed, unsigned or refused.", evidence)
+    one.add_argument("selection", nargs="*", help=selection)
+    one.add_argument("--json", action="store_true", help="print one JSON document")
+    one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
+    one.set_defaults(action="check")
     group = commands.add_parser("site", help="Build or serve the site.")
     site = group.add_subparsers(required=True, metavar="COMMAND")
     for name, text in (("build", "Build the site, strictly."), ("serve", "Serve the site and rebuild on changes.")):
         one = add(name, _site, text, site)
-        one.set_defaults(action=name)
+        one.set_defaults(action=name, offline=False)
+        if name == "build":
+            one.add_argument(
+                "--no-offline",
+                dest="offline",
+                action="store_false",
+                default=True,
+                help="make no offline.zip, the copy of the site that works without a network",
+            )
     commands.add_parser("http", help="Send the HTTP request on standard input, as an `http` block does.")
     commands.add_parser(
         "promql", help="Ask Prometheus whether the query on standard input holds, as a `promql` block does."
@@ -231,6 +255,8 @@ def _status(options: argparse.Namespace) -> int:
         entries = [entry for entry in entries if matches(marks_of(entry.procedure, entry.runbook))]
     if not entries:
         raise UsageError("nothing was selected: no procedure matches")
+    for forged in report.forged:
+        print(f"not believed: {forged}", file=sys.stderr)  # noqa: T201 - this is the command line
     if options.metrics:
         from runbook_checks.site.metrics import exposition  # noqa: PLC0415
 
@@ -353,16 +379,55 @@ def _stack(options: argparse.Namespace) -> int:
     return Exit.VERIFIED
 
 
+def _evidence(options: argparse.Namespace) -> int:
+    from runbook_checks import attest  # noqa: PLC0415 - only what the command needs
+
+    if options.action == "keygen":
+        answer = attest.keygen(options.file)
+    else:
+        config, catalog = _load(options)
+        procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+        only = config.environment(options.environment).name if options.environment else ""
+        if options.action == "sign":
+            answer = attest.sign_all(config, procedures, only, attest.pem_of(options.key, os.environ))
+        else:
+            answer = attest.check_all(config, procedures, only)
+    for note in answer.notes:
+        print(note, file=sys.stderr)  # noqa: T201 - this is the command line
+    if getattr(options, "json", False):
+        _print({"schema_version": SCHEMA_VERSION, **answer.document})
+    else:
+        _console().print(answer.shown, soft_wrap=isinstance(answer.shown, str))
+    return Exit.FAILED if answer.failed else Exit.VERIFIED
+
+
 def _site(options: argparse.Namespace) -> int:
+    from runbook_checks.site.offline import building  # noqa: PLC0415 - only what the command needs
+
+    config = _config(options)
+    mkdocs_file = config.root / config.mkdocs
+    arguments = [options.action, "--config-file", str(mkdocs_file)]
+    if options.action == "build":
+        arguments.append("--strict")
+    if not options.offline:
+        return _mkdocs(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the other process ends too
+    with building(mkdocs_file) as edition:
+        code = _mkdocs(arguments)
+        if code == Exit.VERIFIED:
+            placed = edition.place()
+            print(f"The offline edition is {placed}", file=sys.stderr)  # noqa: T201 - this is the command line
+    return code
+
+
+def _mkdocs(arguments: list[str]) -> int:
     import click  # noqa: PLC0415 - only what the command needs
     from mkdocs.__main__ import cli  # noqa: PLC0415
 
-    config = _config(options)
-    arguments = [options.action, "--config-file", str(config.root / config.mkdocs)]
-    if options.action == "build":
-        arguments.append("--strict")
     try:
         return int(cli.main(arguments, standalone_mode=False) or 0)
+    except click.Abort as aborted:  # what click makes of it
+        raise KeyboardInterrupt from aborted
     except click.ClickException as error:
         raise UsageError(error.format_message()) from error
     except SystemExit as ended:  # a strict build that failed has said why

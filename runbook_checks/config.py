@@ -12,7 +12,7 @@ from runbook_checks.errors import Problem, SourceError, UsageError
 from runbook_checks.yaml_nodes import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from yaml.nodes import Node
@@ -64,10 +64,12 @@ class Config:
 
     root: Path
     pages: tuple[str, ...] = ("docs",)
+    alerts: tuple[str, ...] = ()
     evidence: str = ".runbook-checks/evidence"
     mkdocs: str = "mkdocs.yml"
     verify_every_s: float = DEFAULT_VERIFY_EVERY_S
     languages: tuple[tuple[str, str], ...] = ()
+    trusted_keys: tuple[str, ...] = ()
     environments: tuple[Environment, ...] = field(default=())
 
     def environment(self, name: str = "") -> Environment:
@@ -83,15 +85,23 @@ class Config:
 
         Raises UsageError for a name that nothing on disk has.
         """
+        return self._named("pages", self.pages, "*.md")
+
+    def alert_paths(self) -> Iterator[Path]:
+        """Yield every rule file that ``alerts`` names (files or globs), each once; raises UsageError as for pages."""
+        return self._named("alerts", self.alerts, "*.y*ml")
+
+    def _named(self, key: str, patterns: Iterable[str], inside: str) -> Iterator[Path]:
         seen = set()
-        for pattern in self.pages:
+        for pattern in patterns:
             base = self.root / pattern
             try:
-                found = sorted(base.rglob("*.md") if base.is_dir() else self.root.glob(pattern))
+                found = sorted(base.rglob(inside) if base.is_dir() else self.root.glob(pattern))
             except ValueError as error:  # pathlib's word for `**.md`
-                raise UsageError(f"{FILE_NAME}: `pages` names {pattern}: {error}") from error
+                raise UsageError(f"{FILE_NAME}: `{key}` names {pattern}: {error}") from error
             if not found and not base.is_dir():
-                raise UsageError(f"{FILE_NAME}: `pages` names {pattern}, and there is no such page or folder")
+                what = "page" if key == "pages" else "file"
+                raise UsageError(f"{FILE_NAME}: `{key}` names {pattern}, and there is no such {what} or folder")
             for path in found:
                 if path not in seen:
                     seen.add(path)
@@ -127,11 +137,13 @@ class _ConfigReader(Reader):
             found,
             "the configuration",
             {
-                "pages": self._pages,
+                "pages": self._paths,
+                "alerts": self._paths,
                 "evidence": self.text,
                 "mkdocs": self.text,
                 "verify_every": self._seconds,
                 "languages": self._table,
+                "trusted_keys": self._trusted_keys,
                 "environments": self._environments,
             },
         )
@@ -139,12 +151,18 @@ class _ConfigReader(Reader):
             self.problem(None, "no environment is named", "write at least `environments: {staging: {…}}`")
         return Config(root=root, **_renamed(fields, verify_every="verify_every_s"))
 
-    def _pages(self, node: Node, what: str) -> tuple[str, ...]:
-        pages = self.texts(node, what)
-        for page in pages:
-            if page.startswith(("/", "~")) or {"..", ""} & set(page.rstrip("/").split("/")):
-                self.problem(node, f"`pages: {page}` is no path below the folder of the configuration")
-        return pages
+    def _paths(self, node: Node, what: str) -> tuple[str, ...]:
+        paths = self.texts(node, what)
+        for path in paths:
+            if path.startswith(("/", "~")) or {"..", ""} & set(path.rstrip("/").split("/")):
+                self.problem(node, f"`{what}: {path}` is no path below the folder of the configuration")
+        return paths
+
+    def _trusted_keys(self, node: Node, what: str) -> tuple[str, ...]:
+        keys = self._paths(node, what)
+        if not keys:
+            self.problem(node, f"`{what}` names no key", "leave it out to take every record as it is")
+        return keys
 
     def _variables(self, node: Node, what: str) -> tuple[tuple[str, str], ...]:
         table = self._table(node, what)

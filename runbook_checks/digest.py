@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from enum import Enum
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from runbook_checks.languages import DEFAULTS
@@ -63,13 +64,21 @@ def parts(
     found = _own(config, environment, procedure, hashes)
     for need in catalog.needs(procedure):
         found[f"needs {need.id}"] = _hash(_listed(_own(config, environment, need, hashes)))
-    found["environment name"] = _hash(environment.name)
-    found["environment variables"] = _hash(sorted(environment.variables))
-    found["environment secrets"] = _hash(sorted(environment.secrets))
-    found["environment identity"] = _hash(_values(environment.identity))
-    found["environment stack"] = _hash(_values(environment.stack, "definition", "logs", "timeout_s"))
-    found.update((f"stack {name}", hashes.hash(name)) for name in _stack_files(environment, hashes))
+    found.update(_around(environment, hashes))
     return found
+
+
+@lru_cache(maxsize=16)  # the same for every procedure, as long as the hashes are
+def _around(environment: Environment, hashes: FileHashes) -> tuple[tuple[str, str], ...]:
+    """Return the parts that an environment gives to every procedure."""
+    return (
+        ("environment name", _hash(environment.name)),
+        ("environment variables", _hash(sorted(environment.variables))),
+        ("environment secrets", _hash(sorted(environment.secrets))),
+        ("environment identity", _hash(_values(environment.identity))),
+        ("environment stack", _hash(_values(environment.stack, "definition", "logs", "timeout_s"))),
+        *((f"stack {name}", hashes.hash(name)) for name in _stack_files(environment, hashes)),
+    )
 
 
 def _own(config: Config, environment: Environment, procedure: Procedure, hashes: FileHashes) -> dict[str, str]:
@@ -110,14 +119,21 @@ def _listed(found: Mapping[str, str]) -> list[list[str]]:
 
 def _values(value: object, *without: str) -> object:
     """Return a value of the model as plain lists and texts, without fields that say only where or how it is named."""
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
         return [_values(item, *without) for item in value]
     if dataclasses.is_dataclass(value):
-        names = [field.name for field in dataclasses.fields(value) if field.name not in without]
-        return [[name, _values(getattr(value, name), *without)] for name in names]
+        names = _fields(type(value))  # type: ignore[arg-type]  # classes are hashable
+        return [[name, _values(getattr(value, name), *without)] for name in names if name not in without]
     return value
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _hash(value: object) -> str:

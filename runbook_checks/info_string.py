@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from runbook_checks.attributes import parse
 
@@ -29,6 +30,7 @@ class Info:
     known: bool = True
 
 
+@lru_cache(maxsize=4096)  # most fences of a repository begin like another
 def read_info(text: str) -> Info:
     """Return what an info string says; no attributes for one that superfences does not know."""
     shown = text.strip(" ")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbook_checks.errors import RunbookError, StackError, UsageError
+from runbook_checks.keys import take_key
 from runbook_checks.tags import marks_of
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ ERROR = "error"  # … or what kept us from judging …
 EXIT_CODE = "exit_code"  # … and the exit code that it asks for
 INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
 
+SIGNING_KEY = pytest.StashKey[str]()  # what RUNBOOK_CHECKS_SIGNING_KEY held
+
 _TOLD = "runbook_checks"  # the attribute of a report that carries it
 _NAMED_INPUT = "runbook_checks_named"
+_KEY_INPUT = "runbook_checks_key"
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
 _CLEANING_UP_S = 120.0
@@ -61,6 +65,7 @@ class Runbooks:
                 self.environment,
                 f"run-{os.getpid()}-{worker or 'main'}",
                 controller=os.getppid() if worker else None,
+                signing_key=self._pytest_config.stash[SIGNING_KEY],
             ).__enter__()
         return self._verifier
 
@@ -162,6 +167,7 @@ class Workers:
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's own
         """Tell a worker what was asked for: its own arguments do not say where they come from."""
         node.workerinput[_NAMED_INPUT] = _named(node.config)
+        node.workerinput[_KEY_INPUT] = node.config.stash[SIGNING_KEY]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: Any) -> None:  # noqa: ANN401 - xdist's own
@@ -184,7 +190,9 @@ class Workers:
             return
         for procedure in procedures_of(runbooks, path):
             if procedure.anchor == anchor:
-                record = keep_crashed(runbooks.config, runbooks.catalog, runbooks.environment, procedure)
+                record = keep_crashed(
+                    runbooks.config, runbooks.catalog, runbooks.environment, procedure, config.stash[SIGNING_KEY]
+                )
                 tell(report, {RECORD: to_line(record)})
                 report.longrepr = f"{record.procedure}: {record.outcome.value}\n\n{record.reason}"
 
@@ -223,7 +231,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks that roles give."""
+    """Register the marks that roles give, and take the signing key out of the environment that blocks inherit."""
+    taken = take_key(os.environ)
+    config.stash[SIGNING_KEY] = str(getattr(config, "workerinput", {}).get(_KEY_INPUT, taken))
     for mark in ("step", "check", "setup", "cleanup", "rollback", "fault"):
         config.addinivalue_line("markers", f"{mark}: a procedure that has such a block")
     config.addinivalue_line("markers", "destructive: a procedure that cannot be undone")

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 
 SCHEMA_VERSION = 2
 CHANGED = "changed while it ran"  # the digest of a run of which nobody can say which files it was that ran
@@ -161,13 +162,18 @@ def _parts(data: dict[str, str]) -> tuple[tuple[str, str], ...]:
 def _check_types(*parts: Record | Service | BlockRecord | Figure) -> None:
     """Raise TypeError for a text where a number should be, and the like: readers compute with these values."""
     for part in parts:
-        for field in fields(part):
-            wanted = _TYPES.get(str(field.type))
-            value = getattr(part, field.name)
-            if wanted is not None and type(value) not in wanted:
-                raise TypeError(f"{field.name} is not of type {field.type}")
+        for name, wanted, written in _checked(type(part)):  # type: ignore[arg-type]  # classes are hashable
+            value = getattr(part, name)
+            if type(value) not in wanted:
+                raise TypeError(f"{name} is not of type {written}")
             if isinstance(value, int | float) and not math.isfinite(value):
-                raise TypeError(f"{field.name} is no finite number")
+                raise TypeError(f"{name} is no finite number")
+
+
+@cache  # a site reads thousands of records
+def _checked(kind: type) -> tuple[tuple[str, tuple[type, ...], str], ...]:
+    known = ((field.name, str(field.type)) for field in fields(kind))
+    return tuple((name, _TYPES[written], written) for name, written in known if written in _TYPES)
 
 
 def _value_of(value: object) -> object:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import Catalog, load
+from runbook_checks.changes import changed_parts, in_words
 from runbook_checks.config import FILE_NAME
 from runbook_checks.digest import digest_of, parts, shortened
 from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
+from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
 from runbook_checks.proof import proves
-from runbook_checks.record import Evidence
-from runbook_checks.status import Judgement, Status, judge
+from runbook_checks.status import Judgement, Status, judge, told
 from runbook_checks.store import Store
+from runbook_checks.trust import believe, why_newest_is_refused
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from runbook_checks.config import Config
     from runbook_checks.model import Procedure, Runbook
-    from runbook_checks.record import Record
+    from runbook_checks.record import Evidence, Record
 
 HISTORY = 50  # runs of a procedure that a report keeps
 
@@ -72,14 +74,17 @@ class Report:
 
     catalog: Catalog
     entries: tuple[Entry, ...]
+    forged: tuple[str, ...] = ()  # ``file:line: reason`` of evidence that is refused, not merely unsigned
 
 
 def load_report(config: Config, *, now: datetime, strict: bool = False) -> Report:
-    """Return what the evidence says at ``now``; raises SourceError when the pages cannot be read as written."""
+    """Return what the evidence says at ``now``; raises SourceError for pages and trusted keys that cannot be read."""
     catalog = load_catalog(config)
     store = Store(config.root / config.evidence)
     hashes = FileHashes(config.root)
+    keys = trusted_keys(config)
     entries = []
+    forged: list[str] = []
     for procedure in catalog.procedures:
         runbook = catalog.runbook_of(procedure)
         every_s = runbook.verify_every_s or config.verify_every_s
@@ -88,20 +93,25 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 continue
             covered = parts(config, environment, procedure, catalog, hashes)
             current = digest_of(covered)
-            records = store.read(environment.name, procedure.id)
+            evidence, refused = believe(store, environment.name, procedure.id, keys)
+            forged.extend(refused)
             judgement = judge(
-                records,
+                [one.record for one in evidence if not one.refused],
                 digest=current,
                 verify_every_s=every_s,
                 now=now,
                 strict=strict,
             )
-            history = tuple(map(Evidence, records[-HISTORY:]))
+            history = evidence[-HISTORY:]
             since = judgement.proven or judgement.record
             edited = since is not None and since.digest != current
             now_covered = shortened(covered) if edited else ()
+            if judgement.status is Status.STALE and since is not None:
+                changed = in_words(changed_parts(since, procedure, now_covered))
+                judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
+            judgement = told(judgement, why_newest_is_refused(evidence))
             entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
-    return Report(catalog, tuple(entries))
+    return Report(catalog, tuple(entries), tuple(forged))
 
 
 def load_catalog(config: Config) -> Catalog:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from runbook_checks import marks
 from runbook_checks.command import Completed, complete, complete_shown
 from runbook_checks.errors import StackError
+from runbook_checks.keys import without_key
 from runbook_checks.record import Service
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Stack:
         raise StackError(f"stack {what} failed: `{command}` {how}\n{tail}".rstrip())
 
     def _complete(self, command: str, timeout_s: float, *, shown: bool = False) -> Completed:
-        environ = {**os.environ, "RUNBOOK_STACK_DIR": str(self.folder), marks.VARIABLE: self.mark}
+        environ = {**without_key(os.environ), "RUNBOOK_STACK_DIR": str(self.folder), marks.VARIABLE: self.mark}
         if shown:
             return complete_shown(command, cwd=self.root, environ=environ, timeout_s=timeout_s, mark=self.mark)
         return complete(command, cwd=self.root, environ=environ, timeout_s=timeout_s)

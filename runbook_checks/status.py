@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -70,10 +70,21 @@ def judge(
     return Judgement(status, reason, newest, verified_at, expires_at, proven)
 
 
+def told(judgement: Judgement, refused: str) -> Judgement:
+    """Return a judgement that also says why a newer run, which it does not count, is not believed."""
+    if not refused:
+        return judgement
+    if judgement.record is None:
+        return replace(judgement, reason=refused)
+    newer = f"a newer run does not count: {refused}"
+    return replace(judgement, reason=f"{judgement.reason}; {newer}" if judgement.reason else newer)
+
+
 def _decide(newest: Record, *, digest: str, expires_at: datetime | None, now: datetime) -> tuple[Status, str]:
     edited = newest.digest != digest
     if newest.outcome is Outcome.FAILED:
-        return Status.FAILED, newest.reason + ("; edited since" if edited else "")
+        first, newline, rest = newest.reason.partition("\n")
+        return Status.FAILED, first + ("; edited since" if edited else "") + newline + rest
     if newest.outcome is Outcome.BLOCKED:
         return Status.BLOCKED, newest.reason
     if edited:

@@ -15,9 +15,13 @@ from runbook_checks.errors import RunbookError
 from runbook_checks.record import OtherSchemaError, Record, from_line, to_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 log = logging.getLogger(__name__)
+
+_SIGNED = ".dsse"
+_SIGNATURES = f"{_SIGNED}.jsonl"
 
 
 class StoreError(RunbookError):
@@ -25,8 +29,19 @@ class StoreError(RunbookError):
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A record as it is kept: where, the exact bytes without the newline, and whether it is of another procedure."""
+
+    path: Path
+    number: int
+    raw: bytes
+    record: Record
+    stray: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Store:
-    """Records below a folder, as ``<environment>/<page stem>/<heading id>.jsonl``."""
+    """Records below a folder, as ``<environment>/<page stem>/<heading id>.jsonl``, their signatures beside them."""
 
     root: Path
 
@@ -34,6 +49,10 @@ class Store:
         """Return the file that keeps the records of a procedure, given its public id, in an environment."""
         *folders, name = (_file_name(part) for part in (environment, *procedure.split("/")))
         return self.root.joinpath(*folders, f"{name}.jsonl")
+
+    def signatures_path(self, environment: str, procedure: str) -> Path:
+        """Return the file that keeps the signatures of a procedure's records; no file of records has such a name."""
+        return self.path(environment, procedure).with_suffix(_SIGNATURES)
 
     def prepare(self) -> None:
         """Create the folder and see that files can be written there; raises StoreError when they cannot."""
@@ -46,35 +65,26 @@ class Store:
 
     def append(self, record: Record) -> None:
         """Add a record, whole or not at all; raises StoreError, with the older records intact, when it cannot."""
-        path = self.path(record.environment, record.procedure)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                _append_whole(descriptor, to_line(record).encode())
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StoreError(f"{path}: the evidence could not be written: {error.strerror}") from error
+        _append(self.path(record.environment, record.procedure), to_line(record).encode())
+
+    def append_signature(self, record: Record, envelope: bytes) -> None:
+        """Add the envelope of a record, one line, by the rules of append(); raises StoreError when it cannot."""
+        _append(self.signatures_path(record.environment, record.procedure), envelope)
 
     def read(self, environment: str, procedure: str) -> tuple[Record, ...]:
         """Return the records of a procedure, oldest first; a line that is no record is skipped with a warning.
 
         Raises StoreError for a record of another schema version: it may be the failure that makes older ones void.
         """
+        return tuple(line.record for line in self.lines(environment, procedure) if not line.stray)
+
+    def lines(self, environment: str, procedure: str) -> tuple[Line, ...]:
+        """Return the lines behind read(), oldest first, and with them records of others, which have no place there."""
         path = self.path(environment, procedure)
-        try:
-            lines = path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise StoreError(f"{path}: the evidence could not be read: {error.strerror}") from error
-        records = []
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
+        found = []
+        for number, raw in _read(path):
             try:
-                record = from_line(line.decode())
+                record = from_line(raw.decode())
             except OtherSchemaError as error:
                 raise StoreError(
                     f"{path}:{number}: {error}: use the version of runbook-checks that wrote it, or a newer one"
@@ -82,11 +92,38 @@ class Store:
             except ValueError as error:
                 log.warning("%s:%d: skipped a line that is not a record: %s", path, number, error)
                 continue
-            if (record.environment, record.procedure) != (environment, procedure):
+            stray = (record.environment, record.procedure) != (environment, procedure)
+            if stray:
                 log.warning("%s:%d: skipped a record of %s in %s", path, number, record.procedure, record.environment)
-                continue
-            records.append(record)
-        return tuple(sorted(records, key=lambda record: datetime.fromisoformat(record.ended_at)))
+            found.append(Line(path, number, raw, record, stray))
+        return tuple(sorted(found, key=lambda line: datetime.fromisoformat(line.record.ended_at)))
+
+    def signatures(self, environment: str, procedure: str) -> tuple[tuple[int, bytes], ...]:
+        """Return the lines that are kept as signatures of a procedure's records, each with its number."""
+        return tuple(_read(self.signatures_path(environment, procedure)))
+
+
+def _read(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each line that is not blank, with its one-based number; nothing for a file that is not there."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"{path}: the evidence could not be read: {error.strerror}") from error
+    yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _append(path: Path, line: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            _append_whole(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StoreError(f"{path}: the evidence could not be written: {error.strerror}") from error
 
 
 def _append_whole(descriptor: int, line: bytes) -> None:
@@ -105,4 +142,4 @@ def _append_whole(descriptor: int, line: bytes) -> None:
 
 def _file_name(part: str) -> str:
     name = quote(part, safe="")
-    return name.replace(".", "%2E") if name.startswith(".") else name
+    return name.replace(".", "%2E") if name.startswith(".") or name.lower().endswith(_SIGNED) else name

@@ -9,12 +9,14 @@ from rich.text import Text
 
 from runbook_checks.record import Outcome, Record
 from runbook_checks.status import Status
+from runbook_checks.trust import Worth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runbook_checks.model import Procedure
     from runbook_checks.report import Entry
+    from runbook_checks.trust import Verdict
 
 _STATUS_STYLES = {
     Status.VERIFIED: "green",
@@ -60,6 +62,21 @@ def status_table(entries: Iterable[Entry]) -> Table:
             f"{entry.verified_at:%Y-%m-%d %H:%M}" if entry.verified_at else "never",
             Text(entry.reason.partition("\n")[0]),
         )
+    return table
+
+
+def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
+    """Return per procedure and environment how many records are signed, unsigned and refused, and the newest reason."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("procedure", "environment", *(worth.value for worth in Worth), "why"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "procedure")
+    groups: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        groups.setdefault((verdict.record.procedure, verdict.record.environment), []).append(verdict)
+    for (procedure, environment), group in groups.items():
+        counts = [sum(one.worth is worth for one in group) for worth in Worth]
+        reasons = [one.reason for one in group if one.reason]
+        table.add_row(procedure, environment, *map(str, counts), Text(reasons[-1] if reasons else ""))
     return table
 
 

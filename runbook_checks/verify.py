@@ -20,17 +20,21 @@ from runbook_checks.errors import StackError, UsageError
 from runbook_checks.execute import InterruptedRun, Run, Target, execute
 from runbook_checks.files import FileHashes
 from runbook_checks.guardian import guarded
+from runbook_checks.keys import key_in_variable, secret_of, signer_of, without_key
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.model import Procedure, Role, acts, runs_in
-from runbook_checks.record import CHANGED, Outcome, Record, Service
+from runbook_checks.record import CHANGED, Outcome, Record, Service, to_line
 from runbook_checks.redact import Redactor
 from runbook_checks.shell import find_bash
+from runbook_checks.signing import sign
 from runbook_checks.source import source_of
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from securesystemslib.signer import CryptoSigner
 
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
@@ -76,14 +80,27 @@ class Verifier:
     a stack is not run on it again: a later request gets the record that is there.
     """
 
-    def __init__(
-        self, config: Config, catalog: Catalog, environment: Environment, instance: str, controller: int | None = None
+    def __init__(  # noqa: PLR0913 - the last two are for few
+        self,
+        config: Config,
+        catalog: Catalog,
+        environment: Environment,
+        instance: str,
+        *,
+        controller: int | None = None,
+        signing_key: str = "",
     ) -> None:
-        """Prepare; no stack is started before the first procedure asks for it. ``controller``: see ``guarded``."""
+        """Prepare; no stack is started before the first procedure asks for it. ``controller``: see ``guarded``.
+
+        ``signing_key`` is what RUNBOOK_CHECKS_SIGNING_KEY holds: it signs each record. Raises UsageError for no key.
+        """
         self.config = config
         self.catalog = catalog
         self.environment = environment
         self.store = Store(config.root / config.evidence)
+        pem = key_in_variable(signing_key) if signing_key else ""
+        self.signer = signer_of(pem) if pem else None
+        self.hidden = (secret_of(pem),) if pem else ()  # no block gets it; one that finds it does not publish it
         self.instance = instance
         self.controller = controller
         self.folder = instance_folder(config.root, environment, instance)
@@ -184,8 +201,7 @@ class Verifier:
         return replace(record, digest=CHANGED, reason=record.reason or why)
 
     def _keep(self, record: Record) -> Record:
-        self.store.append(record)
-        return record
+        return _keep(self.store, record, self.signer)
 
     def _ready(self) -> Target:
         if self.broken is not None:
@@ -226,12 +242,15 @@ class Verifier:
                 )
 
     def _target(self, variables: dict[str, str], services: tuple[Service, ...] = ()) -> Target:
-        environ = _with_our_commands({**os.environ, **variables})
+        environ = _with_our_commands({**without_key(os.environ), **variables})
         return Target(
             environment=self.environment.name,
             environ=environ,
             given=frozenset(environ),
-            secrets=tuple(environ[name] for name in self.environment.secrets if environ.get(name)),
+            secrets=(
+                *(environ[name] for name in self.environment.secrets if environ.get(name)),
+                *self.hidden,
+            ),
             services=services,
         )
 
@@ -249,7 +268,9 @@ class Verifier:
             )
 
 
-def keep_crashed(config: Config, catalog: Catalog, environment: Environment, procedure: Procedure) -> Record:
+def keep_crashed(
+    config: Config, catalog: Catalog, environment: Environment, procedure: Procedure, signing_key: str = ""
+) -> Record:
     """Keep and return the record of a procedure whose worker process died while it ran."""
     target = Target(environment=environment.name, environ={}, given=frozenset())
     record = _without_blocks(
@@ -260,7 +281,14 @@ def keep_crashed(config: Config, catalog: Catalog, environment: Environment, pro
         target,
         _as_committed(_new_run(config, "")),
     )
-    Store(config.root / config.evidence).append(record)
+    signer = signer_of(key_in_variable(signing_key)) if signing_key else None
+    return _keep(Store(config.root / config.evidence), record, signer)
+
+
+def _keep(store: Store, record: Record, signer: CryptoSigner | None) -> Record:
+    store.append(record)
+    if signer is not None:
+        store.append_signature(record, sign(record, to_line(record).encode().removesuffix(b"\n"), signer))
     return record
 
 

@@ -17,11 +17,12 @@ DEEPEST = 100
 class Reader:
     """Reads one YAML text that starts at a one-based line of a page, and collects what is wrong with it."""
 
-    def __init__(self, path: str, line: int, what: str) -> None:
+    def __init__(self, path: str, line: int, what: str, *, largest_bytes: int = LARGEST) -> None:
         """Name the page, the line before the text's first one, and what the text is called in messages."""
         self.path = path
         self.line = line
         self.what = what
+        self.largest_bytes = largest_bytes
         self.problems: list[Problem] = []
 
     def problem(self, node: Node | None, reason: str, suggestion: str = "") -> None:
@@ -34,8 +35,8 @@ class Reader:
         import yaml  # noqa: PLC0415  loading it costs more than scanning a page
 
         loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-        if len(text) > LARGEST or len(text.encode(errors="replace")) > LARGEST:
-            self.problem(None, f"{self.what} is larger than {LARGEST // 1024} KiB")
+        if len(text) > self.largest_bytes or len(text.encode(errors="replace")) > self.largest_bytes:
+            self.problem(None, f"{self.what} is larger than {self.largest_bytes // 1024} KiB")
             return None
         try:
             depth = aliases = 0
@@ -76,6 +77,17 @@ class Reader:
             else:
                 found[key.value] = value
         return found
+
+    def mappings(self, node: Node | None, what: str) -> tuple[dict[str, Node], ...]:
+        """Return the keys and values of each mapping of a list, empty without one."""
+        from yaml.nodes import ScalarNode, SequenceNode  # noqa: PLC0415
+
+        if node is None or (isinstance(node, ScalarNode) and node.value == ""):
+            return ()
+        if not isinstance(node, SequenceNode):
+            self.problem(node, f"`{what}` must be a list, not a {_kind(node)}")
+            return ()
+        return tuple(self.mapping(item, f"an entry of `{what}`") or {} for item in node.value)
 
     def text(self, node: Node | None, what: str) -> str:
         """Return a scalar's text, ``""`` without one."""

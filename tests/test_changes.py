@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import record
 
-from runbook_checks.changes import DIFF_CHARACTERS, Change, Changes, How, Sign, changes
+from runbook_checks.changes import DIFF_CHARACTERS, Change, Changes, How, Sign, changes, in_words
 from runbook_checks.markdown import scan
 from runbook_checks.record import CHANGED, BlockRecord, Outcome
 
@@ -88,6 +88,15 @@ def test_a_block_that_only_got_another_number_has_not_changed() -> None:
 def test_blocks_in_another_order_are_told() -> None:
     now = {"block second": "3", "block first": "2"}
     assert parts_of(now, {"block first": "2", "block second": "3"}) == (Change(How.CHANGED, "the order of the blocks"),)
+
+
+def test_a_short_list_says_each_thing_once_and_stops_after_a_few() -> None:
+    assert in_words([]) == ""
+    files = [Change(How.ADDED, "files", ("a", "b"), more=3), Change(How.REMOVED, "file", ("c",))]
+    stack = [Change(How.CHANGED, "the stack", ("a",)), Change(How.ADDED, "the stack", ("b",))]
+    assert in_words([*files, *stack]) == "5 new files, file c removed, the stack"
+    blocks = [Change(How.CHANGED, "block", (name,)) for name in "abcde"]
+    assert in_words(blocks) == "block a, block b, block c, block d and more"
 
 
 def test_a_diff_has_the_changed_lines_with_a_few_around_them() -> None:

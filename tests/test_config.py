@@ -18,6 +18,7 @@ evidence: kept
 mkdocs: site.yml
 verify_every: 7d
 languages: {ruby: ruby -}
+trusted_keys: [keys/ci.pub]
 environments:
   staging:
     variables: {A: "1"}
@@ -39,6 +40,7 @@ def test_a_whole_configuration(tmp_path: Path) -> None:
     config = load(tmp_path, WHOLE)
     assert (config.pages, config.evidence, config.mkdocs) == (("docs", "extra.md"), "kept", "site.yml")
     assert (config.verify_every_s, config.languages) == (7 * 86400, (("ruby", "ruby -"),))
+    assert config.trusted_keys == ("keys/ci.pub",)
     staging = config.environment()
     assert (staging.name, staging.variables, staging.secrets) == ("staging", (("A", "1"),), ("TOKEN",))
     assert staging.stack is not None
@@ -64,6 +66,10 @@ def test_a_whole_configuration(tmp_path: Path) -> None:
         ("environments: {a: {stack: {up: x, down: y, timeout: soon}}}", "is not a duration"),
         ("pages: [/etc]\nenvironments: {a: {}}", "is no path below"),
         ("pages: [../x]\nenvironments: {a: {}}", "is no path below"),
+        ("trusted_keys: [/etc/ci.pub]\nenvironments: {a: {}}", "`trusted_keys: /etc/ci.pub` is no path below"),
+        ("trusted_keys: [../ci.pub]\nenvironments: {a: {}}", "is no path below"),
+        ("trusted_keys: [a.pub, a.pub]\nenvironments: {a: {}}", "twice"),
+        ("trusted_keys: []\nenvironments: {a: {}}", "`trusted_keys` names no key"),
         ("environments: [a]", "must be `key: value` lines"),
         ("environments: {a: [", "not valid YAML"),
         ("verify_every: 0d\nenvironments: {a: {}}", "not a usable duration"),

@@ -30,6 +30,7 @@ from runbook_checks import (
     record,
     stack,
     status,
+    trust,
 )
 from runbook_checks.config import load_config
 from runbook_checks.errors import SourceError
@@ -142,6 +143,9 @@ class TestStatusAndEvidence:
 
     def test_each_outcome_is_documented(self) -> None:
         assert values(record.Outcome) == set(documented("evidence.md", "outcomes"))
+
+    def test_each_worth_of_a_record_is_documented(self) -> None:
+        assert values(trust.Worth) == set(documented("evidence.md", "worth"))
 
     @pytest.mark.parametrize(
         ("kind", "heading"),

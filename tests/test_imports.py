@@ -31,9 +31,9 @@ ORDER = [
     *("config", "bash", "languages", "words", "files", "digest", "changes"),
     *("redact", "output", "processes", "errexit", "lint", "shell"),
     *("expect", "execute"),
-    *("store", "status", "report", "documents", "tags"),
+    *("store", "signing", "keys", "trust", "status", "report", "documents", "tags", "alerts"),
     *("marks", "guardian", "command", "stack", "verify", "scheduling"),
-    *("failure", "pytest_plugin", "progress", "tables", "http_request", "promql"),
+    *("failure", "pytest_plugin", "progress", "tables", "attest", "http_request", "promql"),
     *("site", "__init__", "cli", "__main__"),
 ]
 

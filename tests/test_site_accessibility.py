@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-SAMPLE_PAGES = ("", "operations/database/", "404.html")  # every status, every role of a block
+SAMPLE_PAGES = (
+    "",
+    "operations/database/",
+    "evidence/database/restore-database/",
+    "404.html",
+)  # every status, every role of a block
 OUR_PAGES = ("", "operations/", "operations/disaster_recovery/", "guide/quickstart/", "reference/format/")
 WIDTHS = (1280, 360)
 SCHEMES = ("light", "dark")

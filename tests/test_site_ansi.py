@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook_checks.site.ansi import COLOURS, styled, visible
+from runbook_checks.site.ansi import _C0, COLOURS, styled, visible
 
 SGR = re.compile(r"\x1b\[[0-9;]{0,64}m")
+CODES = {name: code for code, name in _C0.items()}
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 UNSEEN = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u061c\u00ad\u2028\U000e0041"
 PIECES = st.one_of(
@@ -43,10 +44,7 @@ class Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.control:
             data = re.sub(r"\[U\+([0-9A-F]+)\]", lambda match: chr(int(match[1], 16)), data)
-            data = "".join(
-                "\x7f" if each == "\u2421" else chr(ord(each) - 0x2400) if 0x2400 <= ord(each) < 0x2420 else each
-                for each in data
-            )
+            data = re.sub(r"\[([A-Z0-9]{2,3})\]", lambda match: chr(CODES[match[1]]), data)
         self.text += data
 
 
@@ -83,20 +81,20 @@ def test_any_text_is_safe_html_from_which_it_can_be_read_back(text: str) -> None
         ("\x1b[32m<\x1b[0m", '<span class="rb-ansi-green">&lt;</span>'),
         ("\x1b[31m\x1b[0m", ""),
         ("one\r\ntwo", "one\ntwo"),
-        ("real\rfake", 'real<span class="rb-control" title="CR">␍</span>fake'),
-        ("a\x00\x00b", 'a<span class="rb-control" title="NUL">␀␀</span>b'),
-        ("\x7f\x9b", '<span class="rb-control" title="DEL, u+009b">␡[U+009B]</span>'),
-        ("\x1b[2J", '<span class="rb-control" title="ESC">␛</span>[2J'),
+        ("real\rfake", 'real<span class="rb-control" title="CR">[CR]</span>fake'),
+        ("a\x00\x00b", 'a<span class="rb-control" title="NUL">[NUL][NUL]</span>b'),
+        ("\x7f\x9b", '<span class="rb-control" title="DEL, u+009b">[DEL][U+009B]</span>'),
+        ("\x1b[2J", '<span class="rb-control" title="ESC">[ESC]</span>[2J'),
         ("\u202e", '<span class="rb-control" title="right-to-left override">[U+202E]</span>'),
         ("\ud800", '<span class="rb-control" title="u+d800">[U+D800]</span>'),
         (
             "\x1b]8;;javascript:alert(1)\x07link",
             (
-                '<span class="rb-control" title="ESC">␛</span>]8;;javascript:alert(1)'
-                '<span class="rb-control" title="BEL">␇</span>link'
+                '<span class="rb-control" title="ESC">[ESC]</span>]8;;javascript:alert(1)'
+                '<span class="rb-control" title="BEL">[BEL]</span>link'
             ),
         ),
-        (f"\x1b[{'1' * 5000}m", f'<span class="rb-control" title="ESC">␛</span>[{"1" * 5000}m'),
+        (f"\x1b[{'1' * 5000}m", f'<span class="rb-control" title="ESC">[ESC]</span>[{"1" * 5000}m'),
     ],
 )
 def test_output_as_html(text: str, html: str) -> None:
@@ -104,7 +102,7 @@ def test_output_as_html(text: str, html: str) -> None:
 
 
 def test_a_command_shows_even_the_characters_of_colours() -> None:
-    assert visible("\x1b[31m<") == '<span class="rb-control" title="ESC">␛</span>[31m&lt;'
+    assert visible("\x1b[31m<") == '<span class="rb-control" title="ESC">[ESC]</span>[31m&lt;'
 
 
 def test_there_are_sixteen_colours() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +15,7 @@ from test_site_badges import DAY, PROCEDURE, RECORD, entry
 from runbook_checks.changes import Change, Changes, DiffLine, How, Sign
 from runbook_checks.config import load_config
 from runbook_checks.record import CHANGED, Evidence, Outcome, Service
-from runbook_checks.report import load_catalog
+from runbook_checks.report import load_catalog, load_report
 from runbook_checks.site import render
 from runbook_checks.status import Judgement, Status
 from runbook_checks.verify import Verifier
@@ -83,6 +83,26 @@ def test_a_failure_says_when_it_was_and_when_it_last_worked() -> None:
     failed = replace(RECORD, outcome=Outcome.FAILED, ended_at=(DAY + timedelta(days=1)).isoformat())
     told = text_of(card(replace(entry(), judgement=Judgement(Status.FAILED, "p:1: it broke", failed, DAY, DAY))))
     assert told.startswith("failed 2026-11-22 07:30 UTC on staging · 14 s · last verified 2026-11-21 07:30 UTC")
+
+
+def test_a_reason_of_many_lines_is_shown_as_lines_and_bounded() -> None:
+    failed = replace(RECORD, outcome=Outcome.FAILED)
+    reason = "\n".join(["p:1: stdout is not what the page says", "- <b>", *(f"+ {number}" for number in range(20))])
+    html = card(replace(entry(), judgement=Judgement(Status.FAILED, reason, failed, DAY, DAY)))
+    assert "when it was last run.</strong> p:1: stdout is not what the page says</p>" in html
+    shown = html.partition('<pre class="rb-said">')[2].partition("</pre>")[0].split("\n")
+    assert shown == ["- &lt;b&gt;", *(f"+ {number}" for number in range(7)), "… and 13 more lines"]
+
+
+def test_control_characters_are_shown_and_not_obeyed() -> None:
+    evil = "\x1b[2J\u202etxt"
+    failed = replace(RECORD, outcome=Outcome.FAILED, services=(Service(evil, evil),))
+    found = Changes((Change(How.ADDED, "file", (evil,)),), (DiffLine(Sign.ADDED, evil),))
+    html = card(
+        replace(entry(), judgement=Judgement(Status.FAILED, f"{evil}\n{evil}", failed, DAY, DAY)), changes=found
+    )
+    assert "\x1b" not in html
+    assert "\u202e" not in html
 
 
 def test_each_environment_has_a_line_and_those_without_a_run_share_a_quiet_one() -> None:
@@ -207,6 +227,8 @@ def test_a_procedure_that_was_edited_since_it_ran_says_what_changed(
     assert "rb-changes" not in calm
     page.write_text(PAGE.replace("restore.sh\n", "restore.sh && true\n"))
     script.write_text("echo restored\n")
+    reasons = [each.reason for each in load_report(config, now=datetime.now(UTC)).entries]
+    assert reasons == ["changed since then: block run, file scripts/restore.sh", "from a tree with uncommitted changes"]
     loud = text_of(built_page(tmp_path))
     assert "Changed since it was last verified: block run, file scripts/restore.sh" in loud
     assert "- . scripts/restore.sh + . scripts/restore.sh &amp;&amp; true" in loud

@@ -8,10 +8,11 @@ import markdown
 import pytest
 
 from runbook_checks.markdown import scan
-from runbook_checks.site.crosscheck import differences, read_page
+from runbook_checks.site.crosscheck import differences
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.seal import Seal
+from runbook_checks.site.shown import read_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -258,6 +259,53 @@ def test_a_style_or_a_script_on_a_page_with_blocks_is_refused(html: str) -> None
 def test_evidence_that_the_page_itself_writes_is_refused(html: str) -> None:
     problems = refuse(f"{BODY}\n\n{html}\n")
     assert any("looks like evidence and is none" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<DIV DATA-RB-STATUS="verified">verified</DIV>',
+        '<div data-rb-\u2026="verified">verified</div>',
+        '<svg><text class="rb-badge">verified</text></svg>',
+        '<template shadowrootmode="open"><b class="rb-badge">verified</b></template>',
+    ],
+)
+def test_evidence_in_a_spelling_that_only_browsers_know_is_refused_on_any_page(html: str) -> None:
+    shown = read_page(html, SEAL.value)
+    (problem,) = differences("docs/page.md", (), (), shown)
+    assert "looks like evidence and is none" in str(problem)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<body style="display:none">',
+        "<html hidden>",
+        "<plaintext>",
+        "<xmp>",
+        '<div popover="">',
+        "<textarea>",
+        '<div><template shadowrootmode="open"></template>',
+    ],
+)
+def test_what_hides_the_rest_of_a_page_is_refused(html: str) -> None:
+    block = '<div class="rb-block rb-check" id="last"'
+    assert refuse(BODY, change=(block, html + block))
+
+
+def test_an_element_that_browsers_close_by_themselves_hides_nothing_after_it() -> None:
+    """A `<p>` ends where a `<div>` begins: what a reader sees counts, not how the tags are written."""
+    block = '<div class="rb-block rb-check" id="last"'
+    assert refuse(BODY, change=(block, "<p hidden>gone" + block)) == []
+
+
+def test_hidden_and_numbered_code_is_no_text_of_a_block() -> None:
+    html = (
+        '<div class="rb-block rb-step" data-rb-block="go"><pre><code><span class="linenos">1</span>one '
+        "<b hidden>rm</b><!-- rm --><i>two <code>three</code></i><b style='display: none'>rm</b></code></pre></div>"
+    )
+    (fence,) = read_page(html, SEAL.value).fences
+    assert fence.text == "one two three"
 
 
 def test_a_card_that_the_page_itself_writes_for_a_procedure_without_one_is_refused() -> None:

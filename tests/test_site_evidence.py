@@ -138,6 +138,21 @@ def test_refused_evidence_is_loud_and_is_told_with_its_reason(tmp_path: Path) ->
     assert f"passed refused: {reason}" in words(html)
 
 
+@pytest.mark.parametrize("changes", [{"signed_by": "<script>\x1b"}, {"refused": "<script>\x1b"}])
+def test_a_signature_is_text(tmp_path: Path, changes: dict[str, str]) -> None:
+    html = page_of(tmp_path, with_history(Evidence(record(), **changes)))
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "\x1b" not in html
+
+
+def test_a_refused_copy_of_the_deciding_record_does_not_decide(tmp_path: Path) -> None:
+    good = record()
+    copy, signed = Evidence(good, refused="it is not signed"), Evidence(good, signed_by="ci-2026")
+    html = page_of(tmp_path, with_history(copy, signed))
+    assert "Signature signed by key ci-2026" in words(html)
+
+
 def test_runs_beyond_ten_are_folded_and_the_newest_come_first(tmp_path: Path) -> None:
     history = [Evidence(record(run=f"r{hours}", ended=NOW - timedelta(hours=hours))) for hours in range(12, 0, -1)]
     html = page_of(tmp_path, with_history(*history))

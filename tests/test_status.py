@@ -36,7 +36,12 @@ def test_a_recent_pass_of_what_is_written_is_verified() -> None:
         ((record(ended=NOW - timedelta(days=7)),), {}, Status.EXPIRED, "too long ago"),
         ((record(outcome=Outcome.FAILED, reason="p:1: it broke"),), {}, Status.FAILED, "p:1: it broke"),
         ((record(outcome=Outcome.BLOCKED, reason="needs page/two"),), {}, Status.BLOCKED, "page/two"),
-        ((record(outcome=Outcome.FAILED, reason="r"),), {"digest": "sha256:2"}, Status.FAILED, "edited since"),
+        (
+            (record(outcome=Outcome.FAILED, reason="r\n- a"),),
+            {"digest": "sha256:2"},
+            Status.FAILED,
+            "r; edited since\n- a",
+        ),
     ],
 )
 def test_everything_else_is_not_green_and_says_why(

@@ -1,4 +1,4 @@
-"""What commands print, as HTML: colours become styled text; every other control character is shown, never obeyed."""
+"""What commands print, as HTML: colours become styled text; every other control character is named, never obeyed."""
 
 from __future__ import annotations
 
@@ -20,30 +20,29 @@ _CONTROL = (
 _ANY = re.compile(_CONTROL)
 _STYLED = re.compile(rf"(?P<sgr>{_SGR})|\r(?=\n)|(?P<control>(?:(?!{_SGR}|\r\n){_CONTROL})+)")
 _PLAIN = re.compile(rf"\r(?=\n)|(?P<control>(?:(?!\r\n){_CONTROL})+)")
-_C0 = (
+_NAMES = (
     *("NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR", "SO", "SI"),
     *("DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC", "FS", "GS", "RS", "US"),
 )
-_DELETE = 0x7F
-_PICTURES = 0x2400  # Unicode's block of pictures for C0
+_C0 = {**dict(enumerate(_NAMES)), 0x7F: "DEL"}
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 COLOURS = (*_COLOURS, *(f"bright-{name}" for name in _COLOURS))
 _NULL = Style.null()
 
 
 def styled(text: str) -> Markup:
-    """Return output as safe HTML: colours as classes, other control characters as symbols, CR LF as a newline."""
+    """Return output as safe HTML: colours as classes, other control characters by name, CR LF as a newline."""
     return _html(text, _STYLED) if _ANY.search(text) else escape(text)
 
 
 def visible(text: str) -> Markup:
-    """Return a text as safe HTML with every control character as a symbol, those of colours too."""
+    """Return a text as safe HTML with every control character by name, those of colours too."""
     return _html(text, _PLAIN) if _ANY.search(text) else escape(text)
 
 
-def symbols(text: str) -> str:
-    """Return a text as text, with every control character as a symbol; not yet HTML."""
-    return _ANY.sub(lambda match: _symbol(match[0]), text) if _ANY.search(text) else text
+def named(text: str) -> str:
+    """Return a text as text, with every control character by name; not yet HTML."""
+    return _ANY.sub(lambda match: _word(match[0]), text) if _ANY.search(text) else text
 
 
 def _html(text: str, pattern: re.Pattern[str]) -> Markup:
@@ -68,21 +67,17 @@ def _in_style(text: str, style: Style) -> str:
 
 def _shown(controls: str) -> str:
     names = ", ".join(dict.fromkeys(map(_name, controls)))
-    return f'<span class="rb-control" title="{escape(names)}">{"".join(map(_symbol, controls))}</span>'
+    return f'<span class="rb-control" title="{escape(names)}">{"".join(map(_word, controls))}</span>'
 
 
-def _symbol(char: str) -> str:
+def _word(char: str) -> str:
     code = ord(char)
-    if code < len(_C0):
-        return chr(_PICTURES + code)
-    return "\N{SYMBOL FOR DELETE}" if code == _DELETE else f"[U+{code:04X}]"
+    return f"[{_C0.get(code, f'U+{code:04X}')}]"  # not the pictures of Unicode: many fonts lack them
 
 
 def _name(char: str) -> str:
     code = ord(char)
-    if code < len(_C0):
-        return _C0[code]
-    return "DEL" if code == _DELETE else unicodedata.name(char, f"U+{code:04X}").lower()
+    return _C0.get(code) or unicodedata.name(char, f"U+{code:04X}").lower()
 
 
 @lru_cache(maxsize=1024)

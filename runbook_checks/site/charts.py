@@ -13,7 +13,7 @@ from leather.shapes import Shape
 from leather.svg import stringify
 from markupsafe import Markup
 
-from runbook_checks.site.ansi import symbols
+from runbook_checks.site.ansi import named
 from runbook_checks.site.render import format_number
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def _framed(chart: Chart, plot: ET.Element) -> ET.Element:
     root = ET.Element("svg", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img")
     root.set("class", "rb-chart")
     root.set("aria-labelledby", f"{title} {description}")
-    ET.SubElement(root, "title", id=title).text = symbols(chart.title)
-    ET.SubElement(root, "desc", id=description).text = symbols(chart.description)
+    ET.SubElement(root, "title", id=title).text = named(chart.title)
+    ET.SubElement(root, "desc", id=description).text = named(chart.description)
     root.append(plot)
     return root
 
@@ -124,7 +124,7 @@ def _text(parent: ET.Element, name: str, x: float, y: float, words: str) -> None
     text = ET.SubElement(parent, "text", x=f"{x:g}", y=f"{y:g}")
     if name:
         text.set("class", name)
-    text.text = symbols(words)
+    text.text = named(words)
 
 
 def _with_unit(value: float, unit: str) -> str:

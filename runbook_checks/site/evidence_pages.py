@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from runbook_checks.record import Evidence
 from runbook_checks.site import render
-from runbook_checks.site.ansi import styled, symbols
+from runbook_checks.site.ansi import named, styled
 from runbook_checks.site.history import drawings
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def publish(site: Publication) -> None:
         )
         html = site.frame.fill(
             address=address.removeprefix("evidence/").removesuffix("/").removesuffix(".html"),
-            title=symbols(f"Evidence: {procedure.title}"),
+            title=named(f"Evidence: {procedure.title}"),
             content=render.evidence(page),
         )
         name = f"{procedure.id}/index" if site.lookup.directory_urls else procedure.id
@@ -104,7 +104,7 @@ def _by_procedure(entries: Sequence[Entry]) -> Iterator[tuple[Procedure, list[En
 
 
 def _section(site: Publication, entry: Entry, address: str) -> Section:
-    decided = next((each for each in entry.history if each.record == entry.record), None)
+    decided = next((each for each in entry.history if each.record == entry.record and not each.refused), None)
     if decided is None and entry.record is not None:  # older than all of the history
         decided = Evidence(entry.record)
     on_page = {block.id: block for block in entry.procedure.blocks}

@@ -154,7 +154,9 @@ def _block(  # noqa: PLR0913, PLR0917 - what a fence consists of
     for hint in _hints(block) if block else ():
         label += Markup(' <span class="rb-hint">{}</span>').format(hint)
     if role in _FOLDED:
-        return Markup("<details {}><summary>{}</summary>{}</details>").format(attributes, label, code)
+        return Markup('<details {} data-search-exclude="true"><summary>{}</summary>{}</details>').format(
+            attributes, label, code
+        )
     return Markup('<div {}><p class="rb-label">{}</p>{}</div>').format(attributes, label, code)
 
 

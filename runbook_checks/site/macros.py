@@ -1,20 +1,31 @@
-"""What pages can say about procedures, as a module of mkdocs-macros: ``badge``, ``status_table`` and ``figure``.
+"""What pages can say about procedures, as a module of mkdocs-macros: badges, tables, figures, and all at a glance.
 
 Name it in ``mkdocs.yml`` under ``plugins: - macros: modules: [runbook_checks.site.macros]``.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
+from mkdocs.utils import get_relative_url
+
+from runbook_checks.alerts import coverage
 from runbook_checks.errors import UsageError
 from runbook_checks.fences import read
+from runbook_checks.site import overview as overviews
 from runbook_checks.site import render
+from runbook_checks.site.filters import MANY
+from runbook_checks.site.offline import OFFERED
 from runbook_checks.site.plugin import RunbookChecksPlugin
 from runbook_checks.site.protect import protect
 
 if TYPE_CHECKING:
     from mkdocs_macros.plugin import MacrosPlugin
+
+    from runbook_checks.alerts import Coverage
+    from runbook_checks.model import Procedure
+    from runbook_checks.report import Entry
 
 _PROTECTED = "runbook_checks_protected"  # where a page's Protected waits on the macros plugin between the two hooks
 
@@ -23,7 +34,9 @@ def define_env(env: MacrosPlugin) -> None:
     """Give pages the macros; what a page asks for and does not exist fails the build, with page and line."""
 
     def plugin() -> RunbookChecksPlugin:
-        return next(each for each in env.conf["plugins"].values() if isinstance(each, RunbookChecksPlugin))
+        return _plugin(env)
+
+    _define_home(env)
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def badge(procedure_id: str, environment: str = "") -> str:
@@ -35,8 +48,10 @@ def define_env(env: MacrosPlugin) -> None:
         return plugin().seal.put(render.badge(entry, plugin().lookup.href(entry.procedure, env.page.url)))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
-    def status_table(page: str = "", status: str = "", owner: str = "", environment: str = "") -> str:
-        """Return a table of procedures, what needs attention first."""
+    def status_table(
+        page: str = "", status: str = "", owner: str = "", environment: str = "", *, filters: bool | None = None
+    ) -> str:
+        """Return a table of procedures, what needs attention first; a long one can be filtered."""
         lookup = plugin().lookup
         try:
             entries = lookup.select(
@@ -45,7 +60,9 @@ def define_env(env: MacrosPlugin) -> None:
         except UsageError as error:
             return plugin().refuse(env.page, "status_table", str(error))
         rows = sorted(entries, key=lambda entry: render.urgency(entry.status))
-        return plugin().seal.put(render.table([(entry, lookup.href(entry.procedure, env.page.url)) for entry in rows]))
+        filterable = bool(rows) and (len(rows) > MANY if filters is None else filters)
+        placed = [(entry, lookup.href(entry.procedure, env.page.url)) for entry in rows]
+        return plugin().seal.put(render.table(placed, filterable=filterable))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def figure(procedure_id: str, name: str, environment: str = "") -> str:
@@ -57,6 +74,60 @@ def define_env(env: MacrosPlugin) -> None:
         except UsageError as error:
             return plugin().refuse(env.page, procedure_id, str(error))
         return plugin().seal.put(render.figure(bound, render.last_figures([entry], name)))
+
+    @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
+    def offline_edition(text: str = "Keep a copy that works without a network") -> str:
+        """Return a link to the offline edition; nothing where this build makes none."""
+        name = os.environ.get(OFFERED, "")
+        return render.link(text, get_relative_url(name, env.page.url)) if name else ""
+
+
+def _define_home(env: MacrosPlugin) -> None:
+    def plugin() -> RunbookChecksPlugin:
+        return _plugin(env)
+
+    def at_a_glance(environment: str) -> tuple[str, tuple[Entry, ...], Coverage]:
+        name = environment or plugin().first_environment
+        entries = plugin().lookup.select(environment=environment)
+        entries = tuple(entry for entry in entries if entry.environment == name)
+        return name, entries, coverage(plugin().alerts or (), entries)
+
+    def href(procedure: Procedure) -> str:
+        return plugin().lookup.href(procedure, env.page.url)
+
+    @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
+    def overview(environment: str = "") -> str:
+        """Return how many procedures are worth what, the newest run, the share of alerts, and what needs attention."""
+        try:
+            name, entries, covered = at_a_glance(environment or "")
+        except UsageError as error:
+            return plugin().refuse(env.page, "overview", str(error))
+        view = overviews.overview(name, entries, covered)
+        return plugin().seal.put(
+            render.fill(
+                "overview.html",
+                view=view,
+                most=overviews.MOST,
+                href=href,
+                rules=plugin().alerts is not None,
+                until=overviews.until(covered.raised),
+            )
+        )
+
+    @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
+    def alert_table(environment: str = "") -> str:
+        """Return a table of alerts and the procedures that answer them, what is missing first."""
+        try:
+            _, _, covered = at_a_glance(environment or "")
+        except UsageError as error:
+            return plugin().refuse(env.page, "alert_table", str(error))
+        rules = plugin().alerts is not None
+        rows = overviews.alert_rows(covered, rules=rules)
+        return plugin().seal.put(render.fill("alerts.html", rows=rows, href=href, rules=rules))
+
+
+def _plugin(env: MacrosPlugin) -> RunbookChecksPlugin:
+    return next(each for each in env.conf["plugins"].values() if isinstance(each, RunbookChecksPlugin))
 
 
 def on_pre_page_macros(env: MacrosPlugin) -> None:

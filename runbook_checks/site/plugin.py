@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from datetime import UTC, datetime
-from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
 from mkdocs.structure.files import File
 from mkdocs.utils import get_relative_url
 
+from runbook_checks.alerts import load_alerts
 from runbook_checks.catalog import needed_ids
 from runbook_checks.changes import Changes, changes
 from runbook_checks.config import FILE_NAME, Config, load_config
@@ -24,10 +25,11 @@ from runbook_checks.files import FileHashes
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
-from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, status_json
+from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
 from runbook_checks.site.bundles import bundles
-from runbook_checks.site.crosscheck import differences, read_page
+from runbook_checks.site.crosscheck import differences
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
+from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.permalinks import moved, signpost
@@ -35,6 +37,7 @@ from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
 from runbook_checks.site.responder import box
 from runbook_checks.site.seal import Seal
+from runbook_checks.site.shown import may_show_evidence, read_page
 from runbook_checks.site.variables import page_variables
 from runbook_checks.source import source_of
 
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
+    from runbook_checks.alerts import Alert
     from runbook_checks.markdown import Scan
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Record
@@ -58,6 +62,7 @@ log = get_plugin_logger("runbook-checks")
 MACROS_MODULE = "runbook_checks.site.macros"
 _PUBLISHERS = (
     badges.publish,
+    search.publish,
     status_json.publish,
     feed.publish,
     metrics.publish,
@@ -77,6 +82,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     """Shows what the evidence says of every procedure; fails the build when a page shows what does not run."""
 
     lookup: Lookup
+    alerts: tuple[Alert, ...] | None  # None when no rule files are configured
     _checks: Config
     _languages: Mapping[str, str]
     _report: Report
@@ -107,10 +113,13 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             strict = os.environ.get("CI") == "true"
         try:
             self._checks = load_config(path)
+            self.alerts = load_alerts(self._checks) if self._checks.alerts else None
             self._report = load_report(self._checks, now=self._built_at, strict=strict)
         except RunbookError as error:
             raise PluginError(str(error)) from error
         self._languages = {**DEFAULTS, **dict(self._checks.languages)}
+        for forged in self._report.forged:  # which makes a strict build fail
+            log.warning("%s; the site shows it as not counted", forged)
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []
@@ -119,12 +128,14 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._assets = bundles()
         config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
         config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
+        gc.freeze()  # evidence is read once and stays: the collector would go through all of it again and again
         return config
 
     def on_files(self, files: Files, config: MkDocsConfig) -> Files:
         """Add the site's assets, and learn where each page stands."""
         for uri, content in self._assets.items():
             files.append(File.generated(config, uri, content=content))
+        read_lighter(config.plugins.values())
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
         self._moved = moved(self._report.catalog.procedures, self.lookup)
@@ -164,7 +175,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         fences = self._extension.view.fences
         places = self._moved.get(self._path(page.file))
         end = signpost(places) if places else ""
-        if not fences and "rb-" not in unescape(html):
+        if not fences and not may_show_evidence(html):
             return html + end
         shown = read_page(html, self.seal.value)
         if fences and self._scan is not None:
@@ -201,6 +212,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-110)  # after search, at -100, has written its index
     def on_post_build(self, config: MkDocsConfig) -> None:
         """Publish what lies beside the pages; raises PluginError when a file of it would lie outside the site."""
+        gc.unfreeze()
         site = Publication(
             folder=Path(config.site_dir),
             checks=self._checks,
@@ -229,10 +241,16 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             for procedure in catalog.procedures
             for key in parts(checks, environment, procedure, catalog, hashes)
         }
+        rules = sorted(checks.alert_paths())
         named = sorted(checks.root / key.partition(" ")[2] for key in keys if key.startswith(("file ", "stack ")))
-        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *named):
+        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *rules, *named):
             server.watch(str(path))
         return server
+
+    @property
+    def first_environment(self) -> str:
+        """Return the name of the environment that is meant where none is named."""
+        return self._checks.environment().name
 
     def refuse(self, page: Page, near: str, reason: str) -> str:
         """Keep a problem of a page's macros, at the first line that holds ``near``, and return nothing to show."""

@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+from runbook_checks.changes import in_words
 from runbook_checks.site.ansi import visible
+from runbook_checks.site.filters import filters, stem, tags
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
@@ -164,9 +167,14 @@ def badge(entry: Entry, href: str) -> str:
     return inline(_TEMPLATES.get_template("badge.html").render(entry=entry, href=href))
 
 
-def table(rows: Sequence[tuple[Entry, str]]) -> str:
+def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False) -> str:
     """Return a table of entries, each with the place of its procedure, as HTML for a Markdown page."""
-    return inline(_TEMPLATES.get_template("table.html").render(rows=rows))
+    entries = [entry for entry, _ in rows]
+    columns = {
+        "environment": len({entry.environment for entry in entries}) > 1,
+        "owner": len({entry.runbook.owner for entry in entries}) > 1,
+    }
+    return fill("table.html", rows=rows, columns=columns, filterable=filterable, filters=filters(entries))
 
 
 def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
@@ -179,9 +187,19 @@ def variables_box(names: Sequence[str], digests: str, root: str) -> str:
     return _TEMPLATES.get_template("variables.html").render(names=names, digests=digests, root=root)
 
 
+def link(text: str, href: str) -> str:
+    """Return a link to a file of the site as HTML for the middle of a Markdown sentence."""
+    return inline(Markup('<a href="{}" download>{}</a>').format(href, text))
+
+
 def evidence(page: EvidencePage) -> str:
     """Return the content of a procedure's evidence page, below its title."""
     return _TEMPLATES.get_template("evidence.html").render(page=page)
+
+
+def fill(template: str, **values: object) -> str:
+    """Return a template with values in it, as HTML for a Markdown page."""
+    return inline(_TEMPLATES.get_template(template).render(**values))
 
 
 def badge_svg(label: str, message: str, fill: str, label_width: int, width: int) -> str:
@@ -223,12 +241,15 @@ def _templates() -> Environment:
     )
     environment.filters |= {
         "duration": format_duration,
+        "in_words": in_words,
         "number": format_number,
         "bounds": format_bounds,
         "headline": headline,
         "deciding_moment": deciding_moment,
         "day": _day,
         "moment": format_moment,
+        "stem": stem,
+        "tags": tags,
         "release": release,
         "visible": visible,
     }

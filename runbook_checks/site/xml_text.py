@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from runbook_checks.site.ansi import named
 
-# https://www.w3.org/TR/xml/#charsets
-_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-_PICTURES = 0x2400
-_DELETE = 0x7F
+_NO_CHARACTERS = str.maketrans("\ufffe\uffff", "\ufffd\ufffd")  # https://www.w3.org/TR/xml/#charsets
 
 
 def legal(text: str) -> str:
-    """Return text without what XML cannot hold: control characters are shown as symbols, such as ``␛``."""
-    return _ILLEGAL.sub(lambda found: _symbol(ord(found[0])), text)
-
-
-def _symbol(code: int) -> str:
-    if code == _DELETE:
-        return "\u2421"
-    return chr(_PICTURES + code) if code < ord(" ") else "\ufffd"
+    """Return text without what XML cannot hold or a reader cannot see: it is shown by name, such as ``[ESC]``."""
+    return named(text).translate(_NO_CHARACTERS)

@@ -61,12 +61,18 @@
       if (Number.isNaN(date)) continue;
       time.title = date > now ? time.dateTime : ago(date, now);
     }
+    for (const time of document.querySelectorAll(":is(.rb-status, .rb-attention) .rb-badge > time")) {
+      let told = time.parentElement.querySelector(":scope > .rb-ago");
+      if (!told) time.after(" ", told = element("span", "rb-ago", ""));
+      told.textContent = `(${ago(Date.parse(time.dateTime), now)})`;
+    }
     document.querySelectorAll(".rb-banner").forEach(warn);
     for (const time of document.querySelectorAll("time.rb-when")) {
       const told = time.querySelector(".rb-ago") || element("span", "rb-ago", "");
       told.textContent = ago(Date.parse(time.dateTime), now);
       time.prepend(told);
     }
+    document.dispatchEvent(new Event("rb-refreshed"));
   }
 
   // Material's instant navigation swaps pages without loading them.

@@ -1,0 +1,137 @@
+"""The alerts of Prometheus rule files, the procedures that answer them, and what those are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from runbook_checks.errors import Problem, SourceError
+from runbook_checks.status import Status
+from runbook_checks.yaml_nodes import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from yaml.nodes import Node
+
+    from runbook_checks.config import Config
+    from runbook_checks.report import Entry
+
+LARGEST_RULE_FILE = 4 * 1024 * 1024  # bytes; generated ones are long
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alerting rule, where it is written, and the page that it sends a responder to."""
+
+    name: str
+    path: str  # of the rule file, relative to the configuration's folder, with forward slashes
+    line: int
+    runbook_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An alert's name, the rules that raise it, and the entries of the procedures whose cards name it."""
+
+    name: str
+    rules: tuple[Alert, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def covered(self) -> bool:
+        """Return whether some procedure answers the alert."""
+        return bool(self.entries)
+
+    @property
+    def verified(self) -> bool:
+        """Return whether every procedure that answers the alert is verified, and there is one."""
+        return self.covered and all(entry.status is Status.VERIFIED for entry in self.entries)
+
+
+@dataclass(frozen=True)  # without slots, which cached_property cannot do with
+class Coverage:
+    """Every alert that a rule or a card names, in the order of the rules, then of the pages."""
+
+    answers: tuple[Answer, ...]
+
+    @cached_property
+    def raised(self) -> tuple[Answer, ...]:
+        """Return the alerts that a rule raises."""
+        return tuple(answer for answer in self.answers if answer.rules)
+
+    @property
+    def uncovered(self) -> tuple[Answer, ...]:
+        """Return the alerts that no procedure answers."""
+        return tuple(answer for answer in self.raised if not answer.covered)
+
+    @property
+    def unraised(self) -> tuple[Answer, ...]:
+        """Return the alerts that cards name and no rule raises."""
+        return tuple(answer for answer in self.answers if not answer.rules)
+
+
+def coverage(alerts: Iterable[Alert], entries: Iterable[Entry]) -> Coverage:
+    """Return what answers each alert; give the entries of one environment."""
+    rules: dict[str, list[Alert]] = {}
+    for alert in alerts:
+        rules.setdefault(alert.name, []).append(alert)
+    answering: dict[str, list[Entry]] = {name: [] for name in rules}
+    for entry in entries:
+        for name in entry.procedure.card.alerts:
+            answering.setdefault(name, []).append(entry)
+    return Coverage(tuple(Answer(name, tuple(rules.get(name, ())), tuple(found)) for name, found in answering.items()))
+
+
+def load_alerts(config: Config) -> tuple[Alert, ...]:
+    """Return the alerts of all rule files that a configuration names; raises SourceError with all that is wrong."""
+    alerts: list[Alert] = []
+    problems: list[Problem] = []
+    for path in config.alert_paths():
+        name = path.relative_to(config.root).as_posix()
+        found, wrong = _read_file(path, name)
+        alerts += found
+        problems += wrong
+    if problems:
+        raise SourceError(tuple(problems))
+    return tuple(alerts)
+
+
+def read_alerts(text: str, path: str) -> tuple[tuple[Alert, ...], tuple[Problem, ...]]:
+    """Return the alerts of a rule file, or of a ``PrometheusRule`` resource, and what is wrong in it."""
+    reader = Reader(path, 0, "the rule file", largest_bytes=LARGEST_RULE_FILE)
+    root = reader.root(text) or {}
+    if "spec" in root and "groups" not in root:
+        root = reader.mapping(root["spec"], "`spec`") or {}
+    elif root and "groups" not in root:
+        reader.problem(next(iter(root.values())), "a rule file has `groups:`, and this one has none")
+    alerts = [
+        Alert(
+            name=reader.text(rule["alert"], "alert"),
+            path=path,
+            line=rule["alert"].start_mark.line + 1,
+            runbook_url=_runbook_url(reader, rule),
+        )
+        for group in reader.mappings(root.get("groups"), "groups")
+        for rule in reader.mappings(group.get("rules"), "rules")
+        if "alert" in rule
+    ]
+    for alert in alerts:
+        if not alert.name:
+            reader.problems.append(Problem(path, alert.line, "`alert` has no name"))
+    return tuple(alerts), tuple(reader.problems)
+
+
+def _runbook_url(reader: Reader, rule: dict[str, Node]) -> str:
+    annotations = reader.mapping(rule["annotations"], "`annotations`") if "annotations" in rule else None
+    return reader.text((annotations or {}).get("runbook_url"), "runbook_url")
+
+
+def _read_file(path: Path, name: str) -> tuple[tuple[Alert, ...], tuple[Problem, ...]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return (), (Problem(name, 1, f"cannot be read: {error}"),)
+    return read_alerts(text, name)

@@ -1,0 +1,115 @@
+"""What a home page says first: how many procedures are worth what, what needs attention, which alerts are covered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runbook_checks.record import Outcome
+from runbook_checks.site.render import urgency
+from runbook_checks.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runbook_checks.alerts import Answer, Coverage
+    from runbook_checks.record import Record
+    from runbook_checks.report import Entry
+
+
+MOST = 5  # procedures that a list of what needs attention shows unfolded
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest run: the entry that it ended with, that entry's record, and how its procedures ended."""
+
+    entry: Entry
+    record: Record
+    outcomes: tuple[tuple[Outcome, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All procedures of one environment at a glance."""
+
+    environment: str
+    entries: tuple[Entry, ...]  # what needs attention first
+    counts: tuple[tuple[Status, int], ...]  # every status, the calm one first
+    newest: Newest | None
+    coverage: Coverage
+
+    @property
+    def attention(self) -> int:
+        """Return how many procedures are not verified."""
+        return sum(count for status, count in self.counts if status is not Status.VERIFIED)
+
+    @property
+    def first(self) -> tuple[Entry, ...]:
+        """Return the most urgent of them."""
+        return self.entries[: min(self.attention, MOST)]
+
+    @property
+    def rest(self) -> tuple[Entry, ...]:
+        """Return all others, the verified ones too: they may expire while the site is read."""
+        return self.entries[len(self.first) :]
+
+    @property
+    def further(self) -> int:
+        """Return how many of the others need attention."""
+        return self.attention - len(self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert and one procedure that answers it, or none."""
+
+    answer: Answer
+    entry: Entry | None
+
+    @property
+    def loud(self) -> bool:
+        """Return whether an alert has no procedure, or a card names an alert that no rule raises."""
+        return self.entry is None or not self.answer.rules
+
+
+def overview(environment: str, entries: Sequence[Entry], coverage: Coverage) -> Overview:
+    """Return what a home page says of the entries of one environment."""
+    first = sorted(entries, key=lambda entry: urgency(entry.status))
+    order = (Status.VERIFIED, *sorted(set(Status) - {Status.VERIFIED}, key=urgency))
+    counts = tuple((status, sum(entry.status is status for entry in entries)) for status in order)
+    return Overview(environment, tuple(first), counts, _newest(entries), coverage)
+
+
+def alert_rows(coverage: Coverage, *, rules: bool) -> tuple[AlertRow, ...]:
+    """Return a row per alert and procedure, what is wrong first; ``rules`` says whether rule files are known at all."""
+    rows = [
+        AlertRow(answer, entry)
+        for answer in coverage.answers
+        for entry in (answer.entries or (None,))
+        if rules or entry is not None
+    ]
+    return tuple(sorted(rows, key=lambda row: _worry(row) if rules else 1))
+
+
+def until(answers: Iterable[Answer]) -> tuple[int, ...]:
+    """Return, for each answer that is verified, when it stops to be, in seconds since 1970."""
+    return tuple(
+        int(min(entry.expires_at.timestamp() for entry in answer.entries if entry.expires_at))
+        for answer in answers
+        if answer.verified
+    )
+
+
+def _worry(row: AlertRow) -> int:
+    return urgency(row.entry.status) + 1 if row.entry and row.answer.rules else 0
+
+
+def _newest(entries: Sequence[Entry]) -> Newest | None:
+    ran = [(entry, entry.record) for entry in entries if entry.record is not None]
+    if not ran:
+        return None
+    entry, newest = max(ran, key=lambda pair: pair[1].ended_at)
+    of_run = [record.outcome for _, record in ran if record.run == newest.run]
+    counts = tuple((outcome, of_run.count(outcome)) for outcome in Outcome if outcome in of_run)
+    return Newest(entry, newest, counts)

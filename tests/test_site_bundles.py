@@ -1,0 +1,64 @@
+"""What a runbook page loads of ours: little, minified, and under an address that changes with its content."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from sample_site import build
+
+from runbook_checks.site.bundles import bundles, minified
+
+PAGE = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "bench" / "corpus.py"))["page"](0)
+LARGEST_BYTES = 30_000  # of a page with ten steps, over plain Material
+_CONFIG = """\
+site_name: Operations
+theme: {name: material, font: false}
+markdown_extensions: [admonition, attr_list, sane_lists, tables, pymdownx.superfences]
+plugins:
+"""
+
+
+def test_there_is_one_bundle_of_each_kind_and_its_name_follows_its_content() -> None:
+    css, script = bundles()
+    assert re.fullmatch(r"assets/runbook-checks\.[0-9a-f]{8}\.css", css)
+    assert re.fullmatch(r"assets/runbook-checks\.[0-9a-f]{8}\.js", script)
+    assert bundles() == bundles()
+
+
+def test_comments_and_blanks_go_and_what_is_said_stays() -> None:
+    assert minified(".css", "/* why */\n.rb-card {\n  color: red;\n}\n") == ".rb-card{color:red}\n"
+    assert minified(".js", "// why\nconst a = `one\n  two`;\n") == "const a=`one\n  two`;\n"
+
+
+def test_the_script_is_still_one() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.fail("no node on the PATH; install it: `apt-get install nodejs`, or `brew install node`")
+    (script,) = (content for uri, content in bundles().items() if uri.endswith(".js"))
+    done = subprocess.run([node, "--check", "-"], input=script, text=True, capture_output=True, check=False)
+    assert done.stderr == ""
+
+
+def test_a_page_with_ten_steps_weighs_little_more_than_plain(tmp_path: Path) -> None:
+    (tmp_path / "runbook-checks.yml").write_text("environments: {staging: {disposable: true}}\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text(PAGE.replace("../../index.md", "index.md"))
+    built = {}
+    for name, plugins in (("plain", "  - search\n"), ("ours", "  - search\n  - runbook-checks\n")):
+        (tmp_path / "mkdocs.yml").write_text(_CONFIG + plugins)
+        built[name] = (build(tmp_path) / "index.html").read_bytes()
+    ours = [content.encode() for content in bundles().values()]
+    added = len(built["ours"]) - len(built["plain"]) + sum(map(len, ours))
+    compressed = _compressed(built["ours"]) - _compressed(built["plain"]) + sum(map(_compressed, ours))
+    assert added <= LARGEST_BYTES
+    assert compressed <= LARGEST_BYTES / 3
+
+
+def _compressed(data: bytes) -> int:
+    return len(gzip.compress(data, 6, mtime=0))

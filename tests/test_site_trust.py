@@ -1,0 +1,51 @@
+"""What the site makes of evidence that nobody signed, and of evidence that somebody forged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from mkdocs.__main__ import cli
+from sample_site import build, record_of, write_sample
+from signatures import keep, rewrite
+
+from runbook_checks.config import load_config
+from runbook_checks.keys import key_in_file, signer_of, write_keys
+from runbook_checks.report import load_report
+from runbook_checks.signing import sign
+from runbook_checks.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("worth", ["signed", "unsigned", "forged"])
+def test_forged_evidence_is_shown_as_not_counted_and_stops_a_strict_build_unsigned_evidence_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, worth: str
+) -> None:
+    folder = write_sample(tmp_path, evidence=False)
+    write_keys(folder / "key")
+    config_file = folder / "runbook-checks.yml"
+    config_file.write_text(f"trusted_keys: [key.pub]\n{config_file.read_text()}")
+    config = load_config(config_file)
+    now = datetime.now(UTC)
+    (entry,) = (each for each in load_report(config, now=now).entries if each.procedure.anchor == "promote-replica")
+    store = Store(folder / config.evidence)
+    keep(store, record_of(entry, now - timedelta(hours=1)), signer=None)
+    if worth != "unsigned":
+        (line,) = store.lines(entry.environment, entry.procedure.id)
+        signer = signer_of(key_in_file(folder / "key"))
+        store.append_signature(line.record, sign(line.record, line.raw, signer))
+    path = store.path(entry.environment, entry.procedure.id)
+    if worth == "forged":
+        rewrite(path, '"attempts":1', '"attempts":2')
+    html = (build(folder) / "operations/database/index.html").read_text()
+    status = "verified" if worth == "signed" else "unverified"
+    assert f'data-rb-procedure="database/promote-replica" data-rb-status="{status}"' in html
+    assert ("its pass is not signed by a trusted key" in html) is (worth == "unsigned")
+    assert ("the record was changed after it was signed" in html) is (worth == "forged")
+    told = CliRunner().invoke(cli, ["build", "--strict", "-f", str(folder / "mkdocs.yml")])
+    assert (f"{path}:1: the record was changed" in caplog.text) is (worth == "forged")
+    assert bool(told.exit_code) is (worth == "forged"), told.output
