@@ -184,7 +184,7 @@ def test_a_badge_is_whole_xml_with_nothing_from_elsewhere_whatever_the_title_hol
     title = 'a"/><script>x</script>\x1b[31m &amp; \ufffe\ud800 ]]> <!-- é 日本'
     text = svg(of(replace(entry(), procedure=replace(PROCEDURE, title=title))))
     root = ET.fromstring(text.encode())
-    shown = 'a"/><script>x</script>␛[31m &amp; \ufffd[U+D800] ]]> <!-- é 日本'
+    shown = 'a"/><script>x</script>[ESC][31m &amp; \ufffd[U+D800] ]]> <!-- é 日本'
     assert root.findtext(f"{SVG}title") == f"{shown}: verified 2026-11-21"
     assert {element.tag.removeprefix(SVG) for element in root.iter()} == {
         "svg",

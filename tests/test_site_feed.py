@@ -147,7 +147,7 @@ def test_a_site_where_nothing_ever_ran_has_a_feed_too(tmp_path: Path) -> None:
 
 def test_hostile_titles_and_reasons_are_text(tmp_path: Path) -> None:
     hostile = "</summary><script>x</script>&amp;]]> \x1b[31m\x00\x07\x7f\ud800\ufffe é 日本 😀"
-    shown = "</summary><script>x</script>&amp;]]> ␛[31m␀␇␡[U+D800]\ufffd é 日本 😀"
+    shown = "</summary><script>x</script>&amp;]]> [ESC][31m[NUL][BEL][DEL][U+D800]\ufffd é 日本 😀"
     one = having(ran(FAILED, 2, reason=hostile), procedure=replace(PROCEDURE, title=hostile))
     found = parsed(tmp_path, one).entries[0]
     assert found.title == f"{shown}: failed on staging"

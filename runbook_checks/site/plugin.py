@@ -117,9 +117,9 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self._report = load_report(self._checks, now=self._built_at, strict=strict)
         except RunbookError as error:
             raise PluginError(str(error)) from error
-        self._languages = {**DEFAULTS, **dict(self._checks.languages)}
         for forged in self._report.forged:  # which makes a strict build fail
             log.warning("%s; the site shows it as not counted", forged)
+        self._languages = {**DEFAULTS, **dict(self._checks.languages)}
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []

@@ -182,14 +182,14 @@ def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
     return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
 
 
-def variables_box(names: Sequence[str], digests: str, root: str) -> str:
-    """Return the box in which a reader fills in the variables of a page; ``root`` is where its site begins."""
-    return _TEMPLATES.get_template("variables.html").render(names=names, digests=digests, root=root)
-
-
 def link(text: str, href: str) -> str:
     """Return a link to a file of the site as HTML for the middle of a Markdown sentence."""
     return inline(Markup('<a href="{}" download>{}</a>').format(href, text))
+
+
+def variables_box(names: Sequence[str], digests: str, root: str) -> str:
+    """Return the box in which a reader fills in the variables of a page; ``root`` is where its site begins."""
+    return _TEMPLATES.get_template("variables.html").render(names=names, digests=digests, root=root)
 
 
 def evidence(page: EvidencePage) -> str:
