@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runbook_checks.headings import Heading
+    from runbook_checks.markdown import Scan
     from runbook_checks.site.shown import Foreign, ShownPage
 
 _Fence = TypeVar("_Fence", MarkedFence, ShownFence)
+
+
+def page_problems(path: str, fences: Sequence[MarkedFence], scan: Scan | None, shown: ShownPage) -> Sequence[Problem]:
+    """Return what is wrong with a page as its reader sees it, given its source; a page that is not run has no fences.
+
+    One that shows marked fences nevertheless has the problems of its source.
+    """
+    if fences and scan is not None:
+        return differences(path, fences, scan.headings, shown)
+    stray = scan.problems if shown.fences and scan and scan.runbook is None else ()
+    return stray or differences(path, (), (), shown)
 
 
 def differences(

@@ -26,8 +26,9 @@ from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
+from runbook_checks.site.aside import Aside
 from runbook_checks.site.bundles import bundles
-from runbook_checks.site.crosscheck import differences
+from runbook_checks.site.crosscheck import page_problems
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
@@ -43,7 +44,7 @@ from runbook_checks.site.variables import page_variables
 from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
@@ -96,6 +97,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _assets: dict[str, str]
     _nav: Navigation
     _site: Publication
+    _aside: Aside
     _meanwhile: Meanwhile
     _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
@@ -110,6 +112,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         _refuse_unsafe_macros(config)
         _refuse_without_superfences(config)
         self._built_at = datetime.now(UTC)
+        self._collected_at = gc.get_threshold()
+        gc.set_threshold(*_COLLECTED_AT)
         path = Path(config.config_file_path).parent / self.config.config
         strict = self.config.strict_evidence
         if strict is None:
@@ -119,6 +123,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self.alerts = load_alerts(self._checks) if self._checks.alerts else None
             self._report = load_report(self._checks, now=self._built_at, strict=strict)
         except RunbookError as error:
+            gc.set_threshold(*self._collected_at)
             raise PluginError(str(error)) from error
         for forged in self._report.forged:  # which makes a strict build fail
             log.warning("%s; the site shows it as not counted", forged)
@@ -126,14 +131,13 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []
+        self._aside = Aside(self._problems_of)
         self._extension = RunbookChecksExtension()
         config.markdown_extensions.append(self._extension)  # type: ignore[arg-type]  # Python-Markdown takes both
         self._assets = bundles()
         config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
         config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
         gc.freeze()  # evidence is read once and stays: the collector would go through all of it again and again
-        self._collected_at = gc.get_threshold()
-        gc.set_threshold(*_COLLECTED_AT)
         return config
 
     def on_files(self, files: Files, config: MkDocsConfig) -> Files:
@@ -182,14 +186,13 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         end = signpost(places) if places else ""
         if not fences and not may_show_evidence(html):
             return html + end
-        shown = read_page(html, self.seal.value)
-        if fences and self._scan is not None:
-            self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
+        path = self._path(page.file)
+        if self._report.catalog.scan_of(path):
+            self._aside.ask(path, html)
         else:
-            stray = self._scan.problems if shown.fences and self._scan and self._scan.runbook is None else ()
-            self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
+            self._problems.extend(page_problems(path, (), self._scan, read_page(html, self.seal.value)))
         if page.present_anchor_ids is not None:
-            page.present_anchor_ids |= {fence.id for fence in shown.fences}
+            page.present_anchor_ids |= {fence.id for fence in fences}
         html = self.seal.take_off(html) + end
         runbook = self._scan.runbook if self._scan else None
         if not fences or runbook is None:
@@ -209,6 +212,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-100)
     def on_env(self, env: Environment, files: Files, config: MkDocsConfig) -> Environment:
         """Fail the build when any page shows anything else than what runs, with every difference; else publish."""
+        try:
+            self._problems.extend(self._aside.finish())
+        except RunbookError as error:
+            raise PluginError(str(error)) from error
         if self._problems:
             raise PluginError("\n".join(map(str, sorted(set(self._problems)))))
         site = Publication(
@@ -236,6 +243,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
                 publish(self._site)
         except RunbookError as error:
             raise PluginError(str(error)) from error
+
+    def on_build_error(self, **_: object) -> None:
+        """Leave no process behind."""
+        if hasattr(self, "_aside"):
+            self._aside.stop()
 
     def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, **_: object) -> LiveReloadServer:
         """Rebuild when the configuration, the evidence or a file that blocks name changes."""
@@ -266,6 +278,13 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         line = next((number for number, text in enumerate(lines, 1) if near in text), 1)
         self._problems.append(Problem(self._path(page.file), line, reason))
         return ""
+
+    def _problems_of(self, path: str, html: str) -> Sequence[Problem]:
+        """Return what is wrong with a page of the catalog as it is rendered."""
+        found = self._report.catalog.scan_of(path)
+        runbook = found.runbook if found else None
+        fences = marked_fences(runbook) if runbook and path in self.lookup.pages else ()
+        return page_problems(path, fences, found, read_page(html, self.seal.value))
 
     def _needs(self, procedure: Procedure, page_url: str) -> list[Need]:
         needed = (self._report.catalog.get(public_id) for public_id in needed_ids(procedure))
