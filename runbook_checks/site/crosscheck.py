@@ -50,6 +50,12 @@ def differences(
             problems.append(_not_scanned(path, line, there))
         else:
             seen[key] = there
+    missing = {(kind, identity) for kind, identity, _ in expected.keys() - seen.keys()}
+    problems.extend(
+        _not_scanned(path, next((lines[heading] for heading in reversed(there.headings) if heading in lines), 1), there)
+        for there in shown.hidden
+        if (there.kind, there.id) not in missing
+    )
     for key, fence in expected.items():
         if key not in seen:
             problems.append(_not_shown(path, fence))

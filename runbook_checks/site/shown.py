@@ -87,6 +87,7 @@ class ShownPage:
     fences: tuple[ShownFence, ...]
     headings: tuple[tuple[int, str], ...]
     foreign: tuple[Foreign, ...]
+    hidden: tuple[ShownFence, ...] = ()  # in an element that hides them, or may: some browser may show them
 
 
 def may_show_evidence(html: str) -> bool:
@@ -151,12 +152,12 @@ class _Reader:
         self._sections: list[tuple[int, str]] = []
 
     def page(self) -> ShownPage:
-        fences = (
-            ShownFence(each.kind, each.id, each.role, "".join(each.texts).strip("\n"), each.headings)
+        found = [
+            (each.hidden, ShownFence(each.kind, each.id, each.role, "".join(each.texts).strip("\n"), each.headings))
             for each in self._fences
-            if not each.hidden
-        )
-        return ShownPage(tuple(fences), tuple(self._headings), tuple(self._foreign))
+        ]
+        fences, hidden = (tuple(each for is_hidden, each in found if is_hidden is wanted) for wanted in (False, True))
+        return ShownPage(fences, tuple(self._headings), tuple(self._foreign), hidden)
 
     def _is_label(self, node: LexborNode, values: _Values) -> bool:
         """Tell whether an element is a label of ours, or looks so right in one or in a fence: then it says nothing."""
