@@ -53,6 +53,12 @@ def test_a_section_gets_the_alerts_and_tags_of_its_procedure(tmp_path: Path) -> 
     assert after["config"]["fields"] == {"title": {"boost": 1e3}, "alert_words": {"boost": 1e6}}
 
 
+def test_a_name_is_text_for_a_theme_that_shows_tags_as_html(tmp_path: Path) -> None:
+    card = Card(5, alerts=("<img src=x onerror=alert(1)>",), tags=("R&D",))
+    (found,) = published(tmp_path, index(section("db/#restore")), with_card(card))["docs"]
+    assert found["tags"] == ["&lt;img src=x onerror=alert(1)&gt;", "R&amp;D"]
+
+
 def test_tags_of_the_page_stay() -> None:
     found = index(section("db/#restore", tags=["page", "Down"]))
     mark(found, [("db/#restore", with_card(Card(5, alerts=("Down",), tags=("slow",))))])
