@@ -199,7 +199,16 @@ def test_a_badge_is_whole_xml_with_nothing_from_elsewhere_whatever_the_title_hol
     assert not {name for element in root.iter() for name in element.attrib if "href" in name or name.startswith("on")}
 
 
-def test_a_badge_never_lies_outside_the_site(tmp_path: Path) -> None:
-    outside = replace(entry(), procedure=replace(PROCEDURE, anchor="../../../x"))
+def test_two_badges_never_share_a_file(tmp_path: Path) -> None:
+    other = replace(PROCEDURE, anchor="restore.staging")
+    entries = [replace(entry(), procedure=procedure) for procedure in (PROCEDURE, other)]
+    write(tmp_path, entries, ["staging"])
+    with pytest.raises(UsageError, match=r"two badges would be `badges/db/restore\.staging\.svg`"):
+        write(tmp_path, entries, ["staging", "production"])
+
+
+@pytest.mark.parametrize("anchor", ["../../../x", "../../status"])  # the second would be another file of the site
+def test_a_badge_never_lies_outside_the_site(tmp_path: Path, anchor: str) -> None:
+    outside = replace(entry(), procedure=replace(PROCEDURE, anchor=anchor))
     with pytest.raises(UsageError, match="outside the site"):
         write(tmp_path, [outside], ["staging"])

@@ -127,6 +127,14 @@ def test_each_environment_has_its_section_in_the_order_of_the_configuration(tmp_
     assert "signed by key ci-2026" in words(html)
 
 
+def test_ids_and_roles_of_an_edited_record_stay_in_their_attributes(tmp_path: Path) -> None:
+    table = "\n".join(["x" * 60] * 5)
+    odd = BlockRecord("a\x1bb", "st\x1bep", "bash", 1, "true", Outcome.PASSED, 0, table, attempts=1)
+    html = page_of(tmp_path, with_history(Evidence(record(blocks=(odd,)))))
+    assert 'aria-label="standard output of a[ESC]b"' in html
+    assert 'data-rb-role="st[ESC]ep"' in html
+
+
 def test_refused_evidence_is_loud_and_is_told_with_its_reason(tmp_path: Path) -> None:
     good, forged = record(), record(run="r2", ended=NOW - timedelta(minutes=5))
     reason = "the signature is not that of any trusted key"

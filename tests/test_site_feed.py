@@ -155,6 +155,11 @@ def test_hostile_titles_and_reasons_are_text(tmp_path: Path) -> None:
     assert "<script" not in (tmp_path / "feed.xml").read_text()
 
 
+def test_a_run_whose_id_is_half_a_character_has_an_entry(tmp_path: Path) -> None:
+    (one,) = parsed(tmp_path, having(replace(ran(Outcome.FAILED, 1), run="\ud800"))).entries
+    assert one.id.startswith("urn:uuid:")
+
+
 def test_a_page_names_the_feed() -> None:
     assert link("operations/db/") == (
         '<link rel="alternate" type="application/atom+xml" title="Status changes" href="../../feed.xml">'

@@ -46,7 +46,6 @@ CHECK = block("true", ".check")
         ('[[ "$X" == a ]]', Context.DOUBLE_QUOTED),
         ("cat <<END\n$X: $(date)\nEND", Context.HEREDOC),
         ("cat <<END > $X\na\nEND", Context.BARE),
-        ("cat <<-END\n\t${X:-N}D\n\tEND", Context.KEPT),
         ("cat <<END\n$X\nEND", Context.KEPT),  # END would end it, and the next line would be a command
         ("cat <<END\nat `date`: $X\nEND", Context.KEPT),
         ("cat <<END\n\\$5 for $X\nEND", Context.KEPT),  # the grammar takes this line for words of `cat`

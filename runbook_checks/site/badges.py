@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from unicodedata import east_asian_width
 
 from runbook_checks.catalog import former_ids
+from runbook_checks.errors import UsageError
 from runbook_checks.site.render import badge_svg, deciding_moment, urgency
 from runbook_checks.site.xml_text import legal
 from runbook_checks.status import Status
@@ -116,9 +117,14 @@ def publish(site: Publication) -> None:
     """Write the badges of every procedure, also under the ids that it once had, of every page, and of all.
 
     A procedure's plain badge, and those of pages and of all, are of the first environment; with several, each has one
-    of its own. Raises UsageError when a badge would lie outside the site.
+    of its own. Raises UsageError when a badge would lie outside the site, or where that of something else does.
     """
+    written: dict[str, Badge] = {}
     for name, badge in _badges(site.entries, site.environments):
+        if written.setdefault(name, badge) is not badge:
+            raise UsageError(
+                f"two badges would be `badges/{name}.svg`; give a procedure an id that does not end in an environment's name"
+            )
         site.write(f"badges/{name}.svg", svg(badge) + "\n")
         site.write(f"badges/{name}.json", json.dumps(shields(badge), ensure_ascii=False) + "\n")
 

@@ -60,7 +60,8 @@ class _Collected:
             "runbook_procedure_duration_seconds", "How long the run took that decides the status.", labels=_LABELS
         )
         for entry in self.entries:
-            labels = (entry.procedure.id, entry.procedure.page, entry.environment, entry.runbook.owner)
+            told = (entry.procedure.id, entry.procedure.page, entry.environment, entry.runbook.owner)
+            labels = tuple(text.encode(errors="replace").decode() for text in told)  # UTF-8 has no half a character
             for each in Status:
                 status.add_metric((*labels, each.value), float(entry.status is each))
             if entry.verified_at:

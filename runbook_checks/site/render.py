@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from runbook_checks.changes import in_words
-from runbook_checks.site.ansi import visible
+from runbook_checks.site.ansi import named, visible
 from runbook_checks.site.filters import filters, stem, tags
 from runbook_checks.status import Status
 
@@ -252,6 +252,7 @@ def _templates() -> Environment:
         "tags": tags,
         "release": release,
         "visible": visible,
+        "named": named,
     }
     return environment
 
