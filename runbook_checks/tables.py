@@ -10,6 +10,7 @@ from rich.text import Text
 from runbook_checks.record import Outcome, Record
 from runbook_checks.status import Status
 from runbook_checks.trust import Worth
+from runbook_checks.unseen import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +41,8 @@ def records_table(records: Iterable[Record]) -> Table:
             Text(record.outcome.value, style),
             record.procedure,
             f"{record.duration_s:.1f} s",
-            figures,
-            Text(record.reason.partition("\n")[0]),
+            printable(figures),
+            Text(printable(record.reason.partition("\n")[0])),
         )
     return table
 
@@ -60,7 +61,7 @@ def status_table(entries: Iterable[Entry]) -> Table:
             entry.procedure.id,
             *([entry.environment] if several else []),
             f"{entry.verified_at:%Y-%m-%d %H:%M}" if entry.verified_at else "never",
-            Text(entry.reason.partition("\n")[0]),
+            Text(printable(entry.reason.partition("\n")[0])),
         )
     return table
 
@@ -73,10 +74,10 @@ def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         groups.setdefault((verdict.record.procedure, verdict.record.environment), []).append(verdict)
-    for (procedure, environment), group in groups.items():
+    for names, group in groups.items():
         counts = [sum(one.worth is worth for one in group) for worth in Worth]
         reasons = [one.reason for one in group if one.reason]
-        table.add_row(procedure, environment, *map(str, counts), Text(reasons[-1] if reasons else ""))
+        table.add_row(*map(printable, names), *map(str, counts), Text(printable(reasons[-1]) if reasons else ""))
     return table
 
 
