@@ -291,6 +291,33 @@ def test_secrets_are_kept_for_this_tab_only_and_not_shown_in_commands(page: Page
     assert page.get_attribute("#secret [data-clipboard-target]", "data-clipboard-text") is None
 
 
+@pytest.mark.parametrize("unseen", ["\u3164", "\u034f", "\u2800", "\U000e0041"])
+def test_a_link_cannot_bring_characters_that_look_like_nothing(page: Page, base: str, unseen: str) -> None:
+    follow(page, base, INSTANCE=f"db{unseen}1")
+    assert page.input_value("[data-rb-name=INSTANCE]") == ""
+    assert "INSTANCE (it holds" in page.inner_text(".rb-vars-from")
+
+
+@pytest.mark.parametrize("value", ["Bearer abc", "eyJhbGciOi.eyJzdWIi.c2ln", "postgresql://ia:geheim@db/ia"])
+def test_what_looks_like_a_secret_reaches_neither_disk_nor_paper_nor_timeline(
+    page: Page, base: str, value: str
+) -> None:
+    follow(page, base)
+    captured = page.locator(".rb-captures input")
+    captured.fill(value)
+    captured.press("Tab")
+    fill(page, "INSTANCE", value)
+    tick(page, "Done: Say what is wrong")
+    assert value not in json.dumps(stored(page, "localStorage"))
+    page.click("text=Copy timeline")
+    assert value not in page.evaluate("navigator.clipboard.readText()")
+    page.emulate_media(media="print")
+    shown_inputs = [each for each in page.locator("input:not([type=checkbox])").all() if each.is_visible()]
+    assert [each.input_value() for each in shown_inputs if each.input_value()] == []
+    assert value not in page.inner_text("article")
+    assert value not in page.url
+
+
 def test_the_export_block_has_what_is_filled_in_in_any_quotes(page: Page, base: str) -> None:
     follow(page, base)
     assert page.is_disabled("text=Copy export block")
