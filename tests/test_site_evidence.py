@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import mkdocs.commands.build
 import mkdocs.config
 import pytest
+from markupsafe import Markup
 from publications import publication
 from records import NOW, record
 from sample_site import build, record_of, write_sample
@@ -125,6 +126,13 @@ def test_each_environment_has_its_section_in_the_order_of_the_configuration(tmp_
     html = page_of(tmp_path, signed, with_history(environment="other"))
     assert re.findall(r'<h2 id="([^"]+)"', html) == ["on-staging", "on-other"]
     assert "signed by key ci-2026" in words(html)
+
+
+def test_of_a_huge_output_only_what_is_shown_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(evidence_pages, "styled", lambda text: read.append(text) or Markup())
+    output("standard output", "\x1b[31mx" * (1 << 20), 0)
+    assert sum(map(len, read)) == 64 * 1024
 
 
 def test_ids_and_roles_of_an_edited_record_stay_in_their_attributes(tmp_path: Path) -> None:

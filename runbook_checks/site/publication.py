@@ -64,7 +64,9 @@ class Publication:
         """
         path = Path(os.path.normpath(self.folder / name))
         if ".." in name.split("/") or not path.is_relative_to(self.folder):
-            raise UsageError(f"the file {name!r} would lie outside the site or its folder there; give the heading another id")
+            raise UsageError(
+                f"the file {name!r} would lie outside the site or its folder there; give the heading another id"
+            )
         write_whole(path, text)
 
 
