@@ -207,7 +207,7 @@ def _same_file(by_id: Mapping[str, Procedure]) -> Iterator[Problem]:
             yield Problem(
                 procedure.page,
                 procedure.line,
-                f"the public id `{procedure.id}` differs from that of {first.page}:{first.line} in capital letters only",
+                f"the public id `{procedure.id}` differs from that of {first.page}:{first.line} in capitals only",
                 "on many disks both would be one file of evidence: give a heading another id",
             )
 

@@ -110,7 +110,7 @@ class Store:
 def _read(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each line that is not blank, with its one-based number; nothing for a file that is not there."""
     try:
-        with open(_open(path, os.O_RDONLY), "rb") as file:  # noqa: PTH123 - a descriptor
+        with open(_open(path, os.O_RDONLY), "rb") as file:
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return

@@ -1,4 +1,4 @@
-"""Characters that a reader cannot see as what they are, or that a terminal obeys: what is shown is not what is there."""
+"""Characters that nobody sees as what they are, or that a terminal obeys: what is shown is not what is there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OBEYED = regex.compile(r"[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]--[\n\t]]", regex.V1)
 
 
 def printable(text: str) -> str:
-    """Return a text for a terminal: what it would obey, or not show, is written as in source code, such as ``\\x1b``."""
+    """Return a text for a terminal: what it would obey, or not show, is written as in the source of a program."""
     return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

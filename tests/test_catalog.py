@@ -78,7 +78,7 @@ def test_ids_that_differ_in_capital_letters_only_are_refused(tmp_path: Path) -> 
     text = "".join(f"## X {{#{anchor}}}\n```bash {{.check}}\ntrue\n```\n" for anchor in ("restore", "Restore"))
     assert refused(tmp_path, a=FRONT + text) == [
         (
-            "a.md:9: the public id `a/Restore` differs from that of a.md:5 in capital letters only; "
+            "a.md:9: the public id `a/Restore` differs from that of a.md:5 in capitals only; "
             "on many disks both would be one file of evidence: give a heading another id"
         )
     ]

@@ -130,7 +130,12 @@ def test_each_environment_has_its_section_in_the_order_of_the_configuration(tmp_
 
 def test_of_a_huge_output_only_what_is_shown_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(evidence_pages, "styled", lambda text: read.append(text) or Markup())
+
+    def styled(text: str) -> Markup:
+        read.append(text)
+        return Markup()
+
+    monkeypatch.setattr(evidence_pages, "styled", styled)
     output("standard output", "\x1b[31mx" * (1 << 20), 0)
     assert sum(map(len, read)) == 64 * 1024
 

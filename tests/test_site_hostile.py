@@ -65,8 +65,11 @@ RULES = f"""groups:
   - alert: {json.dumps(RUN + "2")}
     expr: up
 """
-FOUND = """[window.hasRun || 0, document.querySelectorAll('img[src=x]').length, [...document.querySelectorAll('*')].filter(
-    (each) => [...each.attributes].some(({name, value}) => /^on/.test(name) || /^\\s*javascript:/i.test(value))).length]"""
+FOUND = r"""
+const all = [...document.querySelectorAll('*')].flatMap((each) => [...each.attributes]);
+const runs = ({name, value}) => /^on/.test(name) || /^\s*javascript:/i.test(value);
+[window.hasRun || 0, document.querySelectorAll('img[src=x]').length, all.filter(runs).length]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +94,15 @@ def write_evidence(folder: Path) -> None:
     config = load_config(folder / "runbook-checks.yml")
     now = datetime.now(UTC)
     (entry,) = (each for each in load_report(config, now=now).entries if each.procedure.id == "hostile/do")
-    streams = {"stdout": f"{RUN}\x1b[31m{RUN}\x1b]8;;javascript:ran()\x07x", "stderr": RUN, "message": RUN}
-    block = BlockRecord(RUN, RUN, RUN, 1, RUN, Outcome.FAILED, 1, attempts=2, **streams)
+    printed = f"{RUN}\x1b[31m{RUN}\x1b]8;;javascript:ran()\x07x"
+    block = BlockRecord(RUN, RUN, RUN, 1, RUN, Outcome.FAILED, 1, printed, RUN, attempts=2, message=RUN)
     figure = Figure("job_id", 3.5, RUN, 1.0, 5.0, kept=False)
     for hours, outcome in ((3, Outcome.PASSED), (2, Outcome.FAILED), (1, Outcome.FAILED)):
         record = replace(
             record_of(entry, now - timedelta(hours=hours), outcome, reason=f"{RUN}\n{RUN}", digest=RUN),
-            **dict.fromkeys(("title", "run", "commit"), RUN),
+            title=RUN,
+            run=RUN,
+            commit=RUN,
             services=(Service(RUN, RUN),),
             blocks=(block, replace(block, id="st")),
             figures=(figure, replace(figure, name=RUN)),

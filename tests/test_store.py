@@ -53,7 +53,13 @@ def test_evidence_is_neither_read_from_nor_written_to_what_is_no_regular_file(tm
     elsewhere.write_text(to_line(record()))
     path = store.path("staging", "page/one")
     path.parent.mkdir(parents=True)
-    {"link": lambda: path.symlink_to(elsewhere), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    match kind:
+        case "link":
+            path.symlink_to(elsewhere)
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            path.mkdir()
     with pytest.raises(StoreError, match="could not be read"):
         store.read("staging", "page/one")
     with pytest.raises(StoreError, match="could not be written"):

@@ -123,7 +123,7 @@ def publish(site: Publication) -> None:
     for name, badge in _badges(site.entries, site.environments):
         if written.setdefault(name, badge) is not badge:
             raise UsageError(
-                f"two badges would be `badges/{name}.svg`; give a procedure an id that does not end in an environment's name"
+                f"two badges would be `badges/{name}.svg`; no id of a procedure may end in an environment's name"
             )
         site.write(f"badges/{name}.svg", svg(badge) + "\n")
         site.write(f"badges/{name}.json", json.dumps(shields(badge), ensure_ascii=False) + "\n")

@@ -44,7 +44,7 @@ class Change:
     @property
     def id(self) -> str:
         """Return a name that this change has in every build, and no other change."""
-        told = " ".join((self.entry.procedure.id, self.entry.environment, self.status, self.cause))
+        told = f"{self.entry.procedure.id} {self.entry.environment} {self.status} {self.cause}"
         written = told.encode(errors="backslashreplace").decode()  # half a character, of an edited record
         return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, written)}"
 
