@@ -47,8 +47,8 @@ def test_a_badge_says_its_status_in_text(status: Status) -> None:
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.VERIFIED])
 def test_a_card_that_is_not_verified_says_why(status: Status) -> None:
     html = render.card(PROCEDURE, entry().runbook, [entry(status)], [])
-    assert f"<strong>{render.headline(status)}</strong>" in html
-    assert render.headline(status)
+    assert f"<strong>{render.headline(entry(status))}</strong>" in html
+    assert render.headline(entry(status))
 
 
 def test_a_card_has_the_facts_that_its_yaml_declares() -> None:

@@ -49,7 +49,7 @@ class _Collected:
             labels=(*_LABELS, "status"),
         )
         success = GaugeMetricFamily(
-            "runbook_procedure_last_success_timestamp_seconds", "When the procedure last passed.", labels=_LABELS
+            "runbook_procedure_last_success_timestamp_seconds", "When the procedure was last verified.", labels=_LABELS
         )
         expires = GaugeMetricFamily(
             "runbook_procedure_expires_timestamp_seconds",

@@ -65,14 +65,16 @@ def format_bounds(bound: FigureBound | Figure) -> str:
     return ", ".join(told)
 
 
-def headline(status: Status) -> str:
-    """Return what a responder has to know first about a procedure of this status."""
-    match status:
+def headline(entry: Entry) -> str:
+    """Return what a responder has to know first about a procedure, given what it is worth."""
+    match entry.status:
         case Status.VERIFIED:
             return ""
         case Status.FAILED:
             return "This procedure failed when it was last run."
         case Status.STALE:
+            if entry.verified_at is None:
+                return "It has passed, and that proves nothing."
             return "Something has changed since it was last proven."
         case Status.EXPIRED:
             return "The last proof is too old."
@@ -81,7 +83,7 @@ def headline(status: Status) -> str:
         case Status.BLOCKED:
             return "This procedure could not be tried."
         case _:
-            assert_never(status)
+            assert_never(entry.status)
 
 
 def deciding_moment(entry: Entry) -> str:
