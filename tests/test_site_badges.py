@@ -149,20 +149,31 @@ def test_one_environment_has_only_plain_badges(tmp_path: Path) -> None:
 
 
 def test_a_badge_of_several_counts_what_is_verified_and_has_the_colour_of_the_worst() -> None:
-    badge = summary("runbooks", [entry(), entry(), entry(Status.STALE)])
-    assert (badge.label, badge.message) == ("runbooks", "2 of 3 verified")
+    badge = summary("runbooks", [entry(), entry(), entry(Status.STALE)], DAY)
+    assert (badge.label, badge.message) == ("runbooks", "2 of 3 verified as of 2026-11-21")
     assert colour(badge.status) == colour(Status.STALE)
-    assert summary("runbooks", [entry()]).status is Status.VERIFIED
-    assert summary("runbooks", []).status is Status.UNVERIFIED
-    assert shields(summary("runbooks", [entry(), entry(Status.FAILED)]))["isError"] is True
+    assert summary("runbooks", [entry()], DAY).status is Status.VERIFIED
+    assert summary("runbooks", [], DAY).status is Status.UNVERIFIED
+    assert shields(summary("runbooks", [entry(), entry(Status.FAILED)], DAY))["isError"] is True
+
+
+def test_a_badge_of_several_says_what_of_them_is_from_uncommitted_changes() -> None:
+    told = summary("runbooks", [entry(dirty=True), entry(), entry(Status.STALE, dirty=True)], DAY).message
+    assert told == "2 of 3 verified as of 2026-11-21, 1 with uncommitted changes"
+
+
+def test_a_badge_that_would_be_of_two_procedures_is_refused(tmp_path: Path) -> None:
+    twin = replace(entry(Status.FAILED), procedure=replace(PROCEDURE, anchor="restore.other"))
+    with pytest.raises(UsageError, match=r"db/restore\.other' is that of two procedures"):
+        write(tmp_path, [entry(), entry(environment="other"), twin], ["staging", "other"])
 
 
 def test_a_page_and_the_site_have_badges_of_the_first_environment(tmp_path: Path) -> None:
     other = replace(entry(Status.FAILED), procedure=replace(PROCEDURE, page="docs/net.md", anchor="drain"))
     write(tmp_path, [entry(), other, entry(Status.FAILED, environment="other")], ["staging", "other"])
     told = {name: json.loads((tmp_path / f"badges/{name}.json").read_text()) for name in ("db", "all")}
-    assert (told["db"]["label"], told["db"]["message"], told["db"]["color"]) == ("DB", "1 of 1 verified", "#1a7f37")
-    assert (told["all"]["label"], told["all"]["message"]) == ("runbooks", "1 of 2 verified")
+    assert (told["db"]["label"], told["db"]["message"], told["db"]["color"]) == ("DB", "1 of 1 verified as of 2026-11-21", "#1a7f37")
+    assert (told["all"]["label"], told["all"]["message"]) == ("runbooks", "1 of 2 verified as of 2026-11-21")
     assert "runbooks: 1 of 2 verified" in (tmp_path / "badges/all.svg").read_text()
 
 

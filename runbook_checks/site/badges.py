@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, assert_never
 from unicodedata import east_asian_width
 
 from runbook_checks.catalog import former_ids
-from runbook_checks.site.render import badge_svg, deciding_moment, urgency
+from runbook_checks.errors import UsageError
+from runbook_checks.site.render import badge_svg, deciding_moment, format_moment, urgency
 from runbook_checks.site.xml_text import legal
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from runbook_checks.report import Entry
     from runbook_checks.site.publication import Publication
@@ -87,11 +89,16 @@ def of(entry: Entry) -> Badge:
     return Badge(entry.procedure.title or "runbook", message(entry), entry.status)
 
 
-def summary(label: str, entries: Sequence[Entry]) -> Badge:
-    """Return the badge of several procedures, such as ``64 of 65 verified``, in the colour of the worst of them."""
-    verified = sum(entry.status is Status.VERIFIED for entry in entries)
+def summary(label: str, entries: Sequence[Entry], made_at: datetime) -> Badge:
+    """Return the badge of several procedures, such as ``64 of 65 verified as of 2026-11-21``, coloured as the worst.
+
+    It says from how many trees with uncommitted changes that is: an image of one of them says so too.
+    """
+    verified = [entry for entry in entries if entry.status is Status.VERIFIED]
     worst = min((entry.status for entry in entries), key=urgency, default=Status.UNVERIFIED)
-    return Badge(label, f"{verified} of {len(entries)} verified", worst)
+    dirty = sum(entry.record is not None and entry.record.dirty for entry in verified)
+    words = f"{len(verified)} of {len(entries)} verified as of {format_moment(made_at)[:10]}"
+    return Badge(label, words + (f", {dirty} with uncommitted changes" if dirty else ""), worst)
 
 
 def svg(badge: Badge) -> str:
@@ -116,14 +123,22 @@ def publish(site: Publication) -> None:
     """Write the badges of every procedure, also under the ids that it once had, of every page, and of all.
 
     A procedure's plain badge, and those of pages and of all, are of the first environment; with several, each has one
-    of its own. Raises UsageError when a badge would lie outside the site.
+    of its own. Raises UsageError when a badge would lie outside the site, or where another one lies.
     """
-    for name, badge in _badges(site.entries, site.environments):
+    written: set[str] = set()
+    for name, badge in _badges(site.entries, site.environments, site.built_at):
+        if name in written:
+            raise UsageError(
+                f"the badge {name!r} is that of two procedures; give a heading an id that does not end as an environment"
+            )
+        written.add(name)
         site.write(f"badges/{name}.svg", svg(badge) + "\n")
         site.write(f"badges/{name}.json", json.dumps(shields(badge), ensure_ascii=False) + "\n")
 
 
-def _badges(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[tuple[str, Badge]]:
+def _badges(
+    entries: Iterable[Entry], environments: Sequence[str], made_at: datetime
+) -> Iterator[tuple[str, Badge]]:
     pages: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         badge = of(entry)
@@ -136,5 +151,5 @@ def _badges(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[t
             pages[PurePosixPath(entry.procedure.page).stem].append(entry)
     for stem, found in pages.items():
         if stem != ALL:
-            yield stem, summary(found[0].runbook.title or stem, found)
-    yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found])
+            yield stem, summary(found[0].runbook.title or stem, found, made_at)
+    yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found], made_at)
