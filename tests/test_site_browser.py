@@ -76,6 +76,8 @@ def test_what_expires_after_the_build_says_so_in_the_browser(browser: Browser, b
     assert card.locator(".rb-word").inner_text().lower() == "expired"
     assert card.get_by_text("It has expired since this page was built").is_visible()
     assert "30 days ago" in card.inner_text()
+    page.goto(base)
+    assert "It took 42 s (expired) the last time" in page.locator("article").inner_text()
     page.close()
 
 
@@ -88,6 +90,28 @@ def test_a_card_says_how_long_ago_and_paper_says_when(browser: Browser, base: st
     assert day in str(when.get_attribute("title"))
     page.emulate_media(media="print")
     assert when.inner_text().startswith(day)
+    page.close()
+
+
+def test_a_clock_that_is_behind_makes_nothing_newer(browser: Browser, base: str) -> None:
+    page = browser.new_page()
+    page.clock.set_fixed_time(datetime.now(UTC) - timedelta(days=2))
+    page.goto(base + PAGE)
+    when = page.locator("[data-rb-card=restore-database] .rb-state time")
+    day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+    assert when.inner_text().startswith(day)
+    assert "just now" not in page.locator("article").inner_text()
+    page.close()
+
+
+def test_a_page_that_was_asleep_is_true_as_soon_as_it_is_seen(browser: Browser, base: str) -> None:
+    page = browser.new_page()
+    page.goto(base + PAGE)
+    card = page.locator("[data-rb-card=restore-database]")
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=30))
+    assert card.get_attribute("data-rb-status") == "verified"
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert card.get_attribute("data-rb-status") == "expired"
     page.close()
 
 

@@ -73,7 +73,7 @@ def define_env(env: MacrosPlugin) -> None:
             entry = lookup.entry(procedure_id, environment or "")
         except UsageError as error:
             return plugin().refuse(env.page, procedure_id, str(error))
-        return plugin().seal.put(render.figure(bound, render.last_figures([entry], name)))
+        return plugin().seal.put(render.figure(bound, entry))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def offline_edition(text: str = "Keep a copy that works without a network") -> str:
@@ -92,6 +92,9 @@ def _define_home(env: MacrosPlugin) -> None:
         entries = tuple(entry for entry in entries if entry.environment == name)
         return name, entries, coverage(plugin().alerts or (), entries)
 
+    def where(name: str) -> str:
+        return f" on {name}" if plugin().several_environments else ""
+
     def href(procedure: Procedure) -> str:
         return plugin().lookup.href(procedure, env.page.url)
 
@@ -102,12 +105,13 @@ def _define_home(env: MacrosPlugin) -> None:
             name, entries, covered = at_a_glance(environment or "")
         except UsageError as error:
             return plugin().refuse(env.page, "overview", str(error))
-        view = overviews.overview(name, entries, covered)
+        view = overviews.overview(name, entries, covered, plugin().built_at)
         return plugin().seal.put(
             render.fill(
                 "overview.html",
                 view=view,
                 most=overviews.MOST,
+                where=where(name),
                 href=href,
                 rules=plugin().alerts is not None,
                 until=overviews.until(covered.raised),
@@ -118,12 +122,12 @@ def _define_home(env: MacrosPlugin) -> None:
     def alert_table(environment: str = "") -> str:
         """Return a table of alerts and the procedures that answer them, what is missing first."""
         try:
-            _, _, covered = at_a_glance(environment or "")
+            name, _, covered = at_a_glance(environment or "")
         except UsageError as error:
             return plugin().refuse(env.page, "alert_table", str(error))
         rules = plugin().alerts is not None
         rows = overviews.alert_rows(covered, rules=rules)
-        return plugin().seal.put(render.fill("alerts.html", rows=rows, href=href, rules=rules))
+        return plugin().seal.put(render.fill("alerts.html", rows=rows, href=href, rules=rules, where=where(name)))
 
 
 def _plugin(env: MacrosPlugin) -> RunbookChecksPlugin:

@@ -14,6 +14,7 @@ from runbook_checks.changes import in_words
 from runbook_checks.site.ansi import visible
 from runbook_checks.site.filters import filters, stem, tags
 from runbook_checks.status import Status
+from runbook_checks.trust import why_newest_is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +85,12 @@ def headline(entry: Entry) -> str:
             return "This procedure could not be tried."
         case _:
             assert_never(entry.status)
+
+
+def doubt(entry: Entry) -> str:
+    """Return why a newer run than the one that proves a procedure is not believed; empty where there is none."""
+    refused = why_newest_is_refused(entry.history) if entry.status is Status.VERIFIED else ""
+    return f"a newer run does not count: {refused}" if refused else ""
 
 
 def deciding_moment(entry: Entry) -> str:
@@ -179,9 +186,10 @@ def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False) -> str
     return fill("table.html", rows=rows, columns=columns, filterable=filterable, filters=filters(entries))
 
 
-def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
-    """Return a figure's last value as HTML for the middle of a Markdown sentence."""
-    return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
+def figure(bound: FigureBound, entry: Entry) -> str:
+    """Return a figure's last value as HTML for the middle of a Markdown sentence; one that proves nothing says so."""
+    measured = last_figures([entry], bound.name)
+    return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured, entry=entry))
 
 
 def link(text: str, href: str) -> str:
@@ -246,6 +254,7 @@ def _templates() -> Environment:
         "in_words": in_words,
         "number": format_number,
         "bounds": format_bounds,
+        "doubt": doubt,
         "headline": headline,
         "deciding_moment": deciding_moment,
         "day": _day,

@@ -59,7 +59,9 @@
   function filterable(form, number) {
     const section = form.closest(".rb-list");
     const rows = [...section.querySelectorAll(".rb-status > tbody > tr")];
-    const texts = rows.map((row) => [row.textContent, ...Object.values(row.dataset)].join(" ").toLowerCase());
+    // With several environments a procedure has several rows: each is a status.
+    const [one, many] = section.querySelector(".rb-cell-environment") ? ["status", "statuses"] : ["procedure", "procedures"];
+    let texts = []; // what expires while the page is read is found by that word
     const controls = [...form.querySelectorAll("input, select")];
     const key = (control) => (number ? `${control.name}-${number + 1}` : control.name);
     let waiting = 0;
@@ -83,7 +85,8 @@
       visible(section.querySelector(".rb-none"), !shown);
       visible(section.querySelector(".rb-status"), shown);
       visible(form.querySelector(".rb-reset"), filtered);
-      return filtered ? `${shown} of ${rows.length} procedures` : `${rows.length} procedures`;
+      const all = `${rows.length} ${rows.length === 1 ? one : many}`;
+      return filtered ? `${shown} of ${all}` : all;
     }
 
     function tell(told) {
@@ -125,7 +128,10 @@
       });
     });
     form.hidden = false;
-    return () => tell(apply());
+    return () => {
+      texts = rows.map((row) => [row.textContent, ...Object.values(row.dataset)].join(" ").toLowerCase());
+      tell(apply());
+    };
   }
 
   function refresh() {
