@@ -42,9 +42,14 @@ class Change:
     reason: str = ""
 
     @property
+    def of(self) -> tuple[str, str]:
+        """Return whose status changed: the procedure's public id, and the environment."""
+        return self.entry.procedure.id, self.entry.environment
+
+    @property
     def id(self) -> str:
         """Return a name that this change has in every build, and no other change."""
-        told = (self.entry.procedure.id, self.entry.environment, self.status, self.cause)
+        told = (*self.of, self.status, self.cause)
         return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, ' '.join(told))}"
 
 
@@ -54,8 +59,8 @@ def publish(site: Publication) -> None:
     written = last_commits(site.checks.root, stale)
     strict = site.report.strict
     found = [each for entry in site.entries for each in changes(entry, written, site.built_at, strict=strict)]
-    newest = sorted(found, key=lambda change: (change.at, change.id), reverse=True)[:MOST]
-    site.write(FILE, _atom(site, newest))
+    numbered = sorted(enumerate(found), key=lambda pair: (pair[1].at, pair[1].of, pair[0]), reverse=True)
+    site.write(FILE, _atom(site, [change for _, change in numbered[:MOST]]))
 
 
 def link(page_url: str) -> Markup:
@@ -90,13 +95,15 @@ def _outcomes(entry: Entry, now: datetime, *, strict: bool) -> Iterator[Change]:
     ]
     # What was before the oldest run that is kept is not known.
     before = told.pop(0) if told and len(entry.history) >= HISTORY else None
+    at = datetime.min.replace(tzinfo=UTC)
     for record in told:
+        at = max(at, _ended_at(record))  # clocks differ: what decides later is not dated earlier
         if before is None or record.outcome is not before.outcome:
             uncommitted = "from a tree with uncommitted changes" if record.dirty else ""
             yield Change(
                 entry,
                 _WORDS[record.outcome],
-                _ended_at(record),
+                at,
                 f"{record.run} {record.ended_at}",  # on several stacks, a run has several records of a procedure
                 _WORDS[before.outcome] if before else "",
                 record.reason or uncommitted,
