@@ -59,6 +59,11 @@ class Entry:
         return self.judgement.record
 
     @property
+    def took_s(self) -> float | None:
+        """Return how long the deciding run took; None when nothing ran, or nobody saw it end."""
+        return (self.record.duration_s or None) if self.record else None
+
+    @property
     def verified_at(self) -> datetime | None:
         """Return when the procedure last passed."""
         return self.judgement.verified_at

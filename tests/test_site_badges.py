@@ -17,6 +17,8 @@ from runbook_checks.model import Card, Procedure, Runbook
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.report import Entry
 from runbook_checks.site.badges import colour, message, of, publish, shields, summary, svg, text_width
+from runbook_checks.site.metrics import exposition
+from runbook_checks.site.render import card
 from runbook_checks.status import Judgement, Status
 
 if TYPE_CHECKING:
@@ -115,6 +117,14 @@ def test_the_status_document_has_the_documented_keys_for_every_entry() -> None:
         {"name": "rto", "value": 42.0, "unit": "s", "min": None, "max": 300.0, "kept": True}
     ]
     assert (procedures[1]["verified_at"], procedures[1]["duration_s"]) == (None, None)
+
+
+def test_nothing_says_how_long_a_run_took_that_nobody_saw_end() -> None:
+    crashed = replace(RECORD, outcome=Outcome.FAILED, duration_s=0.0)
+    found = replace(entry(Status.FAILED), judgement=Judgement(Status.FAILED, "worker crashed", crashed))
+    assert status_document([found], DAY)["procedures"][0]["duration_s"] is None
+    assert "runbook_procedure_duration_seconds{" not in exposition([found], DAY)
+    assert "0 s" not in card(PROCEDURE, found.runbook, [found], [])
 
 
 def write(folder: Path, entries: list[Entry], environments: list[str]) -> list[str]:
