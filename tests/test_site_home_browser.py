@@ -266,6 +266,22 @@ class TestOverview:
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         assert rows(page) == ["Restore the database"]
 
+    def test_a_table_of_one_status_has_what_has_it_now(self, browser: Browser, tmp_path: Path) -> None:
+        folder = write_sample(tmp_path)
+        tables = [f'{{{{ status_table(status="{status}", page="database") }}}}' for status in ("expired", "verified")]
+        (folder / "docs/index.md").write_text("# Home\n\n" + "\n\n".join(tables) + "\n")
+        with serving(build(folder)) as base:
+            page = browser.new_page()
+            page.goto(base)
+            nothing = page.get_by_text("No procedure here.").nth(1)
+            assert (rows(page), rows(page, 1)) == (["Back the database up"], ["Restore the database"])
+            assert not nothing.is_visible()
+            page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=30))
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            assert (rows(page), rows(page, 1)) == (["Back the database up", "Restore the database"], [])
+            assert nothing.is_visible()
+            page.close()
+
     def test_rows_of_several_environments_are_not_called_procedures(self, browser: Browser, tmp_path: Path) -> None:
         folder = write_sample(tmp_path)
         with (folder / "runbook-checks.yml").open("a") as file:

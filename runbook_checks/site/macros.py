@@ -19,6 +19,7 @@ from runbook_checks.site.filters import MANY
 from runbook_checks.site.offline import OFFERED
 from runbook_checks.site.plugin import RunbookChecksPlugin
 from runbook_checks.site.protect import protect
+from runbook_checks.status import Status
 
 if TYPE_CHECKING:
     from mkdocs_macros.plugin import MacrosPlugin
@@ -54,15 +55,17 @@ def define_env(env: MacrosPlugin) -> None:
         """Return a table of procedures, what needs attention first; a long one can be filtered."""
         lookup = plugin().lookup
         try:
-            entries = lookup.select(
-                page=page or "", status=status or "", owner=owner or "", environment=environment or ""
-            )
+            chosen = {"page": page or "", "owner": owner or "", "environment": environment or ""}
+            entries = lookup.select(status=status or "", **chosen)
+            if status == Status.EXPIRED.value:  # what may become so while the page is read waits in it
+                entries += lookup.select(status=Status.VERIFIED.value, **chosen)
         except UsageError as error:
             return plugin().refuse(env.page, "status_table", str(error))
         rows = sorted(entries, key=lambda entry: render.urgency(entry.status))
-        filterable = bool(rows) and (len(rows) > MANY if filters is None else filters)
+        shown = sum(status in {"", entry.status.value} for entry in rows)
+        filterable = bool(shown) and (shown > MANY if filters is None else filters)
         placed = [(entry, lookup.href(entry.procedure, env.page.url)) for entry in rows]
-        return plugin().seal.put(render.table(placed, filterable=filterable))
+        return plugin().seal.put(render.table(placed, filterable=filterable, only=status or ""))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def figure(procedure_id: str, name: str, environment: str = "") -> str:

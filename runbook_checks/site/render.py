@@ -176,14 +176,26 @@ def badge(entry: Entry, href: str) -> str:
     return inline(_TEMPLATES.get_template("badge.html").render(entry=entry, href=href))
 
 
-def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False) -> str:
-    """Return a table of entries, each with the place of its procedure, as HTML for a Markdown page."""
+def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False, only: str = "") -> str:
+    """Return a table of entries, each with the place of its procedure, as HTML for a Markdown page.
+
+    With ``only``, a status, rows of another one are there and hidden until they get it; those that lose it go.
+    """
     entries = [entry for entry, _ in rows]
     columns = {
         "environment": len({entry.environment for entry in entries}) > 1,
         "owner": len({entry.runbook.owner for entry in entries}) > 1,
     }
-    return fill("table.html", rows=rows, columns=columns, filterable=filterable, filters=filters(entries))
+    empty = not any(only in {"", entry.status.value} for entry in entries)
+    return fill(
+        "table.html",
+        rows=rows,
+        columns=columns,
+        filterable=filterable,
+        only=only,
+        empty=empty,
+        filters=filters(entries),
+    )
 
 
 def figure(bound: FigureBound, entry: Entry) -> str:
