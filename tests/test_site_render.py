@@ -72,6 +72,16 @@ def test_a_figure_in_a_sentence_says_when_it_proves_nothing() -> None:
     assert "not measured yet" in render.figure(bound, entry(Status.UNVERIFIED))
 
 
+def test_a_card_of_several_environments_names_the_one_that_a_figure_and_a_proof_are_of() -> None:
+    procedure = replace(PROCEDURE, card=Card(5, figures=(FigureBound("rto", "s", None, 300),)))
+    measured = replace(RECORD, figures=(Figure("rto", 42.0, "s", None, 300.0),))
+    other = replace(entry(environment="other"), judgement=replace(entry().judgement, record=measured))
+    html = render.card(procedure, entry().runbook, [entry(Status.UNVERIFIED), other], [])
+    assert "42 s on other" in html
+    both = render.card(procedure, entry().runbook, [entry(), other], [])
+    assert "One of these has expired since this page was built" in both
+
+
 def test_a_card_has_the_facts_that_its_yaml_declares() -> None:
     card = Card(
         5,
