@@ -33,7 +33,7 @@ Now [look at it](#look) or [at another page](database.md).
 
 ## Mend it { #mend }
 
-1. Say what is wrong: it is down.
+1. Say what is wrong: it is down. Do not guess.
 
     ```bash {.step #bare}
     printf '[%s]' pre$INSTANCE $INSTANCE
@@ -357,7 +357,7 @@ def test_ticks_stay_are_stamped_and_make_a_timeline(page: Page, base: str) -> No
     timeline = str(page.evaluate("navigator.clipboard.readText()"))
     assert timeline == (
         f"# Timeline: Mend it\n\nPage: <{base}operations/follow/#mend>\n\n- INSTANCE: `` db`1 ``\n\n"
-        "- 2026-03-04 03:12:05 UTC done: Say what is wrong\n"
+        "- 2026-03-04 03:12:05 UTC done: Say what is wrong: it is down\n"
         "- 2026-03-04 03:14:06 UTC done: Mend \\*it\\*\n"
         "- 2026-03-04 03:14:06 UTC note: called \\<ana\\> \\*now\\*\n"
     )

@@ -12,7 +12,7 @@
   function titleOf(block) {
     const before = block.previousElementSibling;
     const told = block.querySelector(".rb-title") || (block.parentElement.tagName === "LI" && before?.tagName === "P" ? before : null);
-    return told?.textContent?.trim().split(/[.:;](?:\s|$)/)[0].replace(/\s+/g, " ").slice(0, 100) || block.id;
+    return told?.textContent?.trim().split(/[.:;]$|[.;]\s/)[0].replace(/\s+/g, " ").slice(0, 100) || block.id;
   }
   let bar, live;
 
