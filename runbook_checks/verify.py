@@ -93,7 +93,8 @@ class Verifier:
     ) -> None:
         """Prepare; no stack is started before the first procedure asks for it. ``controller``: see ``guarded``.
 
-        ``run_id`` is that of a run of several processes; empty for one of its own. ``signing_key`` is what RUNBOOK_CHECKS_SIGNING_KEY holds: it signs each record. Raises UsageError for no key.
+        ``run_id`` is that of a run of several processes; empty for one of its own.
+        ``signing_key`` is what RUNBOOK_CHECKS_SIGNING_KEY holds: it signs each record. Raises UsageError for no key.
         """
         self.config = config
         self.catalog = catalog

@@ -87,8 +87,8 @@ def published(folder: Path, entries: Sequence[Entry], *, strict: bool) -> dict[s
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(evidence(), max_size=6), min_size=6, max_size=6), st.booleans())
-def test_every_output_says_the_same_of_any_evidence(found: list[list[Evidence]], strict: bool) -> None:
+@given(found=st.lists(st.lists(evidence(), max_size=6), min_size=6, max_size=6), strict=st.booleans())
+def test_every_output_says_the_same_of_any_evidence(found: list[list[Evidence]], *, strict: bool) -> None:
     entries = [entry(place, one, strict=strict) for place, one in zip(PLACES, found, strict=True)]
     with TemporaryDirectory() as folder:
         out = published(Path(folder), entries, strict=strict)

@@ -129,16 +129,14 @@ def publish(site: Publication) -> None:
     for name, badge in _badges(site.entries, site.environments, site.built_at):
         if name in written:
             raise UsageError(
-                f"the badge {name!r} is that of two procedures; give a heading an id that does not end as an environment"
+                f"the badge {name!r} is that of two procedures; a heading id must not end like an environment"
             )
         written.add(name)
         site.write(f"badges/{name}.svg", svg(badge) + "\n")
         site.write(f"badges/{name}.json", json.dumps(shields(badge), ensure_ascii=False) + "\n")
 
 
-def _badges(
-    entries: Iterable[Entry], environments: Sequence[str], made_at: datetime
-) -> Iterator[tuple[str, Badge]]:
+def _badges(entries: Iterable[Entry], environments: Sequence[str], made_at: datetime) -> Iterator[tuple[str, Badge]]:
     pages: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         badge = of(entry)

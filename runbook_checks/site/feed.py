@@ -70,9 +70,7 @@ def link(page_url: str) -> Markup:
     )
 
 
-def changes(
-    entry: Entry, written: Mapping[str, datetime], now: datetime, *, strict: bool = False
-) -> Iterator[Change]:
+def changes(entry: Entry, written: Mapping[str, datetime], now: datetime, *, strict: bool = False) -> Iterator[Change]:
     """Yield what changed for a procedure in an environment: each other outcome of a run, and what time or an edit did.
 
     ``written`` says when pages were last committed; a page that is not in it counts as written ``now``.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ENTITY_OR_ACTIVE = re.compile(r"(&(?:#\d+|#x[0-9a-fA-F]+|\w+);)|([\\`*_\[\]{}!~^|:+#$@])")
 _BETWEEN_TABLE_TAGS = re.compile(r">\s+<(?=/?(?:td|th|tr|tbody|thead|table)\b)")
+_NO_PROOF = "It has passed, and that proves nothing."  # of what changed while it ran
 _BY_URGENCY = (Status.FAILED, Status.BLOCKED, Status.STALE, Status.EXPIRED, Status.UNVERIFIED, Status.VERIFIED)
 
 
@@ -74,9 +75,8 @@ def headline(entry: Entry) -> str:
         case Status.FAILED:
             return "This procedure failed when it was last run."
         case Status.STALE:
-            if entry.verified_at is None:
-                return "It has passed, and that proves nothing."
-            return "Something has changed since it was last proven."
+            proven = entry.verified_at is not None
+            return "Something has changed since it was last proven." if proven else _NO_PROOF
         case Status.EXPIRED:
             return "The last proof is too old."
         case Status.UNVERIFIED:
