@@ -100,6 +100,7 @@ def test_every_output_says_the_same_of_any_evidence(found: list[list[Evidence]],
         assert told_of["status"] == word
         assert [sample.labels["status"] for sample in of_it if "status" in sample.labels and sample.value] == [word]
         assert out["shields"][name]["message"].startswith(word)
+        assert f" on {one.environment}" in out["shields"][name]["message"]
         assert f": {out['shields'][name]['message']}</title>" in out["svg"][name]
         assert f'data-rb-status="{word}"' in render.card(one.procedure, one.runbook, [one], [])
         for key, metric in (("verified_at", "last_success"), ("expires_at", "expires"), ("duration_s", "duration")):
@@ -124,7 +125,7 @@ def test_every_output_says_the_same_of_any_evidence(found: list[list[Evidence]],
     assert {status.value: count for status, count in view.counts if count} == dict(counts)
     assert view.attention == 3 - counts["verified"] == len(view.first) + view.further
     for name in ("db", "all"):
-        assert out["shields"][name]["message"].startswith(f"{counts['verified']} of 3 verified as of 2026-11-21")
+        assert out["shields"][name]["message"].startswith(f"{counts['verified']} of 3 verified on staging as of")
         assert (out["shields"][name]["color"] == badges.colour(Status.VERIFIED)) == (counts["verified"] == 3)
     banner = re.sub(r"<[^>]*>", "", render.banner(first, several=True))
     assert ("All 3 procedures verified on staging" in banner) == (counts["verified"] == 3)

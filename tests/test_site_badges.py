@@ -147,7 +147,9 @@ def test_the_plain_badge_is_that_of_the_first_environment(tmp_path: Path) -> Non
         "badges/db/restore.staging.svg",
         "badges/db/restore.svg",
     ]
-    assert json.loads((tmp_path / "badges/db/restore.json").read_text())["message"] == "failed 2026-11-21"
+    assert json.loads((tmp_path / "badges/db/restore.json").read_text())["message"] == "failed 2026-11-21 on staging"
+    other = json.loads((tmp_path / "badges/db/restore.other.json").read_text())["message"]
+    assert other == "verified 2026-11-21 on other"
     assert (tmp_path / "badges/db/restore.svg").stat().st_mode & 0o777 == 0o644
 
 
@@ -183,9 +185,9 @@ def test_a_page_and_the_site_have_badges_of_the_first_environment(tmp_path: Path
     write(tmp_path, [entry(), other, entry(Status.FAILED, environment="other")], ["staging", "other"])
     told = {name: json.loads((tmp_path / f"badges/{name}.json").read_text()) for name in ("db", "all")}
     assert (told["db"]["label"], told["db"]["color"]) == ("DB", "#1a7f37")
-    assert told["db"]["message"] == "1 of 1 verified as of 2026-11-21"
-    assert (told["all"]["label"], told["all"]["message"]) == ("runbooks", "1 of 2 verified as of 2026-11-21")
-    assert "runbooks: 1 of 2 verified" in (tmp_path / "badges/all.svg").read_text()
+    assert told["db"]["message"] == "1 of 1 verified on staging as of 2026-11-21"
+    assert (told["all"]["label"], told["all"]["message"]) == ("runbooks", "1 of 2 verified on staging as of 2026-11-21")
+    assert "runbooks: 1 of 2 verified on staging" in (tmp_path / "badges/all.svg").read_text()
 
 
 def test_a_page_of_the_name_of_the_sites_badge_does_not_take_it(tmp_path: Path) -> None:

@@ -58,12 +58,16 @@ def text_width(text: str) -> int:
     return -(-units * _FONT_SIZE // _EM)
 
 
-def message(entry: Entry) -> str:
-    """Return what a badge says, such as ``verified 2026-11-21``, with an absolute date: an image gets old."""
+def message(entry: Entry, where: str = "") -> str:
+    """Return what a badge says, such as ``verified 2026-11-21``, with an absolute date: an image gets old.
+
+    ``where`` names the environment where there are several: `` on staging``.
+    """
     words = entry.status.value
     day = deciding_moment(entry)[:10]
     if day:
         words += f", last verified {day}" if entry.status in {Status.STALE, Status.EXPIRED} else f" {day}"
+    words += where
     if entry.record and entry.record.dirty:
         words += ", uncommitted changes"
     return words
@@ -84,12 +88,12 @@ def colour(status: Status) -> str:
             assert_never(status)
 
 
-def of(entry: Entry) -> Badge:
-    """Return the badge of a procedure in an environment."""
-    return Badge(entry.procedure.title or "runbook", message(entry), entry.status)
+def of(entry: Entry, where: str = "") -> Badge:
+    """Return the badge of a procedure in an environment; ``where`` as in message()."""
+    return Badge(entry.procedure.title or "runbook", message(entry, where), entry.status)
 
 
-def summary(label: str, entries: Sequence[Entry], made_at: datetime) -> Badge:
+def summary(label: str, entries: Sequence[Entry], made_at: datetime, where: str = "") -> Badge:
     """Return the badge of several procedures, such as ``64 of 65 verified as of 2026-11-21``, coloured as the worst.
 
     It says from how many trees with uncommitted changes that is: an image of one of them says so too.
@@ -97,7 +101,7 @@ def summary(label: str, entries: Sequence[Entry], made_at: datetime) -> Badge:
     verified = [entry for entry in entries if entry.status is Status.VERIFIED]
     worst = min((entry.status for entry in entries), key=urgency, default=Status.UNVERIFIED)
     dirty = sum(entry.record is not None and entry.record.dirty for entry in verified)
-    words = f"{len(verified)} of {len(entries)} verified as of {format_moment(made_at)[:10]}"
+    words = f"{len(verified)} of {len(entries)} verified{where} as of {format_moment(made_at)[:10]}"
     return Badge(label, words + (f", {dirty} with uncommitted changes" if dirty else ""), worst)
 
 
@@ -138,8 +142,9 @@ def publish(site: Publication) -> None:
 
 def _badges(entries: Iterable[Entry], environments: Sequence[str], made_at: datetime) -> Iterator[tuple[str, Badge]]:
     pages: defaultdict[str, list[Entry]] = defaultdict(list)
+    first = f" on {environments[0]}" if len(environments) > 1 else ""
     for entry in entries:
-        badge = of(entry)
+        badge = of(entry, f" on {entry.environment}" if len(environments) > 1 else "")
         for public_id in (entry.procedure.id, *former_ids(entry.procedure)):
             if len(environments) > 1:
                 yield f"{public_id}.{entry.environment}", badge
@@ -149,5 +154,5 @@ def _badges(entries: Iterable[Entry], environments: Sequence[str], made_at: date
             pages[PurePosixPath(entry.procedure.page).stem].append(entry)
     for stem, found in pages.items():
         if stem != ALL:
-            yield stem, summary(found[0].runbook.title or stem, found, made_at)
-    yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found], made_at)
+            yield stem, summary(found[0].runbook.title or stem, found, made_at, first)
+    yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found], made_at, first)
