@@ -15,6 +15,8 @@ from runbook_checks.unseen import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runbook_checks.alerts import Coverage
+    from runbook_checks.config import Exemption
     from runbook_checks.model import Procedure
     from runbook_checks.report import Entry
     from runbook_checks.trust import Verdict
@@ -64,6 +66,27 @@ def status_table(entries: Iterable[Entry]) -> Table:
             Text(printable(entry.reason.partition("\n")[0])),
         )
     return table
+
+
+def alerts_table(covered: Coverage) -> Table:
+    """Return a row per alert and procedure that answers it; what is missing is in words, not only in red."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("alert", "severity", "procedure", "status"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "alert")
+    for answer in covered.answers:
+        severity = answer.severity if answer.rules else Text("no rule", "bold red")
+        for entry in answer.entries:
+            status = Text(entry.status.value, _STATUS_STYLES[entry.status])
+            table.add_row(answer.name, severity, entry.procedure.id, status)
+        if not answer.entries:
+            table.add_row(answer.name, severity, *_without_procedure(answer.exemption))
+    return table
+
+
+def _without_procedure(exemption: Exemption | None) -> tuple[Text, str]:
+    if exemption is None:
+        return Text("none", "bold red"), ""
+    return Text(f"none until {exemption.until}: {exemption.reason} ({exemption.owner})", "yellow"), ""
 
 
 def verdicts_table(verdicts: Iterable[Verdict]) -> Table:

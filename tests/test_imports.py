@@ -31,7 +31,7 @@ ORDER = [
     *("config", "bash", "languages", "words", "files", "digest", "changes"),
     *("redact", "output", "processes", "errexit", "lint", "shell"),
     *("expect", "execute"),
-    *("store", "signing", "keys", "trust", "status", "report", "documents", "tags", "alerts"),
+    *("store", "signing", "keys", "trust", "status", "report", "alerts", "links", "holes", "documents", "tags"),
     *("marks", "guardian", "command", "stack", "verify", "scheduling"),
     *("failure", "pytest_plugin", "progress", "tables", "attest", "http_request", "promql"),
     *("site", "__init__", "cli", "__main__"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +13,7 @@ from sample_site import build, write_sample
 from test_site_badges import DAY, PROCEDURE, RECORD, entry
 
 from runbook_checks.alerts import Alert, coverage
+from runbook_checks.config import Exemption
 from runbook_checks.model import Card
 from runbook_checks.record import Evidence, Outcome
 from runbook_checks.site import render
@@ -178,6 +179,21 @@ def test_the_table_of_alerts_begins_with_what_is_missing() -> None:
     assert "rules.yml:7" in html
     assert "no rule raises this alert" in html
     assert "docs/db.md:5" in html
+
+
+def test_an_exception_is_told_with_its_day_and_is_no_alarm_meanwhile() -> None:
+    exemption = Exemption("Alone", "platform", date(2026, 12, 31), "<i>soon", "runbook-checks.yml", 3)
+    rules = [Alert(name, "rules.yml", 7) for name in ("Down", "Alone", "Gap")]
+    covered = coverage(rules, [named("A", Status.STALE, card=Card(5, ("Down",)))], [exemption])
+    rows = alert_rows(covered, rules=True)
+    assert [(row.answer.name, row.loud) for row in rows] == [("Gap", True), ("Alone", False), ("Down", False)]
+    table = render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=True, where="").replace("&#58;", ":")
+    assert "no runbook until 2026-12-31: &lt;i&gt;soon" in table
+    assert table.count("rb-gap") == 1
+    html = shown(overview("staging", (), covered, DAY)).replace("&#58;", ":")
+    assert "1 of 3 alerts have a runbook" in html
+    assert "No runbook:</strong> <code>Gap</code>" in html
+    assert "No runbook until 2026-12-31: <code>Alone</code>" in html
 
 
 def test_without_rule_files_the_table_has_the_alerts_of_cards_and_no_alarm() -> None:

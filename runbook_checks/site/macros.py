@@ -93,7 +93,7 @@ def _define_home(env: MacrosPlugin) -> None:
         name = environment or plugin().first_environment
         entries = plugin().lookup.select(environment=environment)
         entries = tuple(entry for entry in entries if entry.environment == name)
-        return name, entries, coverage(plugin().alerts or (), entries)
+        return name, entries, coverage(plugin().alerts or (), entries, plugin().exemptions)
 
     def where(name: str) -> str:
         return f" on {name}" if plugin().several_environments else ""

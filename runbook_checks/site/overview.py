@@ -80,8 +80,8 @@ class AlertRow:
 
     @property
     def loud(self) -> bool:
-        """Return whether an alert has no procedure, or a card names an alert that no rule raises."""
-        return self.entry is None or not self.answer.rules
+        """Return whether an alert has no procedure and no exception, or a card names one that no rule raises."""
+        return not self.answer.rules or (self.entry is None and self.answer.exemption is None)
 
 
 def overview(environment: str, entries: Sequence[Entry], coverage: Coverage, now: datetime) -> Overview:
@@ -113,7 +113,7 @@ def until(answers: Iterable[Answer]) -> tuple[int, ...]:
 
 
 def _worry(row: AlertRow) -> int:
-    return urgency(row.entry.status) + 1 if row.entry and row.answer.rules else 0
+    return 0 if row.loud else urgency(row.entry.status) + 1 if row.entry else 1
 
 
 def _newest(entries: Sequence[Entry], now: datetime) -> Newest | None:
