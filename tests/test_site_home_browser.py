@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 from sample_site import build, record_of, write_sample
-from test_site_accessibility import SCHEMES, WIDTHS, audited
 from test_site_browser import browser as browser  # noqa: PLC0414 - a fixture is found by its name
 from test_site_browser import serving
 
@@ -276,13 +275,6 @@ class TestOverview:
             assert not page.locator(".rb-calm").is_visible()
             assert page.get_by_text("Needs attention: 6 of 6").is_visible()
             page.close()
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("filtered", ["", "?text=no+such+thing"])
-def test_axe_finds_nothing_on_home(browser: Browser, base: str, filtered: str, width: int, scheme: str) -> None:
-    assert audited(browser, base + filtered, width, scheme) == []
 
 
 @pytest.mark.parametrize("width", [360, 1280])

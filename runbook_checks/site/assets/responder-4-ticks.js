@@ -34,7 +34,7 @@
     const of = block.dataset.rbOf;
     const box = make("input", { type: "checkbox" }), time = make("time");
     box.setAttribute("aria-label", `Done: ${titleOf(block)}`);
-    block.querySelector(".rb-label").append(make("label", { className: "rb-tick" }, time, box, "Done"));
+    block.querySelector(".rb-label").prepend(make("label", { className: "rb-tick" }, time, box, "Done"));
     const refresh = () => {
       const at = rb.page.ticks.get(of).ticks[block.id];
       box.checked = Boolean(at);
@@ -104,7 +104,7 @@
       refreshAll();
       live.textContent = "Note added.";
     });
-    live = make("span", { className: "rb-said" });
+    live = make("span", { className: "rb-live" });
     live.setAttribute("role", "status");
     bar = make("section", { className: "rb-bar", hidden: true }, told, form, make("span", { className: "rb-bar-do" },
       button("Copy timeline", async () => {
@@ -135,7 +135,15 @@
       ? " · the ticks for an older text were dropped" : ` · ${done} of ${rb.blocksOf(of).length} done${started}`);
   }
 
-  // The procedure one is in: the last one whose first block or heading is above the middle of the window.
+  const used = (of) => entries(of).length > 0 || Boolean(rb.page.ticks.get(of).dropped);
+  function newest() {
+    const last = (of) => entries(of).at(-1)?.[0] || "";
+    const all = [...rb.page.ticks.keys()].filter(used);
+    return all.length ? all.reduce((one, other) => (last(other) > last(one) ? other : one)) : null;
+  }
+
+  // The procedure one is in: the last one whose first block or heading is above the middle of the window. When nothing
+  // is done there yet, the one that was worked on last: its timeline stays at hand wherever one reads or tabs.
   function look() {
     if (!rb.page?.ticks?.size || bar.contains(document.activeElement)) return;
     const middle = window.innerHeight * 0.6;
@@ -144,6 +152,7 @@
       const start = headingOf(of) || rb.blocksOf(of)[0];
       if (start && start.getBoundingClientRect().top < middle) found = of;
     }
+    found = used(found) ? found : newest() || found;
     if (found !== rb.page.current) {
       rb.page.current = found;
       live.textContent = "";
