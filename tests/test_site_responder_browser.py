@@ -33,7 +33,7 @@ Now [look at it](#look) or [at another page](database.md).
 
 ## Mend it { #mend }
 
-1. Say what is wrong: it is down.
+1. Say what is wrong: it is down. Do not guess.
 
     ```bash {.step #bare}
     printf '[%s]' pre$INSTANCE $INSTANCE
@@ -357,7 +357,7 @@ def test_ticks_stay_are_stamped_and_make_a_timeline(page: Page, base: str) -> No
     timeline = str(page.evaluate("navigator.clipboard.readText()"))
     assert timeline == (
         f"# Timeline: Mend it\n\nPage: <{base}operations/follow/#mend>\n\n- INSTANCE: `` db`1 ``\n\n"
-        "- 2026-03-04 03:12:05 UTC done: Say what is wrong\n"
+        "- 2026-03-04 03:12:05 UTC done: Say what is wrong: it is down\n"
         "- 2026-03-04 03:14:06 UTC done: Mend \\*it\\*\n"
         "- 2026-03-04 03:14:06 UTC note: called \\<ana\\> \\*now\\*\n"
     )
@@ -491,3 +491,23 @@ def test_on_paper_it_is_a_checklist(page: Page, base: str) -> None:
     page.emulate_media(media="print")
     assert page.is_visible(".rb-vars [data-rb-name=INSTANCE]")
     assert not page.is_visible(".rb-vars [data-rb-name=API_URL]")
+
+
+def test_what_a_folded_cleanup_prints_is_folded_with_it_and_a_check_is_named_by_its_sentence(
+    browser: Browser, tmp_path: Path
+) -> None:
+    text = RUNBOOK.replace(
+        'echo "$INSTANCE"\n```\n', 'echo "$INSTANCE"\n```\n```text {.expect}\nswept <rows> rows\n```\n'
+    )
+    text = text.replace(' title="Mend *it*"', "").replace("2. Then\n", "2. Then mend it: at once.\n")
+    with serving(build(write(tmp_path, text))) as base:
+        page = browser.new_page(viewport={"width": 360, "height": 800})
+        follow(page, base)
+        expected = page.locator("[data-rb-expect=sweep]")
+        assert not expected.is_visible()
+        page.locator("#sweep summary").click()
+        assert expected.is_visible()
+        assert page.get_by_role("checkbox", name="Done: Then mend it", exact=True).count() == 1
+        code = page.locator("#quoted pre > code")
+        assert code.evaluate("one => one.scrollWidth <= one.clientWidth")  # a phone shows the whole command
+        page.close()

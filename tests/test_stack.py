@@ -44,7 +44,8 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
     one = stack(tmp_path, up="echo trying; trap '' TERM; sleep 61 & sleep 62", timeout_s=0.2)
     with pytest.raises(StackError, match=r"took longer than 0\.2 s and was ended\ntrying"):
         one.up()
-    assert marks.marked(one.mark) == []
+    left = [one for one in marks.marked(one.mark) if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert left == []  # one may have died between the list of all and the look at it
 
 
 def test_an_unhealthy_stack_is_not_up(tmp_path: Path) -> None:

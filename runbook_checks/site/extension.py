@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from markdown.extensions import Extension
 from markdown.treeprocessors import Treeprocessor
-from markupsafe import Markup
+from markupsafe import escape
 from pymdownx.superfences import SuperFencesCodeExtension  # type: ignore[import-untyped]  # has no types
 
 from runbook_checks.errors import UsageError
@@ -88,29 +88,24 @@ class _Formatter:
         data = {key: value for key, value in fence["attrs"].items() if key.startswith("data-")}
         shown = {key: value for key, value in (options or {}).items() if not key.startswith("title")}
         title = str((options or {}).get("title", fence["attrs"].get("title", "")))
-        code = Markup(  # noqa: S704 - the highlighter's own output, which it has escaped
-            self._plain(src=src, language=language, options=shown, md=md, classes=[], id_value="", attrs=data)
-        )
+        # The highlighter's own output, which it has escaped; all else that comes into the page is escaped below.
+        code = self._plain(src=src, language=language, options=shown, md=md, classes=[], id_value="", attrs=data)
         filled_in = self._view.variables.blocks.get(known.id) if known else None
         match kind:
             case Kind.CARD:
                 return self._view.cards[known.id] if known else f'<div class="rb-card">{code}</div>'
             case Kind.BLOCK:
-                asked = _for_scripts(known, filled_in) if known and filled_in else Markup()
-                return str(
-                    _block(code, _role(classes), known.block if known else None, fence["id_value"], title, asked)
-                )
+                asked = _for_scripts(known, filled_in) if known and filled_in else ""
+                return _block(code, _role(classes), known.block if known else None, fence["id_value"], title, asked)
             case Kind.EXPECTATION:
-                return str(_expectation(code, known, filled_in.captures if filled_in else ()))
+                return _expectation(code, known, filled_in.captures if filled_in else ())
             case _:
                 assert_never(kind)
 
     def _take(self, kind: Kind, text: str, fence_id: str) -> MarkedFence | None:
         for position in range(self._next, len(self._view.fences)):
             known = self._view.fences[position]
-            if known.kind is kind and (
-                kind is Kind.CARD or (visible_text(known.text) == visible_text(text) and fence_id in {"", known.id})
-            ):
+            if known.kind is kind and (kind is Kind.CARD or (_same(known.text, text) and fence_id in {"", known.id})):
                 self._next = position + 1
                 return known
         return None
@@ -133,6 +128,10 @@ class _CardsBelowHeadings(Treeprocessor):
                     parent.insert(position + 1, placed)
 
 
+def _same(known: str, text: str) -> bool:
+    return known == text or visible_text(known) == visible_text(text)
+
+
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 
@@ -141,51 +140,57 @@ def _role(classes: Sequence[str]) -> Role:
 
 
 def _block(  # noqa: PLR0913, PLR0917 - what a fence consists of
-    code: Markup, role: Role, block: Block | None, written_id: str, title: str, for_scripts: Markup
-) -> Markup:
+    code: str, role: Role, block: Block | None, written_id: str, title: str, for_scripts: str
+) -> str:
     block_id = block.id if block else written_id
-    attributes = Markup('class="rb-block rb-{}"').format(role.value)
+    attributes = f'class="rb-block rb-{role.value}"'
     if block_id:
-        attributes += Markup(' id="{}"').format(block_id)
-    attributes += Markup(' data-rb-block="{}"').format(block.id if block else "") + for_scripts
-    label = Markup('<span class="rb-role">{}</span>').format(_ROLE_WORDS[role])
+        attributes += _attribute("id", block_id)
+    attributes += _attribute("data-rb-block", block.id if block else "") + for_scripts
+    label = _span("role", _ROLE_WORDS[role])
     if title:
-        label += Markup(' <span class="rb-title">{}</span>').format(title)
+        label += f" {_span('title', title)}"
     for hint in _hints(block) if block else ():
-        label += Markup(' <span class="rb-hint">{}</span>').format(hint)
+        label += f" {_span('hint', hint)}"
     if role in _FOLDED:
-        return Markup('<details {} data-search-exclude="true"><summary>{}</summary>{}</details>').format(
-            attributes, label, code
-        )
-    return Markup('<div {}><p class="rb-label">{}</p>{}</div>').format(attributes, label, code)
+        return f'<details {attributes} data-search-exclude="true"><summary>{label}</summary>{code}</details>'
+    return f'<div {attributes}><p class="rb-label">{label}</p>{code}</div>'
 
 
-def _for_scripts(mark: MarkedFence, variables: BlockVariables) -> Markup:
+def _attribute(name: str, value: str) -> str:
+    return f' {name}="{escape(value)}"'
+
+
+def _span(name: str, text: str) -> str:
+    return f'<span class="rb-{name}">{escape(text)}</span>'
+
+
+def _for_scripts(mark: MarkedFence, variables: BlockVariables) -> str:
     """Return the attributes that tell a page's script what can be filled in, and what is copied."""
-    attributes = Markup(' data-rb-of="{}"').format(mark.procedure.id)
+    attributes = _attribute("data-rb-of", mark.procedure.id)
     if variables.shown:
-        attributes += Markup(' data-rb-uses="{}"').format(written(variables.shown, mark.text))
+        attributes += _attribute("data-rb-uses", written(variables.shown, mark.text))
     if variables.run:
-        attributes += Markup(' data-rb-run="{}"').format(variables.run)
+        attributes += _attribute("data-rb-run", variables.run)
     if variables.run_uses:
-        attributes += Markup(' data-rb-run-uses="{}"').format(written(variables.run_uses, variables.run))
+        attributes += _attribute("data-rb-run-uses", written(variables.run_uses, variables.run))
     return attributes
 
 
-def _expectation(code: Markup, known: MarkedFence | None, captures: Sequence[str]) -> Markup:
+def _expectation(code: str, known: MarkedFence | None, captures: Sequence[str]) -> str:
     expectation = known.expectation if known else None
     label, how = "Expected output", ""
     if expectation:
         if expectation.stream is Stream.STDERR:
             label = "Expected on standard error"
         how = _match_words(expectation)
-    label_html = Markup('<span class="rb-role">{}</span>').format(label)
+    label_html = _span("role", label)
     if how:
-        label_html += Markup(' <span class="rb-hint">{}</span>').format(how)
-    asked = Markup(' data-rb-captures="{}"').format(" ".join(captures)) if captures else Markup()
-    return Markup('<div class="rb-expect" data-rb-expect="{}"{}><p class="rb-label">{}</p>{}</div>').format(
-        known.id if known else "", asked, label_html, code
-    )
+        label_html += f" {_span('hint', how)}"
+    attributes = _attribute("data-rb-expect", known.id if known else "")
+    if captures:
+        attributes += _attribute("data-rb-captures", " ".join(captures))
+    return f'<div class="rb-expect"{attributes}><p class="rb-label">{label_html}</p>{code}</div>'
 
 
 _FOLDED = frozenset({Role.SETUP, Role.CLEANUP, Role.FAULT})

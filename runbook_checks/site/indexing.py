@@ -18,12 +18,20 @@ if TYPE_CHECKING:
 # Pairs of tags with nothing but text between them, and anchors of code lines: what is left is balanced as before.
 _CODE_LINE = re.compile(r'<a id="__codelineno-[^<>]*></a>')
 _TOKEN = re.compile(r'<span(?: class="(?:\w{1,4}|rb-[\w -]+)")?>([^<]*)</span>')
+_CODE = r"<pre><code>[^<]*</code></pre>"
+_HIGHLIGHT = re.compile(rf'<div class="(?:language-[\w#.+-]+ )?highlight">({_CODE})</div>')
+_BLOCK = re.compile(
+    rf'<div class="rb-[\w -]+"(?: (?:id|data-rb-\w+)="[^"<>]*")*>(<p class="rb-label">[^<]*</p>{_CODE})</div>'
+)
 _LINE = re.compile(r'<span id="__span-[\d-]+">([^<]*)</span>')
 
 
 def lighter(html: str) -> str:
     """Return the HTML of a page for search to read."""
-    return _LINE.sub(r"\1", _TOKEN.sub(r"\1", _CODE_LINE.sub("", html)))
+    html = _CODE_LINE.sub("", html)
+    for pair in (_TOKEN, _LINE, _HIGHLIGHT, _BLOCK):
+        html = pair.sub(r"\1", html)
+    return html
 
 
 def read_lighter(plugins: Iterable[object]) -> None:

@@ -32,7 +32,7 @@ def publish(site: Publication) -> None:
             continue
         for public_id in (procedure.id, *former_ids(procedure)):
             name = f"p/{public_id}/index.html"
-            if (site.folder / name).exists():
+            if name in site.taken or (site.folder / name).exists():
                 raise UsageError(
                     f"the page {name!r} is the permalink of {procedure.id}; give your page another address"
                 )

@@ -32,6 +32,7 @@ from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
+from runbook_checks.site.meanwhile import Meanwhile, start
 from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
@@ -60,15 +61,16 @@ if TYPE_CHECKING:
 log = get_plugin_logger("runbook-checks")
 
 MACROS_MODULE = "runbook_checks.site.macros"
-_PUBLISHERS = (
+_PUBLISHERS = (  # while the pages are rendered
     badges.publish,
-    search.publish,
     status_json.publish,
     feed.publish,
     metrics.publish,
     permalinks.publish,
     evidence_pages.publish,
 )
+_COLLECTED_AT = (50_000, 20, 100)  # objects and generations: pages are large and make little garbage
+_PUBLISHERS_OF_PAGES = (search.publish,)  # after all pages are there
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -93,8 +95,9 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _built_at: datetime
     _assets: dict[str, str]
     _nav: Navigation
-    _env: Environment
-    _files: Files
+    _site: Publication
+    _meanwhile: Meanwhile
+    _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
@@ -129,6 +132,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
         config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
         gc.freeze()  # evidence is read once and stays: the collector would go through all of it again and again
+        self._collected_at = gc.get_threshold()
+        gc.set_threshold(*_COLLECTED_AT)
         return config
 
     def on_files(self, files: Files, config: MkDocsConfig) -> Files:
@@ -202,17 +207,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return output.replace("</head>", f"{feed.link(page.url)}</head>", 1)
 
     @event_priority(-100)
-    def on_env(self, env: Environment, files: Files, **_: object) -> Environment:
-        """Fail the build when any page shows anything else than what runs, with every difference."""
+    def on_env(self, env: Environment, files: Files, config: MkDocsConfig) -> Environment:
+        """Fail the build when any page shows anything else than what runs, with every difference; else publish."""
         if self._problems:
             raise PluginError("\n".join(map(str, sorted(set(self._problems)))))
-        self._env, self._files = env, files
-        return env
-
-    @event_priority(-110)  # after search, at -100, has written its index
-    def on_post_build(self, config: MkDocsConfig) -> None:
-        """Publish what lies beside the pages; raises PluginError when a file of it would lie outside the site."""
-        gc.unfreeze()
         site = Publication(
             folder=Path(config.site_dir),
             checks=self._checks,
@@ -221,11 +219,21 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             built_at=self._built_at,
             base_url=config.site_url or "",
             site_name=config.site_name,
-            frame=frame.render("evidence", self._env, self._nav, self._files, config),
+            frame=frame.render("evidence", env, self._nav, files, config),
+            taken=frozenset(file.dest_uri for file in files),
         )
+        self._site, self._meanwhile = site, start(_PUBLISHERS, site)
+        return env
+
+    @event_priority(-110)  # after search, at -100, has written its index
+    def on_post_build(self, **_: object) -> None:
+        """See that all is published; raises PluginError when a file of it would lie outside the site."""
+        gc.unfreeze()
+        gc.set_threshold(*self._collected_at)
         try:
-            for publish in _PUBLISHERS:
-                publish(site)
+            self._meanwhile.finish()
+            for publish in _PUBLISHERS_OF_PAGES:
+                publish(self._site)
         except RunbookError as error:
             raise PluginError(str(error)) from error
 

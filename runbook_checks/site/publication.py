@@ -33,6 +33,7 @@ class Publication:
     base_url: str = ""
     site_name: str = ""
     frame: Frame = BARE  # the theme around an evidence page
+    taken: frozenset[str] = frozenset()  # names of the files that MkDocs writes
 
     @property
     def entries(self) -> tuple[Entry, ...]:

@@ -52,7 +52,7 @@ _REWRITE_THE_PAGE = frozenset({"link", "script", "style", "template"})  # a temp
 _OUR_CLASSES = frozenset({"rb-block", "rb-expect", "rb-card", *(f"rb-{role}" for role in ROLE_CLASSES)})
 _OUR_ATTRIBUTE = re.compile(rb"data-rb-[^\s\"'<>/=]*")
 _NOT_IN_A_SELECTOR = re.compile(r"[^a-z0-9_-]")
-_ROLES = tuple(sorted(ROLE_CLASSES))
+_ROLES = {f"rb-{role}": role for role in ROLE_CLASSES}
 _ALWAYS_LOOKED_AT = (*_HEADINGS, *sorted(_REWRITE_THE_PAGE), "pre code", '[class*="rb-"]')
 # In the code of a fence, what may be no text of it. Without these a code element says what its text is.
 _NOT_JUST_TEXT = ":not(a, code, span), .linenos, [hidden], [popover], [aria-hidden], [style]"
@@ -251,7 +251,7 @@ def _fence_of(values: _Values, *, sealed: bool) -> tuple[Kind, str, str] | None:
     if "data-rb-expect" in values:
         return Kind.EXPECTATION, values["data-rb-expect"] or "", ""
     classes = _OUR_CLASSES.intersection(_classes(values))
-    role = next((role for role in _ROLES if f"rb-{role}" in classes), "")
+    role = min((_ROLES[name] for name in classes if name in _ROLES), default="")
     if "data-rb-block" in values:
         return Kind.BLOCK, values["data-rb-block"] or "", role
     if not classes:

@@ -10,9 +10,10 @@
   };
   // Its title, or the sentence that the page says it with.
   function titleOf(block) {
-    const before = block.previousElementSibling;
+    let before = block.previousElementSibling;
+    while (before?.matches("p:empty")) before = before.previousElementSibling; // Markdown leaves one before a block with its output
     const told = block.querySelector(".rb-title") || (block.parentElement.tagName === "LI" && before?.tagName === "P" ? before : null);
-    return told?.textContent?.trim().split(/[.:;](?:\s|$)/)[0].replace(/\s+/g, " ").slice(0, 100) || block.id;
+    return told?.textContent?.trim().split(/[.:;]$|[.;]\s/)[0].replace(/\s+/g, " ").slice(0, 100) || block.id;
   }
   let bar, live;
 
@@ -87,6 +88,12 @@
     ].join("\n");
   }
 
+  let said;
+  function say(text) {
+    live.textContent = text;
+    clearTimeout(said);
+    said = setTimeout(() => { live.textContent = ""; }, 5000);
+  }
   function makeBar() {
     const told = make("span", { className: "rb-bar-told" });
     const note = make("input", { type: "text", placeholder: "Add a note" });
@@ -102,13 +109,13 @@
       save(current());
       note.value = "";
       refreshAll();
-      live.textContent = "Note added.";
+      say("Note added.");
     });
     live = make("span", { className: "rb-live" });
     live.setAttribute("role", "status");
     bar = make("section", { className: "rb-bar", hidden: true }, told, form, make("span", { className: "rb-bar-do" },
       button("Copy timeline", async () => {
-        live.textContent = (await rb.copy(timeline(current()))) ? "Copied." : "This browser does not let the page copy.";
+        say((await rb.copy(timeline(current()))) ? "Copied." : "This browser does not let the page copy.");
       }),
       button("Download", () => {
         const address = URL.createObjectURL(new Blob([timeline(current())], { type: "text/markdown" }));
