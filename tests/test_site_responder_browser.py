@@ -507,7 +507,7 @@ def test_what_a_folded_cleanup_prints_is_folded_with_it_and_a_check_is_named_by_
         assert not expected.is_visible()
         page.locator("#sweep summary").click()
         assert expected.is_visible()
-        assert page.get_by_role("checkbox", name="Done: Then mend it", exact=True).count() == 1
+        assert page.get_by_role("checkbox", name="Done: Then mend it: at once", exact=True).count() == 1
         code = page.locator("#quoted pre > code")
         assert code.evaluate("one => one.scrollWidth <= one.clientWidth")  # a phone shows the whole command
         page.close()
