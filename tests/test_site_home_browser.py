@@ -258,6 +258,13 @@ class TestOverview:
     def test_the_newest_run_tells_how_long_ago(self, page: Page) -> None:
         assert "1 hour ago" in page.locator(".rb-newest").inner_text()
 
+    def test_a_row_tells_how_long_ago_on_a_screen_and_the_day_on_paper(self, page: Page) -> None:
+        row = page.locator(".rb-status tr", has_text="Restore the database").first
+        assert "Verified 3 hours ago" in " ".join(row.inner_text().split())
+        page.emulate_media(media="print")
+        day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+        assert f"Verified {day}" in " ".join(row.inner_text().split())
+
     def test_all_green_is_one_calm_sentence_until_it_expires(self, browser: Browser, tmp_path: Path) -> None:
         folder = write_sample(tmp_path, evidence=False)
         (folder / "docs/index.md").write_text("# Home\n\n{{ overview() }}\n")
