@@ -25,7 +25,7 @@ from runbook_checks.store import Store
 
 STYLES = Path(__file__).parent.parent / "docs/assets/site.css"
 LONG = (
-    "".join(f"\x1b[{30 + line % 8}mline {line}\x1b[0m {'of a long output ' * 9}\n" for line in range(40)) + "\x07\x00"
+    "".join(f"\x1b[{30 + line % 8}mline {line}\x1b[0m {'of a long output ' * 9}\n" for line in range(16)) + "\x07\x00"
 )
 
 
@@ -38,7 +38,7 @@ class RichSite:
 
 
 def build_rich_site(folder: Path) -> RichSite:
-    """Build it with evidence of every status, of many runs with long outputs, and of one that was edited when signed."""
+    """Build it with evidence of every status, of many runs with long outputs, and of one edited after it was signed."""
     write_sample(folder)
     (folder / "docs/index.md").write_text(HOME)
     (folder / "docs/operations/follow.md").write_text(RUNBOOK)
