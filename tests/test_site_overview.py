@@ -72,6 +72,15 @@ def test_what_needs_attention_comes_first_with_reason_and_link() -> None:
     assert '<div class="rb-alarm">' in html
 
 
+def test_why_is_told_where_the_status_alone_does_not_say_it() -> None:
+    stale, failed = named("Old", Status.STALE), named("Bad", Status.FAILED)
+    stale = replace(stale, judgement=replace(stale.judgement, reason="what was verified is no longer what is written"))
+    failed = replace(failed, judgement=replace(failed.judgement, reason="exit status 1"))
+    html = shown(at_a_glance(stale, failed))
+    assert "exit status 1" in html
+    assert "no longer what is written" not in html
+
+
 def test_when_all_is_green_one_sentence_says_so() -> None:
     html = shown(at_a_glance(named("A"), named("B"))).replace("&#58;", ":")
     assert "All 2 procedures on staging work as written; the oldest proof is of" in html

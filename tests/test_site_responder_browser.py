@@ -403,15 +403,18 @@ def test_ticks_stay_are_stamped_and_make_a_timeline(page: Page, base: str) -> No
     assert not any(":t:" in key for key in stored(page, "localStorage"))
 
 
-def test_the_bar_is_that_of_the_procedure_one_is_in(page: Page, base: str) -> None:
+def test_the_bar_is_that_of_the_procedure_one_is_in_or_was_in(page: Page, base: str) -> None:
     page.set_viewport_size({"width": 800, "height": 500})
     follow(page, base)
     tick(page, "Done: Say what is wrong")
     assert "Mend it" in page.inner_text(".rb-bar")
     page.evaluate("document.activeElement.blur(); scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_selector(".rb-bar", state="hidden")
-    page.evaluate("scrollTo(0, 0)")
-    page.wait_for_selector(".rb-bar", state="visible")
+    page.wait_for_timeout(100)
+    assert "Mend it" in page.inner_text(".rb-bar")  # nothing is done there yet
+    page.locator("#look-here .rb-tick input").check()
+    assert "Look" in page.inner_text(".rb-bar")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.wait_for_selector(".rb-bar >> text=Mend it")
 
 
 def test_ticks_of_an_older_text_are_dropped_and_that_is_said(page: Page, base: str) -> None:
@@ -515,3 +518,23 @@ def test_on_paper_it_is_a_checklist(page: Page, base: str) -> None:
     page.emulate_media(media="print")
     assert page.is_visible(".rb-vars [data-rb-name=INSTANCE]")
     assert not page.is_visible(".rb-vars [data-rb-name=API_URL]")
+
+
+def test_what_a_folded_cleanup_prints_is_folded_with_it_and_a_check_is_named_by_its_sentence(
+    browser: Browser, tmp_path: Path
+) -> None:
+    text = RUNBOOK.replace(
+        'echo "$INSTANCE"\n```\n', 'echo "$INSTANCE"\n```\n```text {.expect}\nswept <rows> rows\n```\n'
+    )
+    text = text.replace(' title="Mend *it*"', "").replace("2. Then\n", "2. Then mend it: at once.\n")
+    with serving(build(write(tmp_path, text))) as base:
+        page = browser.new_page(viewport={"width": 360, "height": 800})
+        follow(page, base)
+        expected = page.locator("[data-rb-expect=sweep]")
+        assert not expected.is_visible()
+        page.locator("#sweep summary").click()
+        assert expected.is_visible()
+        assert page.get_by_role("checkbox", name="Done: Then mend it: at once", exact=True).count() == 1
+        code = page.locator("#quoted pre > code")
+        assert code.evaluate("one => one.scrollWidth <= one.clientWidth")  # a phone shows the whole command
+        page.close()

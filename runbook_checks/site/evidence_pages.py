@@ -141,7 +141,7 @@ def output(name: str, text: str, cut_bytes: int) -> Output | None:
         html = styled(text)
     else:
         missing = len(text[half:-half].encode(errors="replace"))
-        gap = Markup('\n<span class="rb-gap">{:,} bytes more are only in the file of evidence</span>\n').format(missing)
+        gap = Markup('\n<span class="rb-cut">{:,} bytes more are only in the file of evidence</span>\n').format(missing)
         html = styled(text[:half]) + gap + styled(text[-half:])
     lines = text.count("\n") + (not text.endswith("\n"))
     return Output(

@@ -66,9 +66,9 @@
     }
     for (const time of document.querySelectorAll(":is(.rb-status, .rb-attention) .rb-badge > time")) {
       let told = time.parentElement.querySelector(":scope > .rb-ago");
-      if (!told) time.after(" ", told = element("span", "rb-ago", ""));
-      const words = ago(Date.parse(time.dateTime), now);
-      told.textContent = words && `(${words})`;
+      if (!told) time.after(told = element("span", "rb-ago", ""));
+      told.textContent = ago(Date.parse(time.dateTime), now);
+      told.title = time.textContent;
     }
     document.querySelectorAll(".rb-banner").forEach(warn);
     for (const time of document.querySelectorAll("time.rb-when")) {
