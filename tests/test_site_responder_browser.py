@@ -324,7 +324,7 @@ def test_the_export_block_has_what_is_filled_in_in_any_quotes(page: Page, base: 
     fill(page, "INSTANCE", 'it\'s $(reboot) "!!" \\')
     fill(page, "API_TOKEN", "s")
     page.click("text=Copy export block")
-    assert page.inner_text(".rb-vars [role=status]") == "Copied."
+    page.wait_for_selector(".rb-vars [role=status] >> text=Copied.")
     text = str(page.evaluate("navigator.clipboard.readText()"))
     assert sorted(text.splitlines()) == [" export API_TOKEN='s'", r"""export INSTANCE='it'\''s $(reboot) "!!" \'"""]
     assert paste(text + 'printf "%s" "$INSTANCE"') == 'it\'s $(reboot) "!!" \\'
@@ -491,7 +491,7 @@ def test_from_a_file_and_where_nothing_may_be_kept_the_page_works_until_it_is_le
     tick(page, "Done: Say what is wrong")
     assert "1 of 8 done" in page.inner_text(".rb-bar")
     page.click("text=Copy export block")
-    assert page.inner_text(".rb-vars [role=status]") == "Copied."
+    page.wait_for_selector(".rb-vars [role=status] >> text=Copied.")
     page.close()
 
 
