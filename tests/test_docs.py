@@ -21,13 +21,13 @@ from runbook_checks import (
     card,
     cli,
     documents,
-    execute,
     languages,
     marks,
     model,
     processes,
     promql,
     record,
+    running,
     stack,
     status,
     trust,
@@ -123,7 +123,7 @@ class TestFormat:
 
     def test_the_defaults_of_timeouts_and_polling_are_those_of_the_code(self) -> None:
         rows = {row.split("|")[1].strip(" `"): row for row in section("format.md", "block-attributes") if "|" in row}
-        assert (execute.STEP_TIMEOUT_S, execute.CHECK_TIMEOUT_S, execute.CHECK_EVERY_S) == (300, 30, 0.5)
+        assert (running.STEP_TIMEOUT_S, running.CHECK_TIMEOUT_S, running.CHECK_EVERY_S) == (300, 30, 0.5)
         assert "`5m`, a check `30s`" in rows["timeout="]
         assert "`500ms`" in rows["every="]
 
