@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from runbook_checks import marks
 from runbook_checks.command import complete
 from runbook_checks.digest import digest_in, digest_of, parts, shortened
 from runbook_checks.errors import StackError, UsageError
@@ -241,7 +242,8 @@ class Verifier:
         drill = self.environment.drill
         if drill is None or self.environment.stack is None:
             return None
-        return Monitoring(drill, expand(drill.prometheus, environ), self.config.root, environ)
+        ours = {"RUNBOOK_STACK_DIR": str(self.folder), marks.VARIABLE: self.run.mark}
+        return Monitoring(drill, expand(drill.prometheus, environ), self.config.root, {**environ, **ours})
 
     def _identify(self, target: Target) -> None:
         """Raise UsageError when the environment is not the place that it claims to be."""
