@@ -149,7 +149,12 @@ class TestStatusAndEvidence:
 
     @pytest.mark.parametrize(
         ("kind", "heading"),
-        [(record.Record, "record"), (record.BlockRecord, "record-blocks"), (record.Figure, "record-figures")],
+        [
+            (record.Record, "record"),
+            (record.BlockRecord, "record-blocks"),
+            (record.Figure, "record-figures"),
+            (record.Moment, "record-moments"),
+        ],
     )
     def test_each_field_is_documented(self, kind: Any, heading: str) -> None:
         assert names(kind) == sorted(documented("evidence.md", heading))
@@ -176,6 +181,7 @@ class TestConfiguration:
             ("environments: {a: {xxxxxxxx: 1}}", "environment a", "environment"),
             ("environments: {a: {identity: {xxxxxxxx: 1}}}", "identity", "identity"),
             ("environments: {a: {stack: {xxxxxxxx: 1}}}", "stack", "stack"),
+            ("environments: {a: {drill: {xxxxxxxx: 1}}}", "drill", "drill"),
         ],
     )
     def test_each_key_is_documented(self, tmp_path: Path, text: str, where: str, heading: str) -> None:
@@ -225,7 +231,7 @@ class TestCommandLine:
         assert on_page == in_help - {"-h", "--help"}
 
     def test_each_mark_is_documented(self) -> None:
-        assert {*values(model.Role), "destructive"} == set(documented("cli.md", "marks"))
+        assert {*values(model.Role), "drill", "destructive"} == set(documented("cli.md", "marks"))
 
     def test_each_option_of_the_pytest_plugin_is_documented(self) -> None:
         source = (PACKAGE / "pytest_plugin.py").read_text(encoding="utf-8")

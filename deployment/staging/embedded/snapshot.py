@@ -22,7 +22,8 @@ SELECT 'schema ' || md5(string_agg(concat_ws(' ', table_schema, table_name, colu
   column_default), ',' ORDER BY table_schema COLLATE "C", table_name COLLATE "C", column_name COLLATE "C"))
 FROM information_schema.columns WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
 UNION ALL
-SELECT 'indexes ' || md5(string_agg(indexdef, ',' ORDER BY indexdef COLLATE "C")) FROM pg_indexes WHERE schemaname = 'public'
+SELECT 'indexes ' || md5(string_agg(indexdef, ',' ORDER BY indexdef COLLATE "C")) FROM pg_indexes
+WHERE schemaname = 'public'
 UNION ALL
 SELECT 'settings ' || md5(string_agg(name || '=' || setting, ',' ORDER BY name COLLATE "C")) FROM pg_settings
 WHERE source = 'configuration file' AND name NOT IN ('port', 'primary_conninfo')
