@@ -99,7 +99,7 @@ def _entry(entry: Entry, addresses: Addresses) -> dict[str, Any]:
         "environment": entry.environment,
         "verified_at": entry.verified_at.isoformat() if entry.verified_at else None,
         "expires_at": entry.expires_at.isoformat() if entry.expires_at else None,
-        "duration_s": record.duration_s if record else None,
+        "duration_s": entry.took_s,
         "alerts": list(entry.procedure.card.alerts),
         "owner": entry.runbook.owner,
         "figures": [

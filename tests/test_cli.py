@@ -285,6 +285,7 @@ def test_a_crashed_worker_fails_its_procedure_and_the_others_go_on(repository: R
     assert f"docs/runbooks/extra.md:{line}: worker crashed" in stderr
     assert [record.outcome for record in repository.records("extra/slow")] == [Outcome.FAILED]
     assert (repository.root / "slow.log").read_text() == "begun\n"
+    assert len({record.run for name in found for record in repository.records(name)}) == 1
     assert "worker crashed" in (repository.root / "junit.xml").read_text()
     wait_for(lambda: repository.left() == ([], []))  # the crashed worker's guardian may be the last to go
 
@@ -307,6 +308,8 @@ true
     done = repository.run("verify", "-n", "2")
     assert done.returncode == 0, done.stderr
     assert (repository.root / "a.site").read_text() != (repository.root / "b.site").read_text()
+    first, other = repository.records("extra/meet-a"), repository.records("extra/meet-b")
+    assert first[0].run == other[0].run  # one verify is one run
     assert repository.left() == ([], [])
 
 

@@ -256,6 +256,45 @@ class TestOverview:
             page.evaluate("document.dispatchEvent(new Event('rb-refreshed'))")
             assert link.evaluate("one => one === document.activeElement")
 
+    def test_a_row_that_expires_while_one_reads_is_found_by_its_new_word(self, page: Page) -> None:
+        search = page.get_by_label("Search in the table").first
+        search.fill("expired service-a-word-of-no-row")
+        assert rows(page) == []
+        search.fill("expired restore")
+        assert rows(page) == []
+        page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=300))
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        assert rows(page) == ["Restore the database"]
+
+    def test_a_table_of_one_status_has_what_has_it_now(self, browser: Browser, tmp_path: Path) -> None:
+        folder = write_sample(tmp_path)
+        tables = [f'{{{{ status_table(status="{status}", page="database") }}}}' for status in ("expired", "verified")]
+        (folder / "docs/index.md").write_text("# Home\n\n" + "\n\n".join(tables) + "\n")
+        with serving(build(folder)) as base:
+            page = browser.new_page()
+            page.goto(base)
+            nothing = page.get_by_text("No procedure here.").nth(1)
+            assert (rows(page), rows(page, 1)) == (["Back the database up"], ["Restore the database"])
+            assert not nothing.is_visible()
+            page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=30))
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            assert (rows(page), rows(page, 1)) == (["Back the database up", "Restore the database"], [])
+            assert nothing.is_visible()
+            page.close()
+
+    def test_rows_of_several_environments_are_not_called_procedures(self, browser: Browser, tmp_path: Path) -> None:
+        folder = write_sample(tmp_path)
+        with (folder / "runbook-checks.yml").open("a") as file:
+            file.write("  other: {disposable: true}\n")
+        (folder / "docs/index.md").write_text(
+            '# Home\n\n{{ status_table() }}\n\n{{ status_table(status="failed", filters=true) }}\n'
+        )
+        with serving(build(folder)) as base:
+            page = browser.new_page()
+            page.goto(base)
+            assert page.locator(".rb-shown").all_inner_texts() == ["12 statuses", "1 procedure"]
+            page.close()
+
     def test_the_newest_run_tells_how_long_ago(self, page: Page) -> None:
         assert "1 hour ago" in page.locator(".rb-newest").inner_text()
 
@@ -269,7 +308,8 @@ class TestOverview:
         with serving(build(folder)) as base:
             page = browser.new_page()
             page.goto(base)
-            assert page.get_by_text("All 6 procedures on staging work as written.").is_visible()
+            calm = "All 6 procedures on staging work as written; the oldest proof is of 1 hour ago."
+            assert page.locator(".rb-calm").inner_text().strip() == calm
             assert not page.locator(".rb-alarm").is_visible()
             page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=300))
             page.goto(base)

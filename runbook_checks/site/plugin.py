@@ -269,6 +269,16 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return tuple(one for one in self._checks.alerts_without_runbook if one.until >= today)
 
     @property
+    def built_at(self) -> datetime:
+        """Return the moment that all of the site speaks of."""
+        return self._built_at
+
+    @property
+    def several_environments(self) -> bool:
+        """Return whether what is said has to name its environment."""
+        return len(self._checks.environments) > 1
+
+    @property
     def first_environment(self) -> str:
         """Return the name of the environment that is meant where none is named."""
         return self._checks.environment().name
@@ -293,7 +303,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
 
     def _banner(self, runbook: Runbook) -> str:
         firsts = [self.lookup.of(procedure.id)[0] for procedure in runbook.procedures]
-        return banner(firsts, several=len(self._checks.environments) > 1)
+        return banner(firsts, several=self.several_environments)
 
     def _changes(self, procedure: Procedure) -> list[tuple[Record, Changes]]:
         """Return what has changed since a procedure was last verified, or failed, in its environments, each once."""

@@ -47,7 +47,7 @@ class Publication:
 
     def url(self, procedure: Procedure) -> str:
         """Return a procedure's address: absolute when the site has one, else from the site's root; empty for none."""
-        return urljoin(self.base_url, self.lookup.url(procedure))
+        return urljoin(self.base_url, url) if (url := self.lookup.url(procedure)) else ""
 
     def permalink(self, procedure: Procedure) -> str:
         """Return the address of a procedure that survives renames, as url() does; empty when it is not on the site."""
