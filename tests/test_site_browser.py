@@ -121,7 +121,7 @@ def test_a_page_that_is_open_for_days_gets_old_by_itself_and_so_does_the_next_on
     page.goto(base)
     badge = page.locator("article p .rb-badge").first
     assert badge.get_attribute("data-rb-status") == "verified"
-    page.clock.fast_forward(int(timedelta(days=30).total_seconds() * 1000))
+    page.clock.fast_forward(30 * 24 * 3600 * 1000)
     assert badge.get_attribute("data-rb-status") == "expired"
     page.get_by_role("link", name="the restore", exact=True).click()
     card = page.locator("[data-rb-card=restore-database]")

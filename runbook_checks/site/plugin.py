@@ -263,12 +263,6 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return server
 
     @property
-    def exemptions(self) -> tuple[Exemption, ...]:
-        """Return what lets alerts go without a procedure on the day of the build."""
-        today = self._built_at.date()
-        return tuple(one for one in self._checks.alerts_without_runbook if one.until >= today)
-
-    @property
     def built_at(self) -> datetime:
         """Return the moment that all of the site speaks of."""
         return self._built_at
@@ -277,6 +271,12 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def several_environments(self) -> bool:
         """Return whether what is said has to name its environment."""
         return len(self._checks.environments) > 1
+
+    @property
+    def exemptions(self) -> tuple[Exemption, ...]:
+        """Return what lets alerts go without a procedure on the day of the build."""
+        today = self._built_at.date()
+        return tuple(one for one in self._checks.alerts_without_runbook if one.until >= today)
 
     @property
     def first_environment(self) -> str:
