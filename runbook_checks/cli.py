@@ -106,16 +106,25 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of all opt
     one = add("lint", _lint, "Say where a marked bash block would pass although a command in it failed.")
     one.add_argument("selection", nargs="*", help=selection)
     one.add_argument("--json", action="store_true", help="print one JSON document")
-    one = add("verify", _verify, "Run procedures on a stack of their own and keep the evidence.")
-    one.add_argument("selection", nargs="*", help=selection)
-    one.add_argument("--environment", default="", metavar="NAME", help="where (default: the first configured)")
-    one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
-    one.add_argument("-n", "--workers", default="0", metavar="N", help="run side by side, each worker on its own stack")
-    one.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as in pytest: by name")
-    one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as in pytest: by role, tag, destructive")
-    one.add_argument("-x", "--exitfirst", action="store_true", help="stop at the first failure")
-    one.add_argument("--lf", action="store_true", help="only what failed last time, everything when nothing did")
-    one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
+    for name, text in (
+        ("verify", "Run procedures on a stack of their own and keep the evidence."),
+        (
+            "drill",
+            "Verify only the procedures with a fault: it is made, and their alert must fire, arrive and go away.",
+        ),
+    ):
+        one = add(name, _verify, text)
+        one.set_defaults(drills=name == "drill")
+        one.add_argument("selection", nargs="*", help=selection)
+        one.add_argument("--environment", default="", metavar="NAME", help="where (default: the first configured)")
+        one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+        workers = "run side by side, each worker on its own stack"
+        one.add_argument("-n", "--workers", default="0", metavar="N", help=workers)
+        one.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as in pytest: by name")
+        one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as in pytest: by role, tag, destructive")
+        one.add_argument("-x", "--exitfirst", action="store_true", help="stop at the first failure")
+        one.add_argument("--lf", action="store_true", help="only what failed last time, everything when nothing did")
+        one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
     one = add("status", _status, "Say what every procedure is worth now.")
     one.add_argument("selection", nargs="*", help=selection)
     form = one.add_mutually_exclusive_group()
@@ -313,16 +322,19 @@ def _alerts(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     import pytest  # noqa: PLC0415 - only what the command needs
 
+    from runbook_checks.guards import refuse_unsafe  # noqa: PLC0415
+    from runbook_checks.model import is_drill  # noqa: PLC0415
     from runbook_checks.progress import Progress  # noqa: PLC0415
     from runbook_checks.scheduling import ByNeeds, groups_of  # noqa: PLC0415
     from runbook_checks.stack import sweep  # noqa: PLC0415
-    from runbook_checks.verify import refuse_unsafe  # noqa: PLC0415
 
     config, catalog = _load(options)
     environment = config.environment(options.environment)
     procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    if options.drills:
+        procedures = tuple(one for one in procedures if is_drill(one, environment.name))
     if not procedures:
-        raise UsageError("there is no procedure to verify")
+        raise UsageError(f"there is no procedure to {'drill: none has a fault block' if options.drills else 'verify'}")
     refuse_unsafe(environment, catalog.in_needs_order(procedures))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleanup blocks run, and the stack goes down
     # pytest swaps the standard streams while a procedure runs: what is shown meanwhile needs one of its own

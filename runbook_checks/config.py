@@ -48,6 +48,17 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillSettings:
+    """How a drill asks the monitoring of an environment; commands run in the configuration's folder."""
+
+    prometheus: str  # its address, in which $NAME is a variable of the environment
+    notifications: str  # a command that prints a JSON object per delivered notification
+    snapshot: str = ""  # a command that prints lines which are the same before and after
+    within_s: float = 120.0
+    hold_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """A named target with its variables, secrets and guards."""
 
@@ -58,6 +69,7 @@ class Environment:
     protected: bool = False
     identity: Identity | None = None
     stack: StackCommands | None = None
+    drill: DrillSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +248,7 @@ class _ConfigReader(Reader):
                 "protected": self._flag,
                 "identity": self._identity,
                 "stack": self._stack,
+                "drill": self._drill,
             },
         )
         return Environment(name, **fields)
@@ -251,6 +264,14 @@ class _ConfigReader(Reader):
         for name in ("up", "down"):
             fields[name] = self._needed(node, fields, name)
         return StackCommands(**_renamed(fields, timeout="timeout_s"))
+
+    def _drill(self, node: Node, what: str) -> DrillSettings:
+        texts = dict.fromkeys(("prometheus", "notifications", "snapshot"), self.text)
+        readers = {**texts, "within": self._seconds, "hold": self._seconds}
+        fields = self._fields(self.mapping(node, what), what, readers)
+        for name in ("prometheus", "notifications"):
+            fields[name] = self._needed(node, fields, name)
+        return DrillSettings(**_renamed(fields, within="within_s", hold="hold_s"))
 
     def _needed(self, node: Node, fields: Mapping[str, Any], name: str) -> str:
         if not fields.get(name):

@@ -13,7 +13,7 @@ from runbook_checks.card import did_you_mean, front_matter, read_card, read_runb
 from runbook_checks.errors import Problem
 from runbook_checks.fences import Fence, Layout, normal, read
 from runbook_checks.headings import Heading
-from runbook_checks.model import Block, Card, Expectation, Match, Procedure, Role, Runbook
+from runbook_checks.model import DRILL_FIGURES, Block, Card, Expectation, Match, Procedure, Role, Runbook
 
 __all__ = ["Fence", "Heading", "Scan", "is_runbook", "scan"]
 
@@ -187,6 +187,7 @@ class _Page:
         card = section.card or Card()
         known = {block.id for block in blocks}
         known |= {name for block in blocks for expected in block.expectations for name in captures(expected)}
+        known.update(DRILL_FIGURES if counts[Role.FAULT] else ())
         for figure in card.figures:
             if figure.name not in known:
                 self.problem(

@@ -243,6 +243,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SIGNING_KEY] = str(getattr(config, "workerinput", {}).get(_KEY_INPUT, taken))
     for mark in ("step", "check", "setup", "cleanup", "rollback", "fault"):
         config.addinivalue_line("markers", f"{mark}: a procedure that has such a block")
+    config.addinivalue_line("markers", "drill: a procedure that breaks the stack first")
     config.addinivalue_line("markers", "destructive: a procedure that cannot be undone")
     if not _worker_of(config):
         config.pluginmanager.register(Workers())
