@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from runbook_checks.model import Role
 from runbook_checks.record import CHANGED
 
 if TYPE_CHECKING:
@@ -118,11 +117,7 @@ def _commands(record: Record, procedure: Procedure) -> tuple[dict[str, str], dic
     if record.digest == CHANGED or not record.blocks:
         return {}, {}
     then = {block.id: f"```{block.language}\n{block.command}```\n" for block in record.blocks}
-    now = {
-        block.id: f"```{block.language}\n{block.text}```\n"
-        for block in procedure.blocks
-        if block.role is not Role.FAULT  # never run, and so in no record
-    }
+    now = {block.id: f"```{block.language}\n{block.text}```\n" for block in procedure.blocks}
     return then, now
 
 

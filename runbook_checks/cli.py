@@ -106,16 +106,25 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of all opt
     one = add("lint", _lint, "Say where a marked bash block would pass although a command in it failed.")
     one.add_argument("selection", nargs="*", help=selection)
     one.add_argument("--json", action="store_true", help="print one JSON document")
-    one = add("verify", _verify, "Run procedures on a stack of their own and keep the evidence.")
-    one.add_argument("selection", nargs="*", help=selection)
-    one.add_argument("--environment", default="", metavar="NAME", help="where (default: the first configured)")
-    one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
-    one.add_argument("-n", "--workers", default="0", metavar="N", help="run side by side, each worker on its own stack")
-    one.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as in pytest: by name")
-    one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as in pytest: by role, tag, destructive")
-    one.add_argument("-x", "--exitfirst", action="store_true", help="stop at the first failure")
-    one.add_argument("--lf", action="store_true", help="only what failed last time, everything when nothing did")
-    one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
+    for name, text in (
+        ("verify", "Run procedures on a stack of their own and keep the evidence."),
+        (
+            "drill",
+            "Verify only the procedures with a fault: it is made, and their alert must fire, arrive and go away.",
+        ),
+    ):
+        one = add(name, _verify, text)
+        one.set_defaults(drills=name == "drill")
+        one.add_argument("selection", nargs="*", help=selection)
+        one.add_argument("--environment", default="", metavar="NAME", help="where (default: the first configured)")
+        one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+        workers = "run side by side, each worker on its own stack"
+        one.add_argument("-n", "--workers", default="0", metavar="N", help=workers)
+        one.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as in pytest: by name")
+        one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as in pytest: by role, tag, destructive")
+        one.add_argument("-x", "--exitfirst", action="store_true", help="stop at the first failure")
+        one.add_argument("--lf", action="store_true", help="only what failed last time, everything when nothing did")
+        one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
     one = add("status", _status, "Say what every procedure is worth now.")
     one.add_argument("selection", nargs="*", help=selection)
     form = one.add_mutually_exclusive_group()
@@ -124,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of all opt
     one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
     one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="only those whose marks are so, as in `verify -m`")
     one.add_argument("--strict", action="store_true", help="a pass from a tree with uncommitted changes does not count")
+    one = add("alerts", _alerts, "Hold the alerts of rule files against the procedures that answer them, both ways.")
+    one.add_argument("--environment", default="", metavar="NAME", help="whose status (default: the first configured)")
+    one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
     group = commands.add_parser("stack", help="Bring the stack of an environment up and down by hand.")
     stack = group.add_subparsers(required=True, metavar="COMMAND")
     for name, text in (
@@ -269,19 +281,60 @@ def _status(options: argparse.Namespace) -> int:
     return Exit.VERIFIED if all(entry.status is Status.VERIFIED for entry in entries) else Exit.FAILED
 
 
+def _alerts(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime  # noqa: PLC0415 - only what the command needs
+
+    from runbook_checks import tables  # noqa: PLC0415
+    from runbook_checks.alerts import coverage, load_alerts  # noqa: PLC0415
+    from runbook_checks.holes import holes  # noqa: PLC0415
+    from runbook_checks.languages import DEFAULTS  # noqa: PLC0415
+    from runbook_checks.report import load_report  # noqa: PLC0415
+    from runbook_checks.site.addresses import site_map  # noqa: PLC0415
+    from runbook_checks.site.variables import page_variables  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    config = _config(options)
+    environment = config.environment(options.environment).name
+    alerts = load_alerts(config)
+    if not alerts:
+        raise UsageError("there is no alert: name the rule files of Prometheus under `alerts` in runbook-checks.yml")
+    report = load_report(config, now=now)
+    exemptions = config.alerts_without_runbook
+    here = (entry for entry in report.entries if entry.environment == environment)
+    covered = coverage(alerts, here, exemptions)
+    found = holes(
+        alerts,
+        report.catalog,
+        site_map(config, (runbook.path for runbook in report.catalog.runbooks)),
+        exemptions=exemptions,
+        today=now.date(),
+        variables=lambda runbook: page_variables(runbook, {**DEFAULTS, **dict(config.languages)}).names,
+    )
+    for hole in found:
+        print(hole, file=sys.stderr)  # noqa: T201 - this is the command line
+    if options.json:
+        _print(documents.alerts_document(environment, covered, found))
+    else:
+        _console().print(tables.alerts_table(covered))
+    return Exit.FAILED if found else Exit.VERIFIED
+
+
 def _verify(options: argparse.Namespace) -> int:
     import pytest  # noqa: PLC0415 - only what the command needs
 
+    from runbook_checks.guards import refuse_unsafe  # noqa: PLC0415
+    from runbook_checks.model import is_drill  # noqa: PLC0415
     from runbook_checks.progress import Progress  # noqa: PLC0415
     from runbook_checks.scheduling import ByNeeds, groups_of  # noqa: PLC0415
     from runbook_checks.stack import sweep  # noqa: PLC0415
-    from runbook_checks.verify import refuse_unsafe  # noqa: PLC0415
 
     config, catalog = _load(options)
     environment = config.environment(options.environment)
     procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    if options.drills:
+        procedures = tuple(one for one in procedures if is_drill(one, environment.name))
     if not procedures:
-        raise UsageError("there is no procedure to verify")
+        raise UsageError(f"there is no procedure to {'drill: none has a fault block' if options.drills else 'verify'}")
     refuse_unsafe(environment, catalog.in_needs_order(procedures))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleanup blocks run, and the stack goes down
     # pytest swaps the standard streams while a procedure runs: what is shown meanwhile needs one of its own

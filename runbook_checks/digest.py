@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from runbook_checks.languages import DEFAULTS
+from runbook_checks.model import is_drill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +94,11 @@ def _own(config: Config, environment: Environment, procedure: Procedure, hashes:
     languages = {block.language for block in procedure.blocks}
     commands = {name: table[name] for name in sorted(languages) if name in table}
     found.update((f"language {name}", _hash(command)) for name, command in commands.items())
+    drill = environment.drill if is_drill(procedure, environment.name) else None
+    if drill is not None:
+        found["environment drill"] = _hash(_values(drill))
     texts = [
+        *((drill.notifications, drill.snapshot) if drill else ()),
         *(value for _, value in environment.variables),
         *commands.values(),
         *(block.text for block in procedure.blocks),

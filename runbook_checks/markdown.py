@@ -13,12 +13,13 @@ from runbook_checks.card import did_you_mean, front_matter, read_card, read_runb
 from runbook_checks.errors import Problem
 from runbook_checks.fences import Fence, Layout, normal, read
 from runbook_checks.headings import Heading
-from runbook_checks.model import Block, Card, Expectation, Match, Procedure, Role, Runbook
+from runbook_checks.model import DRILL_FIGURES, Block, Card, Expectation, Match, Procedure, Role, Runbook
 
 __all__ = ["Fence", "Heading", "Scan", "is_runbook", "scan"]
 
 _SEVERAL = {Match.CONTAINS, Match.REGEX}
 _PROOFS = {Role.STEP, Role.CHECK, Role.ROLLBACK}  # what a reader runs too; the other roles prove nothing to them
+_LONGEST_ID = 200  # characters of a procedure's id; file systems take 255 bytes with what comes behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +177,17 @@ class _Page:
             self.problem(
                 heading.line, f"`{heading.id}` cannot be the id of a procedure", "use letters, digits, `_`, `-`, `.`"
             )
+        elif len(heading.id) > _LONGEST_ID:
+            self.problem(
+                heading.line,
+                f"the id of a procedure names files, and this one has {len(heading.id)} characters",
+                f"give the heading one of at most {_LONGEST_ID}: `{{ #short-id }}`",
+            )
         self.proves(section)
         card = section.card or Card()
         known = {block.id for block in blocks}
         known |= {name for block in blocks for expected in block.expectations for name in captures(expected)}
+        known.update(DRILL_FIGURES if counts[Role.FAULT] else ())
         for figure in card.figures:
             if figure.name not in known:
                 self.problem(

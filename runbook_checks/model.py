@@ -19,6 +19,7 @@ class Role(Enum):
     FAULT = "fault"
 
 
+DRILL_FIGURES = ("time_to_detect", "time_to_notify", "time_to_recover")  # what a drill measures by itself
 _OF_READERS = frozenset({Role.STEP, Role.CHECK, Role.ROLLBACK})
 
 
@@ -145,7 +146,12 @@ def _stem(page: str) -> str:
 
 def runs_in(block: Block, environment: str) -> bool:
     """Return whether a block is run by ``verify`` in an environment."""
-    return block.role is not Role.FAULT and block.environment in {"", environment}
+    return block.environment in {"", environment}
+
+
+def is_drill(procedure: Procedure, environment: str) -> bool:
+    """Return whether a run of a procedure in an environment is a drill: it breaks something first."""
+    return any(block.role is Role.FAULT and runs_in(block, environment) for block in procedure.blocks)
 
 
 def acts(block: Block) -> bool:

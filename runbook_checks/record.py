@@ -19,6 +19,7 @@ CHANGED = "changed while it ran"  # the digest of a run of which nobody can say 
 
 _READABLE = {1, SCHEMA_VERSION}
 _SINCE_2 = frozenset({"source", "parts"})  # fields that version 1 does not have
+_MOMENTS = "moments"  # nor this, which only a drill's record has
 
 _NUMBERS = frozenset({int, float})
 _TYPES = {
@@ -78,6 +79,14 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """What happened in a drill, and when: UTC, ISO 8601."""
+
+    name: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service of the stack and its version, as the stack names them."""
 
@@ -90,7 +99,7 @@ class Record:
     """The evidence of one run of one procedure; times are UTC, ISO 8601; ``digest`` names what was run.
 
     ``source`` is the text of what was run, and ``parts`` are the short hashes of what the digest covers, by name; both
-    are empty when nothing ran, and in a record of version 1.
+    are empty when nothing ran, and in a record of version 1. ``moments`` are those of a drill, in their order.
     """
 
     run: str
@@ -111,6 +120,7 @@ class Record:
     figures: tuple[Figure, ...] = ()
     source: str = ""
     parts: tuple[tuple[str, str], ...] = ()
+    moments: tuple[Moment, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 
@@ -128,6 +138,8 @@ def to_line(record: Record) -> str:
     data = {**asdict(replace(record, parts=())), "parts": dict(record.parts)}
     if record.schema_version == 1:
         data = {name: value for name, value in data.items() if name not in _SINCE_2}
+    if not record.moments:
+        del data[_MOMENTS]
     return json.dumps(data, default=_value_of, ensure_ascii=True, separators=(",", ":")) + "\n"
 
 
@@ -140,6 +152,9 @@ def from_line(line: str) -> Record:
             raise OtherSchemaError(f"schema version {version} is not {SCHEMA_VERSION}")
         if _SINCE_2 & data.keys() != (_SINCE_2 if version > 1 else set()):
             raise ValueError(f"{' and '.join(sorted(_SINCE_2))} belong in a record since schema version 2")
+        if _MOMENTS in data and version == 1:
+            raise ValueError(f"{_MOMENTS} belong in a record since schema version 2")
+        data["moments"] = tuple(Moment(**moment) for moment in data.get(_MOMENTS, ()))
         data["parts"] = _parts(data.get("parts", {}))
         data["outcome"] = Outcome(data["outcome"])
         data["services"] = tuple(Service(**service) for service in data["services"])
@@ -148,11 +163,11 @@ def from_line(line: str) -> Record:
             BlockRecord(**{**block, "outcome": Outcome(block["outcome"])}) for block in data["blocks"]
         )
         record = Record(**data)
-        _check_types(record, *record.services, *record.blocks, *record.figures)
-        for moment in (record.started_at, record.ended_at):
-            if datetime.fromisoformat(moment).tzinfo is None:
-                raise ValueError(f"{moment!r} has no time zone")
-            datetime.fromisoformat(moment).astimezone(UTC)
+        _check_types(record, *record.services, *record.blocks, *record.figures, *record.moments)
+        for at in (record.started_at, record.ended_at, *(moment.at for moment in record.moments)):
+            if datetime.fromisoformat(at).tzinfo is None:
+                raise ValueError(f"{at!r} has no time zone")
+            datetime.fromisoformat(at).astimezone(UTC)
     except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a record: {error!r}") from error
     return record
@@ -165,7 +180,7 @@ def _parts(data: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(data.items())
 
 
-def _check_types(*parts: Record | Service | BlockRecord | Figure) -> None:
+def _check_types(*parts: Record | Service | BlockRecord | Figure | Moment) -> None:
     """Raise TypeError for a text where a number should be, and the like: readers compute with these values."""
     for part in parts:
         values_of, checked, good = _checked(type(part))  # type: ignore[arg-type]  # classes are hashable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from _pytest.mark.expression import Expression
 
 from runbook_checks.errors import UsageError
+from runbook_checks.model import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +20,12 @@ _NO_MARK = re.compile(r"[^\w.-]+|^_+")
 
 
 def marks_of(procedure: Procedure, runbook: Runbook) -> frozenset[str]:
-    """Return the roles of a procedure's blocks, its tags, and ``destructive`` when it cannot be undone."""
+    """Return the roles of a procedure's blocks, its tags, ``drill`` or ``destructive`` where it is that."""
     tags = {_NO_MARK.sub("", tag.replace(" ", "-")) for tag in (*procedure.card.tags, *runbook.tags)}
     destructive = set() if procedure.card.reversible else {"destructive"}
-    return frozenset({block.role.value for block in procedure.blocks} | (tags - _OTHERS_MARKS - {""}) | destructive)
+    roles = {block.role.value for block in procedure.blocks}
+    drill = {"drill"} if Role.FAULT.value in roles else set()
+    return frozenset(roles | (tags - _OTHERS_MARKS - {""}) | destructive | drill)
 
 
 def matcher(expression: str) -> Callable[[frozenset[str]], bool]:

@@ -14,17 +14,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from runbook_checks import marks
 from runbook_checks.command import complete
 from runbook_checks.digest import digest_in, digest_of, parts, shortened
 from runbook_checks.errors import StackError, UsageError
-from runbook_checks.execute import InterruptedRun, Run, Target, execute
+from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.files import FileHashes
 from runbook_checks.guardian import guarded
+from runbook_checks.guards import refuse_unsafe
+from runbook_checks.http_request import expand
 from runbook_checks.keys import key_in_variable, secret_of, signer_of, without_key
 from runbook_checks.languages import DEFAULTS
-from runbook_checks.model import Procedure, Role, acts, runs_in
+from runbook_checks.model import Procedure, acts, runs_in
+from runbook_checks.monitoring import Monitoring
 from runbook_checks.record import CHANGED, Outcome, Record, Service, to_line
 from runbook_checks.redact import Redactor
+from runbook_checks.running import Run, Target
 from runbook_checks.shell import find_bash
 from runbook_checks.signing import sign
 from runbook_checks.source import source_of
@@ -32,7 +37,7 @@ from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from securesystemslib.signer import CryptoSigner
 
@@ -40,7 +45,6 @@ if TYPE_CHECKING:
     from runbook_checks.config import Config, Environment
 
 FOLDER = ".runbook-checks"  # what we keep for ourselves, in the configuration's folder
-_CHANGING = {Role.STEP, Role.SETUP, Role.CLEANUP, Role.ROLLBACK}
 _GIT_TIMEOUT_S = 20.0
 _STATUS = (  # whatever a user's configuration would leave out
     *("-c", "core.fsmonitor=false"),
@@ -49,28 +53,6 @@ _STATUS = (  # whatever a user's configuration would leave out
 _UNWATCHED = re.compile(r"^[a-zS] ", re.MULTILINE)  # files that git was told to take for unchanged
 _IDENTITY_TIMEOUT_S = 60.0
 _NAMED = 3  # of the things that changed while a procedure ran
-
-
-def refuse_unsafe(environment: Environment, procedures: Iterable[Procedure]) -> None:
-    """Raise UsageError when a guard forbids to verify these procedures in an environment; nothing has run by then."""
-    name = environment.name
-    if environment.protected:
-        raise UsageError(f"environment {name} is protected: verify never runs there")
-    if environment.stack is not None:
-        return
-    trusted = environment.disposable or environment.identity is not None
-    for procedure in procedures:
-        roles = {block.role for block in procedure.blocks if runs_in(block, name)}
-        where = f"{procedure.page}:{procedure.line}: {procedure.id}"
-        if Role.SETUP in roles:
-            raise UsageError(
-                f"{where} has a setup block, and environment {name} has no stack of our own; setup never runs elsewhere"
-            )
-        if roles & _CHANGING and not trusted:
-            raise UsageError(
-                f"{where} changes things, and nothing proves that {name} may be changed; give that environment a"
-                " `stack:`, an `identity:` or `disposable: true`"
-            )
 
 
 class Verifier:
@@ -89,9 +71,11 @@ class Verifier:
         *,
         controller: int | None = None,
         signing_key: str = "",
+        run_id: str = "",
     ) -> None:
         """Prepare; no stack is started before the first procedure asks for it. ``controller``: see ``guarded``.
 
+        ``run_id`` is that of a run of several processes; empty for one of its own.
         ``signing_key`` is what RUNBOOK_CHECKS_SIGNING_KEY holds: it signs each record. Raises UsageError for no key.
         """
         self.config = config
@@ -111,7 +95,7 @@ class Verifier:
         self.done: dict[str, Record] = {}  # what has passed on the stack that is up
         self.failed: dict[str, Record] = {}  # what has failed in this run: asking again would not mend it
         self.resources = ExitStack()
-        self.run = _new_run(config, str(self.folder))
+        self.run = _new_run(config, str(self.folder), run_id)
 
     def __enter__(self) -> Self:
         """See that evidence can be kept, and put the run under the guardian's eyes."""
@@ -252,7 +236,16 @@ class Verifier:
                 *self.hidden,
             ),
             services=services,
+            monitoring=self._monitoring(environ),
         )
+
+    def _monitoring(self, environ: Mapping[str, str]) -> Monitoring | None:
+        """Return what drills ask; raises UsageError when its address names a variable that is not there."""
+        drill = self.environment.drill
+        if drill is None or self.environment.stack is None:
+            return None
+        ours = {"RUNBOOK_STACK_DIR": str(self.folder), marks.VARIABLE: self.run.mark}
+        return Monitoring(drill, expand(drill.prometheus, environ), self.config.root, {**environ, **ours})
 
     def _identify(self, target: Target) -> None:
         """Raise UsageError when the environment is not the place that it claims to be."""
@@ -268,10 +261,15 @@ class Verifier:
             )
 
 
-def keep_crashed(
-    config: Config, catalog: Catalog, environment: Environment, procedure: Procedure, signing_key: str = ""
+def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
+    config: Config,
+    catalog: Catalog,
+    environment: Environment,
+    procedure: Procedure,
+    signing_key: str = "",
+    run_id: str = "",
 ) -> Record:
-    """Keep and return the record of a procedure whose worker process died while it ran."""
+    """Keep and return the record of a procedure whose worker process died while it ran, in the run of that worker."""
     target = Target(environment=environment.name, environ={}, given=frozenset())
     record = _without_blocks(
         procedure,
@@ -279,7 +277,7 @@ def keep_crashed(
         f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
         digest_in(config, environment, procedure, catalog, FileHashes(config.root)),
         target,
-        _as_committed(_new_run(config, "")),
+        _as_committed(_new_run(config, "", run_id)),
     )
     signer = signer_of(key_in_variable(signing_key)) if signing_key else None
     return _keep(Store(config.root / config.evidence), record, signer)
@@ -292,9 +290,9 @@ def _keep(store: Store, record: Record, signer: CryptoSigner | None) -> Record:
     return record
 
 
-def _new_run(config: Config, mark: str) -> Run:
+def _new_run(config: Config, mark: str, run_id: str) -> Run:
     return Run(
-        id=uuid.uuid4().hex,
+        id=run_id or uuid.uuid4().hex,
         root=config.root,
         bash=find_bash(os.environ),
         languages={**DEFAULTS, **dict(config.languages)},

@@ -21,13 +21,13 @@ from runbook_checks import (
     card,
     cli,
     documents,
-    execute,
     languages,
     marks,
     model,
     processes,
     promql,
     record,
+    running,
     stack,
     status,
     trust,
@@ -123,7 +123,7 @@ class TestFormat:
 
     def test_the_defaults_of_timeouts_and_polling_are_those_of_the_code(self) -> None:
         rows = {row.split("|")[1].strip(" `"): row for row in section("format.md", "block-attributes") if "|" in row}
-        assert (execute.STEP_TIMEOUT_S, execute.CHECK_TIMEOUT_S, execute.CHECK_EVERY_S) == (300, 30, 0.5)
+        assert (running.STEP_TIMEOUT_S, running.CHECK_TIMEOUT_S, running.CHECK_EVERY_S) == (300, 30, 0.5)
         assert "`5m`, a check `30s`" in rows["timeout="]
         assert "`500ms`" in rows["every="]
 
@@ -149,7 +149,12 @@ class TestStatusAndEvidence:
 
     @pytest.mark.parametrize(
         ("kind", "heading"),
-        [(record.Record, "record"), (record.BlockRecord, "record-blocks"), (record.Figure, "record-figures")],
+        [
+            (record.Record, "record"),
+            (record.BlockRecord, "record-blocks"),
+            (record.Figure, "record-figures"),
+            (record.Moment, "record-moments"),
+        ],
     )
     def test_each_field_is_documented(self, kind: Any, heading: str) -> None:
         assert names(kind) == sorted(documented("evidence.md", heading))
@@ -173,9 +178,11 @@ class TestConfiguration:
         ("text", "where", "heading"),
         [
             ("xxxxxxxx: 1", "the configuration", "top"),
+            ("alerts_without_runbook: [{xxxxxxxx: 1}]", "an entry of `alerts_without_runbook`", "exceptions"),
             ("environments: {a: {xxxxxxxx: 1}}", "environment a", "environment"),
             ("environments: {a: {identity: {xxxxxxxx: 1}}}", "identity", "identity"),
             ("environments: {a: {stack: {xxxxxxxx: 1}}}", "stack", "stack"),
+            ("environments: {a: {drill: {xxxxxxxx: 1}}}", "drill", "drill"),
         ],
     )
     def test_each_key_is_documented(self, tmp_path: Path, text: str, where: str, heading: str) -> None:
@@ -225,7 +232,7 @@ class TestCommandLine:
         assert on_page == in_help - {"-h", "--help"}
 
     def test_each_mark_is_documented(self) -> None:
-        assert {*values(model.Role), "destructive"} == set(documented("cli.md", "marks"))
+        assert {*values(model.Role), "drill", "destructive"} == set(documented("cli.md", "marks"))
 
     def test_each_option_of_the_pytest_plugin_is_documented(self) -> None:
         source = (PACKAGE / "pytest_plugin.py").read_text(encoding="utf-8")

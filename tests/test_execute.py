@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook_checks.execute import InterruptedRun, Run, Target, execute
+from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.record import BlockRecord, Outcome, Record, from_line, to_line
+from runbook_checks.running import Run, Target
 from runbook_checks.shell import find_bash
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def test_rollbacks_run_after_a_failure(tmp_path: Path) -> None:
     assert log(tmp_path) == ["undone"]
 
 
-def test_setup_comes_first_and_faults_never_run(tmp_path: Path) -> None:
+def test_setup_comes_first_and_nothing_is_broken_without_monitoring(tmp_path: Path) -> None:
     record = run(
         tmp_path,
         step("echo step >>log"),

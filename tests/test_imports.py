@@ -30,10 +30,11 @@ ORDER = [
     ),
     *("config", "bash", "languages", "words", "files", "digest", "changes"),
     *("redact", "output", "processes", "errexit", "lint", "shell"),
-    *("expect", "execute"),
-    *("store", "signing", "keys", "trust", "status", "report", "documents", "tags", "alerts"),
-    *("marks", "guardian", "command", "stack", "verify", "scheduling"),
-    *("failure", "pytest_plugin", "progress", "tables", "attest", "http_request", "promql"),
+    *("marks", "command", "http_request"),
+    *("expect", "monitoring", "running", "drill", "execute"),
+    *("store", "signing", "keys", "trust", "status", "report", "alerts", "links", "holes", "documents", "tags"),
+    *("guardian", "stack", "guards", "verify", "scheduling"),
+    *("failure", "pytest_plugin", "progress", "tables", "attest", "promql"),
     *("site", "__init__", "cli", "__main__"),
 ]
 

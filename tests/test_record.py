@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import record
 
-from runbook_checks.record import OtherSchemaError, from_line, to_line
+from runbook_checks.record import Moment, OtherSchemaError, from_line, to_line
 
 
 def test_a_record_is_one_line_and_comes_back_equal() -> None:
@@ -24,6 +24,46 @@ def test_a_line_of_version_1_is_read_and_stays_one() -> None:
     read = from_line(json.dumps({**old, "schema_version": 1}))
     assert read == record(schema_version=1, source="", parts=())
     assert json.loads(to_line(read)) == {**old, "schema_version": 1}
+
+
+def test_moments_of_a_drill_come_back_and_a_record_without_has_no_such_field() -> None:
+    drilled = record(
+        moments=(Moment("fault", "2026-11-21T11:00:00+00:00"), Moment("fired", "2026-11-21T11:00:06+00:00"))
+    )
+    assert from_line(to_line(drilled)) == drilled
+    assert "moments" not in json.loads(to_line(record()))
+
+
+def with_moments(moments: object, **changes: object) -> str:
+    return json.dumps({**json.loads(to_line(record())), "moments": moments, **changes})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        with_moments([{"name": "fault"}]),
+        with_moments([{"name": 1, "at": "2026-11-21T11:00:00+00:00"}]),
+        with_moments([{"name": "fault", "at": 5}]),
+        with_moments([{"name": "fault", "at": "2026-11-21T11:00:00"}]),
+        with_moments([{"name": "fault", "at": "soon"}]),
+        with_moments([{"name": "fault", "at": "2026-11-21T11:00:00+00:00", "by": "me"}]),
+        with_moments(5),
+        with_moments(None),
+        *(
+            json.dumps({key: value for key, value in json.loads(with_moments([])).items() if key not in old})
+            for old in [{"source"}, {"parts"}]
+        ),
+    ],
+)
+def test_moments_that_are_none_are_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        from_line(line)
+
+
+def test_moments_do_not_belong_in_a_record_of_version_1() -> None:
+    old = {key: value for key, value in json.loads(to_line(record())).items() if key not in {"source", "parts"}}
+    with pytest.raises(ValueError, match="moments belong in a record since schema version 2"):
+        from_line(json.dumps({**old, "schema_version": 1, "moments": []}))
 
 
 def test_a_line_of_a_newer_version_is_not_taken_for_nonsense() -> None:

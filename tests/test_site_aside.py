@@ -25,7 +25,9 @@ def test_the_problems_of_all_pages_are_there_in_the_end(monkeypatch: pytest.Monk
     pages = Aside(check)
     for number in range(50):
         pages.ask(f"{number}.md", "x" * 10_000 if number % 2 else "")
-    assert [problem.path for problem in pages.finish()] == [f"{number}.md" for number in range(1, 50, 2)]
+    assert [problem.path for found in pages.finish() for problem in found] == [
+        f"{number}.md" for number in range(1, 50, 2)
+    ]
 
 
 def test_without_pages_nothing_is_started() -> None:
@@ -46,7 +48,7 @@ def test_stopping_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "can_fork", lambda: True)
     pages = Aside(check)
     pages.ask("1.md", "x")
-    process = pages._process  # noqa: SLF001 - whether it is gone
+    process = pages._process
     pages.stop()
     assert process is not None
     assert process.exitcode == 0

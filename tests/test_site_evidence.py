@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import mkdocs.commands.build
 import mkdocs.config
 import pytest
+from markupsafe import Markup
 from publications import publication
 from records import NOW, record
 from sample_site import build, record_of, write_sample
@@ -17,7 +19,7 @@ from test_site_badges import PROCEDURE, entry
 
 from runbook_checks.config import load_config
 from runbook_checks.model import Block, Role, Span
-from runbook_checks.record import BlockRecord, Evidence, Figure, Outcome, Service
+from runbook_checks.record import BlockRecord, Evidence, Figure, Moment, Outcome, Service
 from runbook_checks.report import load_report
 from runbook_checks.site import evidence_pages
 from runbook_checks.site.evidence_pages import output
@@ -127,6 +129,26 @@ def test_each_environment_has_its_section_in_the_order_of_the_configuration(tmp_
     assert "signed by key ci-2026" in words(html)
 
 
+def test_of_a_huge_output_only_what_is_shown_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def styled(text: str) -> Markup:
+        read.append(text)
+        return Markup()
+
+    monkeypatch.setattr(evidence_pages, "styled", styled)
+    output("standard output", "\x1b[31mx" * (1 << 20), 0)
+    assert sum(map(len, read)) == 64 * 1024
+
+
+def test_ids_and_roles_of_an_edited_record_stay_in_their_attributes(tmp_path: Path) -> None:
+    table = "\n".join(["x" * 60] * 5)
+    odd = BlockRecord("a\x1bb", "st\x1bep", "bash", 1, "true", Outcome.PASSED, 0, table, attempts=1)
+    html = page_of(tmp_path, with_history(Evidence(record(blocks=(odd,)))))
+    assert 'aria-label="standard output of a[ESC]b"' in html
+    assert 'data-rb-role="st[ESC]ep"' in html
+
+
 def test_refused_evidence_is_loud_and_is_told_with_its_reason(tmp_path: Path) -> None:
     good, forged = record(), record(run="r2", ended=NOW - timedelta(minutes=5))
     reason = "the signature is not that of any trusted key"
@@ -168,6 +190,26 @@ def test_runs_beyond_ten_are_folded_and_the_newest_come_first(tmp_path: Path) ->
 def test_a_procedure_that_never_ran_has_a_page_that_says_so(tmp_path: Path) -> None:
     text = words(page_of(tmp_path, entry(Status.UNVERIFIED)))
     assert text.endswith("DB Restore <all> & go Evidence staging unverified Nothing proves this procedure. Never run.")
+
+
+def test_a_drill_is_told_moment_by_moment_in_words_and_as_a_picture(tmp_path: Path) -> None:
+    moments = (Moment("fault", "2026-11-21T11:00:00+00:00"), Moment("fired", "2026-11-21T11:00:06.200+00:00"))
+    html = page_of(tmp_path, with_history(Evidence(record(moments=moments))))
+    assert "Moment After the fault Meaning fault 0 s the fault is made fired 6.2 s every alert of the card" in words(
+        html
+    )
+    (picture,) = re.findall(r'<svg viewBox="0 0 640 66".*?</svg>', html, re.DOTALL)
+    assert ET.fromstring(picture).get("aria-labelledby") == "rb-1-drill-title rb-1-drill-text"
+    assert "After the fault: fired 6.2 s." in picture
+    assert "drill" not in page_of(tmp_path, with_history(Evidence(record())))
+
+
+def test_moments_are_text_whatever_their_order(tmp_path: Path) -> None:
+    moments = (Moment("<script>\x1b", "2026-11-21T11:00:00+00:00"), Moment("odd", "2026-11-21T10:00:00+00:00"))
+    html = page_of(tmp_path, with_history(Evidence(record(moments=moments))))
+    assert "<script" not in html
+    assert "\x1b" not in html
+    assert "NaN" not in html
 
 
 @pytest.mark.parametrize(

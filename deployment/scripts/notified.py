@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+RUNBOOK_URL = re.compile(r"\brunbook_url\s*[:=]\s*(?P<url>https?://[^\s<\"]+)")  # as Alertmanager's mails have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,17 @@ class Delivery:
     by: str
     to: str
     text: str
+    runbook_url: str = ""
+
+    def document(self) -> dict[str, str]:
+        """Return what a drill needs to know of it."""
+        return {
+            "at": self.received_at,
+            "alert": self.alert,
+            "status": self.status,
+            "runbook_url": self.runbook_url,
+            "receiver": f"{self.by} {self.to}",
+        }
 
     def __str__(self) -> str:
         return f"{self.received_at} {self.status} {self.alert} by {self.by} to {self.to}"
@@ -36,21 +50,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--status", choices=["firing", "resolved"])
     parser.add_argument("--by", choices=["webhook", "mail"])
     parser.add_argument("--since", type=int, default=0)
-    parser.add_argument("alert")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("alert", nargs="?", default="")
     parser.add_argument("text", nargs="?", default="")
     wanted = parser.parse_args(arguments)
     arrived = [*webhooks(Path(os.environ["NOTIFICATIONS"])), *mails(Path(os.environ["MAILBOX"]))]
     found = [
         delivery
         for delivery in sorted(arrived, key=lambda delivery: delivery.received_at)
-        if delivery.alert == wanted.alert
+        if wanted.alert in ("", delivery.alert)
         and wanted.status in (None, delivery.status)
         and wanted.by in (None, delivery.by)
         and datetime.fromisoformat(delivery.received_at).timestamp() >= wanted.since
         and wanted.text in delivery.text
     ]
     for delivery in found:
-        print(delivery)
+        print(json.dumps(delivery.document()) if wanted.json else delivery)
+    if wanted.json:
+        return 0
     if not found:
         asked = " ".join(filter(None, (wanted.status, wanted.alert, wanted.text, wanted.by and f"by {wanted.by}")))
         print(f"notified.sh: nobody was told: {asked}", file=sys.stderr)
@@ -62,7 +79,8 @@ def webhooks(path: Path) -> Iterator[Delivery]:
     for kept in documents(path):
         for alert in kept["notification"]["alerts"]:
             name, text = alert["labels"]["alertname"], json.dumps(alert, ensure_ascii=False)
-            yield Delivery(kept["received_at"], alert["status"], name, "webhook", kept["path"], text)
+            url = alert.get("annotations", {}).get("runbook_url", "")
+            yield Delivery(kept["received_at"], alert["status"], name, "webhook", kept["path"], text, url)
 
 
 def mails(path: Path) -> Iterator[Delivery]:
@@ -72,7 +90,10 @@ def mails(path: Path) -> Iterator[Delivery]:
         status = state.removeprefix("[").partition(":")[0].lower()
         name = rest.partition(" ")[0]
         text = f"{kept['subject']}\n{kept['body']}"
-        yield Delivery(kept["received_at"], status, name, "mail", ", ".join(kept["to"]), text)
+        url = RUNBOOK_URL.search(kept["body"])
+        yield Delivery(
+            kept["received_at"], status, name, "mail", ", ".join(kept["to"]), text, url["url"] if url else ""
+        )
 
 
 def documents(path: Path) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from runbook_checks.errors import UsageError
 from runbook_checks.site.meanwhile import can_fork
@@ -13,18 +13,16 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkProcess
 
-    from runbook_checks.errors import Problem
-
-    Check = Callable[[str, str], Sequence[Problem]]
+_Found = TypeVar("_Found")
 
 
-class Aside:
-    """A check of pages, each its path and its HTML, whose problems are there in the end."""
+class Aside(Generic[_Found]):
+    """A check of pages, each its path and its HTML; what it found on each is there in the end."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: Callable[[str, str], _Found]) -> None:
         """Start nothing: the process has what ``check`` knows when the first page comes."""
         self._check = check
-        self._problems: list[Problem] = []
+        self._found: list[_Found] = []
         self._process: ForkProcess | None = None
         self._line: Connection | None = None
         self._begun = self._broken = False
@@ -35,26 +33,26 @@ class Aside:
             self._begun = True
             self._start()
         if self._line is None:
-            self._problems.extend(self._check(path, html))
+            self._found.append(self._check(path, html))
             return
         try:
             self._line.send((path, html))
         except OSError:
             self._broken = True  # which finish() tells
 
-    def finish(self) -> Sequence[Problem]:
-        """Return the problems of all pages; raises UsageError when nobody can say that they were all checked."""
+    def finish(self) -> Sequence[_Found]:
+        """Return what was found on all pages, in order; raises UsageError when some may not have been checked."""
         if self._line is not None and self._process is not None:
             try:
                 self._line.send(None)
-                self._problems.extend(self._line.recv())
+                self._found.extend(self._line.recv())
                 if self._broken:
                     raise UsageError(_ENDED)
             except (EOFError, OSError) as error:
                 raise UsageError(_ENDED) from error
             finally:
                 self.stop()
-        return self._problems
+        return self._found
 
     def stop(self) -> None:
         """End the process, whatever it is at."""
@@ -76,12 +74,12 @@ class Aside:
 _ENDED = "the process that compares the pages with what is run ended before it was done"
 
 
-def _answer(line: Connection, other_end: Connection, check: Check) -> None:
+def _answer(line: Connection, other_end: Connection, check: Callable[[str, str], _Found]) -> None:
     other_end.close()  # so that the end of the build ends this process too
-    problems: list[Problem] = []
+    found: list[_Found] = []
     try:
         while (page := line.recv()) is not None:
-            problems.extend(check(*page))
-        line.send(problems)
+            found.append(check(*page))
+        line.send(found)
     except (EOFError, OSError):
         return

@@ -19,7 +19,7 @@ from runbook_checks.site.render import format_number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_WIDTH, _HEIGHT = 640, 200
+WIDTH, _HEIGHT = 640, 200
 _TOP, _BOTTOM = 34, 30  # room for words above the highest line, and for dates
 _PLOT_HEIGHT = _HEIGHT - _TOP - _BOTTOM
 _GUTTER = 64  # on the left, for the words of the grid
@@ -75,7 +75,7 @@ def svg(chart: Chart) -> Markup:
     near = [bound for bound in chart.bounds if abs(bound.value) <= _FAR * max(map(abs, values))]
     shown = [0.0, *values, *(bound.value for bound in near)]
     x, y = _Slots(range(len(values))), _Level(min(shown), max(shown))
-    places = [(x.project(number, 0, _WIDTH), y.project(value, _PLOT_HEIGHT, 0)) for number, value in enumerate(values)]
+    places = [(x.project(number, 0, WIDTH), y.project(value, _PLOT_HEIGHT, 0)) for number, value in enumerate(values)]
     plot = ET.Element("g", transform=f"translate(0 {_TOP})")
     for tick in y.ticks():
         _line(plot, "rb-grid", y.project(tick, _PLOT_HEIGHT, 0), _with_unit(tick, chart.unit))
@@ -85,22 +85,23 @@ def svg(chart: Chart) -> Markup:
             _line(plot, "rb-bound", at, bound.words, at_end=_is_free_at_end(at, places))
         else:
             words = f"{bound.words}, far {'above' if bound.value > 0 else 'below'}"
-            _text(plot, "rb-bound rb-end", _WIDTH, 16 - _TOP, words)
-    _text(plot, "rb-date", 0, _PLOT_HEIGHT + 22, chart.first)
-    _text(plot, "rb-date rb-end", _WIDTH, _PLOT_HEIGHT + 22, chart.last)
+            write(plot, "rb-bound rb-end", WIDTH, 16 - _TOP, words)
+    write(plot, "rb-date", 0, _PLOT_HEIGHT + 22, chart.first)
+    write(plot, "rb-date rb-end", WIDTH, _PLOT_HEIGHT + 22, chart.last)
     series = Series([(number, point.value, point.mark) for number, point in enumerate(chart.points)])
     for shape in (Line("currentColor", 1.5), _Marks()):
-        plot.append(shape.to_svg(_WIDTH, _PLOT_HEIGHT, x, y, series, iter(())))
-    return Markup(stringify(_framed(chart, plot)))  # noqa: S704 - ElementTree escapes all text
+        plot.append(shape.to_svg(WIDTH, _PLOT_HEIGHT, x, y, series, iter(())))
+    return Markup(stringify(framed(chart.key, chart.title, chart.description, plot, _HEIGHT)))  # noqa: S704 - ElementTree escapes all text
 
 
-def _framed(chart: Chart, plot: ET.Element) -> ET.Element:
-    title, description = f"{chart.key}-title", f"{chart.key}-text"
-    root = ET.Element("svg", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img")
+def framed(key: str, title: str, description: str, plot: ET.Element, height: int) -> ET.Element:
+    """Return a picture with its title and what it shows in words; ``key`` makes its ids unique on the page."""
+    title_id, description_id = f"{key}-title", f"{key}-text"
+    root = ET.Element("svg", viewBox=f"0 0 {WIDTH} {height}", role="img")
     root.set("class", "rb-chart")
-    root.set("aria-labelledby", f"{title} {description}")
-    ET.SubElement(root, "title", id=title).text = named(chart.title)
-    ET.SubElement(root, "desc", id=description).text = named(chart.description)
+    root.set("aria-labelledby", f"{title_id} {description_id}")
+    ET.SubElement(root, "title", id=title_id).text = named(title)
+    ET.SubElement(root, "desc", id=description_id).text = named(description)
     root.append(plot)
     return root
 
@@ -108,19 +109,20 @@ def _framed(chart: Chart, plot: ET.Element) -> ET.Element:
 def _line(plot: ET.Element, name: str, y: float, words: str, *, at_end: bool = False) -> None:
     group = ET.SubElement(plot, "g")
     group.set("class", name)
-    ET.SubElement(group, "path", d=f"M0 {y:g}h{_WIDTH}")
+    ET.SubElement(group, "path", d=f"M0 {y:g}h{WIDTH}")
     start = 0 if name == "rb-grid" else _GUTTER
-    _text(group, "rb-end" if at_end else "", _WIDTH if at_end else start, y - 5, words)
+    write(group, "rb-end" if at_end else "", WIDTH if at_end else start, y - 5, words)
 
 
 def _is_free_at_end(y: float, places: Sequence[tuple[float, float]]) -> bool:
     """Return whether the words above a line hide fewer points at its end than at its start."""
     hidden = [x for x, point_y in places if y - _LABEL_HEIGHT < point_y < y + 4]
-    at_end = sum(x > _WIDTH - _LABEL_WIDTH for x in hidden)
+    at_end = sum(x > WIDTH - _LABEL_WIDTH for x in hidden)
     return at_end <= sum(x < _GUTTER + _LABEL_WIDTH for x in hidden)
 
 
-def _text(parent: ET.Element, name: str, x: float, y: float, words: str) -> None:
+def write(parent: ET.Element, name: str, x: float, y: float, words: str) -> None:
+    """Add words to a picture, with the class of that name."""
     text = ET.SubElement(parent, "text", x=f"{x:g}", y=f"{y:g}")
     if name:
         text.set("class", name)

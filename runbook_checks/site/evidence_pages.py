@@ -11,6 +11,7 @@ from runbook_checks.record import Evidence
 from runbook_checks.site import render
 from runbook_checks.site.ansi import named, styled
 from runbook_checks.site.history import drawings
+from runbook_checks.site.timeline import timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from runbook_checks.report import Entry
     from runbook_checks.site.history import Drawing
     from runbook_checks.site.publication import Publication
+    from runbook_checks.site.timeline import Timeline
 
 _SHOWN = 64 * 1024  # characters of one output on the page; the file of evidence has the rest
 _SHORT_LINES = 12  # of an output that is not folded
@@ -69,6 +71,7 @@ class Section:
     blocks: tuple[Ran, ...]
     runs: tuple[Evidence, ...]  # the newest first
     drawings: tuple[Drawing, ...]
+    timeline: Timeline | None  # of the deciding run, if it was a drill
     file: str  # where the evidence is kept, from the configuration's folder
 
     @property
@@ -119,12 +122,14 @@ def _section(site: Publication, entry: Entry, address: str) -> Section:
         decided = Evidence(entry.record)
     on_page = {block.id: block for block in entry.procedure.blocks}
     page = site.lookup.href(entry.procedure, address).partition("#")[0]
+    key = f"rb-{site.environments.index(entry.environment) + 1}"
     return Section(
         entry,
         decided,
         tuple(_ran(block, on_page.get(block.id), page) for block in decided.record.blocks) if decided else (),
         entry.history[::-1],
-        drawings(entry.history, f"rb-{site.environments.index(entry.environment) + 1}"),
+        drawings(entry.history, key),
+        timeline(decided.record.moments, f"{key}-drill") if decided else None,
         f"{site.checks.evidence}/{entry.environment}/{entry.procedure.id}.jsonl",
     )
 
@@ -147,10 +152,11 @@ def output(name: str, text: str, cut_bytes: int) -> Output | None:
     if not text and not cut_bytes:
         return None
     half = _SHOWN // 2
-    html = styled(text)
-    if len(text) > _SHOWN:
+    if len(text) <= _SHOWN:
+        html = styled(text)
+    else:
         missing = len(text[half:-half].encode(errors="replace"))
-        gap = Markup('\n<span class="rb-gap">{:,} bytes more are only in the file of evidence</span>\n').format(missing)
+        gap = Markup('\n<span class="rb-cut">{:,} bytes more are only in the file of evidence</span>\n').format(missing)
         html = styled(text[:half]) + gap + styled(text[-half:])
     lines = text.count("\n") + (not text.endswith("\n"))
     return Output(

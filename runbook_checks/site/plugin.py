@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
 from runbook_checks.languages import DEFAULTS
+from runbook_checks.links import SiteMap, fragments
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
@@ -44,7 +46,8 @@ from runbook_checks.site.variables import page_variables
 from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
@@ -54,10 +57,12 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
     from runbook_checks.alerts import Alert
+    from runbook_checks.config import Exemption
     from runbook_checks.markdown import Scan
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Record
     from runbook_checks.report import Report
+    from runbook_checks.site.marked import MarkedFence
 
 log = get_plugin_logger("runbook-checks")
 
@@ -72,6 +77,14 @@ _PUBLISHERS = (  # while the pages are rendered
 )
 _COLLECTED_AT = (50_000, 20, 100)  # objects and generations: pages are large and make little garbage
 _PUBLISHERS_OF_PAGES = (search.publish,)  # after all pages are there
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is wrong with a page as built, and the alerts that lead to a heading which it does not have."""
+
+    problems: tuple[Problem, ...]
+    lost: tuple[Problem, ...]
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -97,10 +110,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _assets: dict[str, str]
     _nav: Navigation
     _site: Publication
-    _aside: Aside
+    _aside: Aside[Found]
     _meanwhile: Meanwhile
     _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
+    _linked: Mapping[str, tuple[tuple[Alert, str], ...]]
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -131,7 +145,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []
-        self._aside = Aside(self._problems_of)
+        self._aside = Aside(self._found_on)
         self._extension = RunbookChecksExtension()
         config.markdown_extensions.append(self._extension)  # type: ignore[arg-type]  # Python-Markdown takes both
         self._assets = bundles()
@@ -148,6 +162,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
         self._moved = moved(self._report.catalog.procedures, self.lookup)
+        site = SiteMap(config.site_url or "", {page: urls[page] for page in self.lookup.pages & urls.keys()})
+        self._linked = fragments(self.alerts or (), site)
         for page in sorted(self.lookup.pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
@@ -190,7 +206,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         if self._report.catalog.scan_of(path):
             self._aside.ask(path, html)
         else:
-            self._problems.extend(page_problems(path, (), self._scan, read_page(html, self.seal.value)))
+            self._tell(self._compared(path, html, (), self._scan))
         if page.present_anchor_ids is not None:
             page.present_anchor_ids |= {fence.id for fence in fences}
         html = self.seal.take_off(html) + end
@@ -213,7 +229,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def on_env(self, env: Environment, files: Files, config: MkDocsConfig) -> Environment:
         """Fail the build when any page shows anything else than what runs, with every difference; else publish."""
         try:
-            self._problems.extend(self._aside.finish())
+            for found in self._aside.finish():
+                self._tell(found)
         except RunbookError as error:
             raise PluginError(str(error)) from error
         if self._problems:
@@ -268,6 +285,22 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return server
 
     @property
+    def built_at(self) -> datetime:
+        """Return the moment that all of the site speaks of."""
+        return self._built_at
+
+    @property
+    def several_environments(self) -> bool:
+        """Return whether what is said has to name its environment."""
+        return len(self._checks.environments) > 1
+
+    @property
+    def exemptions(self) -> tuple[Exemption, ...]:
+        """Return what lets alerts go without a procedure on the day of the build."""
+        today = self._built_at.date()
+        return tuple(one for one in self._checks.alerts_without_runbook if one.until >= today)
+
+    @property
     def first_environment(self) -> str:
         """Return the name of the environment that is meant where none is named."""
         return self._checks.environment().name
@@ -279,12 +312,30 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._problems.append(Problem(self._path(page.file), line, reason))
         return ""
 
-    def _problems_of(self, path: str, html: str) -> Sequence[Problem]:
-        """Return what is wrong with a page of the catalog as it is rendered."""
+    def _found_on(self, path: str, html: str) -> Found:
+        """Return what is wrong with a page of the catalog as it is rendered, and which alerts lead nowhere on it."""
         found = self._report.catalog.scan_of(path)
         runbook = found.runbook if found else None
         fences = marked_fences(runbook) if runbook and path in self.lookup.pages else ()
-        return page_problems(path, fences, found, read_page(html, self.seal.value))
+        return self._compared(path, html, fences, found)
+
+    def _compared(self, path: str, html: str, fences: Sequence[MarkedFence], found: Scan | None) -> Found:
+        shown = read_page(html, self.seal.value)
+        ids = {heading for _, heading in shown.headings}.union(self._moved.get(path, ()))
+        return Found(tuple(page_problems(path, fences, found, shown)), tuple(self._lost(path, ids)))
+
+    def _tell(self, found: Found) -> None:
+        """Keep problems, and warn of alerts that lead nowhere, which makes a strict build fail."""
+        self._problems.extend(found.problems)
+        for lost in found.lost:
+            log.warning("%s", lost)
+
+    def _lost(self, path: str, ids: AbstractSet[str]) -> Iterator[Problem]:
+        """Yield a problem for each alert that leads to a heading that a page as built has not."""
+        for alert, fragment in self._linked.get(path, ()):
+            if fragment not in ids:
+                reason = f"alert {alert.name} leads to `#{fragment}`, which {path} as built does not have"
+                yield Problem(alert.path, alert.line, reason, "see `runbook-checks alerts`")
 
     def _needs(self, procedure: Procedure, page_url: str) -> list[Need]:
         needed = (self._report.catalog.get(public_id) for public_id in needed_ids(procedure))
@@ -292,7 +343,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
 
     def _banner(self, runbook: Runbook) -> str:
         firsts = [self.lookup.of(procedure.id)[0] for procedure in runbook.procedures]
-        return banner(firsts, several=len(self._checks.environments) > 1)
+        return banner(firsts, several=self.several_environments)
 
     def _changes(self, procedure: Procedure) -> list[tuple[Record, Changes]]:
         """Return what has changed since a procedure was last verified, or failed, in its environments, each once."""

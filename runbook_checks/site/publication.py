@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -13,6 +12,7 @@ from runbook_checks.site.frame import BARE, Frame
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from runbook_checks.config import Config
     from runbook_checks.model import Procedure
@@ -46,7 +46,7 @@ class Publication:
 
     def url(self, procedure: Procedure) -> str:
         """Return a procedure's address: absolute when the site has one, else from the site's root; empty for none."""
-        return urljoin(self.base_url, self.lookup.url(procedure))
+        return urljoin(self.base_url, url) if (url := self.lookup.url(procedure)) else ""
 
     def permalink(self, procedure: Procedure) -> str:
         """Return the address of a procedure that survives renames, as url() does; empty when it is not on the site."""
@@ -57,11 +57,16 @@ class Publication:
         return urljoin(self.base_url, self.lookup.evidence_url(procedure))
 
     def write(self, name: str, text: str) -> None:
-        """Write a file of the site whole or not at all; raises UsageError when it would lie outside the site."""
+        """Write a file of the site whole or not at all; raises UsageError when it would lie outside the site.
+
+        Neither may a name lead out of the folder that it begins with, to a file of the site that is not ours.
+        """
         folder = os.path.normpath(self.folder)
         path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 - once for each file of the site: fast
-        if not path.startswith(f"{folder}{os.sep}"):
-            raise UsageError(f"the file {name!r} would lie outside the site; give the heading another id")
+        if ".." in name.split("/") or not path.startswith(f"{folder}{os.sep}"):
+            raise UsageError(
+                f"the file {name!r} would lie outside the site or its folder there; give the heading another id"
+            )
         write_whole(path, text)
 
 

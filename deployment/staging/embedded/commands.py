@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "show processes, ports and what does not answer"),
         ("env", _env, "print the variables that procedures and scripts need, NAME=value"),
         ("services", _services, "print what the stack is made of, name and version"),
+        ("snapshot", _snapshot, "print what a drill must leave as it was, a line each"),
         ("logs", _logs, "print the end of the logs, of all services or of one"),
         ("down", _down, "end every process and remove the data"),
     ):
@@ -189,6 +190,14 @@ def _services(_: argparse.Namespace, __: Path, folder: Path) -> int:
 
     for name, version in versions.services(_running(folder)):
         print(f"{name} {version}")
+    return 0
+
+
+def _snapshot(_: argparse.Namespace, __: Path, folder: Path) -> int:
+    from embedded import snapshot  # noqa: PLC0415 - with the others that only a running stack needs
+
+    for line in snapshot.lines(_running(folder)):
+        print(line)
     return 0
 
 

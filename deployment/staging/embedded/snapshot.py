@@ -1,0 +1,61 @@
+"""What a drill must leave as it was: what load does not change, and a repair that is only half done does."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from typing import TYPE_CHECKING
+
+from embedded import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from embedded.instance import Instance
+
+# Tables that say how the service works; the others grow with every execution.
+TABLES = ("ia_migrations", "pipeline_step_modules", "pipeline_templates", "pipelines")
+_COUNTS = "\n".join(f"UNION ALL SELECT 'rows {table} ' || count(*) FROM {table}" for table in TABLES)  # noqa: S608
+SQL = f"""
+SELECT 'schema ' || md5(string_agg(concat_ws(' ', table_schema, table_name, column_name, data_type, is_nullable,
+  column_default), ',' ORDER BY table_schema COLLATE "C", table_name COLLATE "C", column_name COLLATE "C"))
+FROM information_schema.columns WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+UNION ALL
+SELECT 'indexes ' || md5(string_agg(indexdef, ',' ORDER BY indexdef COLLATE "C")) FROM pg_indexes
+WHERE schemaname = 'public'
+UNION ALL
+SELECT 'settings ' || md5(string_agg(name || '=' || setting, ',' ORDER BY name COLLATE "C")) FROM pg_settings
+WHERE source = 'configuration file' AND name NOT IN ('port', 'primary_conninfo')
+{_COUNTS}
+"""  # noqa: S608 - the names are ours
+TIMEOUT_S = 10.0
+
+
+def lines(instance: Instance) -> Iterator[str]:
+    """Yield services with versions, programs with states, hashes of configuration files, and the database's shape."""
+    for name, version in versions.services(instance):
+        yield f"service {name} {version}"
+    for line in _said(instance, "supervisorctl", "status").splitlines():
+        name, state, *_ = line.split()
+        yield f"program {name} {state}"
+    conf = instance.path / "conf"
+    for path in sorted(conf.rglob("*")):
+        if path.is_file():
+            yield f"file {path.relative_to(conf)} {_hash(path)}"
+    answer = _said(instance, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", instance.service_database_url, "-c", SQL)
+    yield from answer.splitlines() or ["database does not answer"]
+
+
+def _said(instance: Instance, program: str, *arguments: str) -> str:
+    """Return what a program printed, nothing when it does not answer."""
+    command = [str(instance.path / "bin" / program), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return ""
+    return done.stdout
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

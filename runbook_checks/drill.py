@@ -1,0 +1,254 @@
+"""A drill: the alert is silent, the fault makes it fire, somebody is told, and only the steps make it go away."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runbook_checks.blocks import captures
+from runbook_checks.model import DRILL_FIGURES, Role, acts, runs_in
+from runbook_checks.monitoring import NoAnswerError, leads_to
+from runbook_checks.record import Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from runbook_checks.model import Block, Procedure
+    from runbook_checks.monitoring import Monitoring, Notification
+
+POLL_S = 0.25
+SETTLE_S = 20.0  # what starts again at the end may take so long to look as before
+_NAMED = 5  # differences that a reason names
+_FAULT, _FIRED, _NOTIFIED = "fault", "fired", "notified"
+_BEGUN, _ENDED, _RESOLVED, _TOLD = "steps begun", "steps ended", "resolved", "resolution delivered"
+MOMENTS = (_FAULT, _FIRED, _NOTIFIED, _BEGUN, _ENDED, _RESOLVED, _TOLD)
+_MEASURES = dict(zip(DRILL_FIGURES, (_FIRED, _NOTIFIED, _RESOLVED), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Seconds since the epoch that never go back, and a pause."""
+
+    _offset_s: float = field(default_factory=lambda: time.time() - time.monotonic())
+
+    def now(self) -> float:
+        """Return the time."""
+        return time.monotonic() + self._offset_s
+
+    def pause(self, duration_s: float) -> None:
+        """Let some time pass."""
+        time.sleep(duration_s)
+
+
+class Drill:
+    """What a drill asks between the blocks of a procedure. Each question returns why the drill has failed, or ''."""
+
+    def __init__(
+        self,
+        procedure: Procedure,
+        environment: str,
+        monitoring: Monitoring,
+        holds_now: Callable[[Block], bool],
+        clock: Clock | None = None,
+    ) -> None:
+        """Begin; ``holds_now`` asks a check once."""
+        self.procedure = procedure
+        self.alerts = procedure.card.alerts
+        self.monitoring = monitoring
+        self.settings = monitoring.settings
+        self.environment = environment
+        self.holds_now = holds_now
+        self.clock = clock or Clock()
+        self.at: dict[str, float] = {}
+        self._broken_from = 0.0  # when the fault blocks began
+        self._before: tuple[str, ...] = ()
+        fault = next(block for block in procedure.blocks if block.role is Role.FAULT and runs_in(block, environment))
+        self._where = f"{procedure.page}:{fault.span.first}"
+
+    def take_snapshot(self) -> str:
+        """Note what must be the same afterwards."""
+        try:
+            self._before = self.monitoring.snapshot()
+        except NoAnswerError as error:
+            return self._failed(str(error))
+        return ""
+
+    def is_silent(self) -> str:
+        """See that no alert of the card is there yet, and that the fault may begin."""
+        try:
+            reason = already(self.alerts, self.monitoring.alerts())
+        except NoAnswerError as error:
+            reason = str(error)
+        self._broken_from = self.clock.now()
+        return self._failed(reason)
+
+    def is_noticed(self) -> str:
+        """See that every alert fires and was delivered with the address of this procedure."""
+        self._mark(_FAULT)
+        fired: set[str] = set()
+
+        def not_firing() -> str:
+            fired.update(name for name, state in self.monitoring.alerts().items() if state == "firing")
+            missing = [name for name in self.alerts if name not in fired]
+            return f"{_names(missing)} never fired within {self.settings.within_s:g} s of the fault" if missing else ""
+
+        if reason := self._until(not_firing):
+            return self._failed(reason)
+        self._mark(_FIRED)
+        return self._failed(self._delivered("firing", self._broken_from, _NOTIFIED))
+
+    def bites(self) -> str:
+        """See that one of the checks after the last step does not hold."""
+        asked = proving_checks(self.procedure, self.environment)
+        if any(not self.holds_now(check) for check in asked):
+            return ""
+        return self._failed("the checks hold while the fault is on: they prove nothing")
+
+    def lasts(self) -> str:
+        """See that the alerts go on firing without the steps, and that the steps may begin."""
+        end = self.clock.now() + self.settings.hold_s
+        unanswered = ""
+        while True:
+            try:
+                states, unanswered = self.monitoring.alerts(), ""
+            except NoAnswerError as error:
+                states, unanswered = dict.fromkeys(self.alerts, "firing"), str(error)
+            gone = [name for name in self.alerts if states.get(name) != "firing"]
+            if gone:
+                return self._failed(f"not needed: {_names(gone)} went away without the steps")
+            if self.clock.now() >= end:
+                break
+            self.clock.pause(min(POLL_S, max(0.0, end - self.clock.now())))
+        if unanswered:
+            return self._failed(unanswered)
+        self._mark(_BEGUN)
+        return ""
+
+    def heals(self) -> str:
+        """See that every alert is resolved, and that this was delivered."""
+        self._mark(_ENDED)
+
+        def still_there() -> str:
+            states = self.monitoring.alerts()
+            there = [name for name in self.alerts if name in states]
+            return f"{_names(there)} never resolved within {self.settings.within_s:g} s of the steps" if there else ""
+
+        if reason := self._until(still_there):
+            return self._failed(reason)
+        self._mark(_RESOLVED)
+        return self._failed(self._delivered("resolved", self.at[_BEGUN], _TOLD))
+
+    def is_as_before(self) -> str:
+        """See that the snapshot is what it was, now or soon."""
+        return self._failed(self._until(lambda: differences(self._before, self.monitoring.snapshot()), SETTLE_S))
+
+    def moments(self) -> tuple[Moment, ...]:
+        """Return what happened when."""
+        return tuple(
+            Moment(name, datetime.fromtimestamp(self.at[name], UTC).isoformat(timespec="milliseconds"))
+            for name in MOMENTS
+            if name in self.at
+        )
+
+    def figures(self) -> Mapping[str, float]:
+        """Return the seconds from the fault to what a drill measures."""
+        return {
+            name: round(self.at[moment] - self.at[_FAULT], 3) for name, moment in _MEASURES.items() if moment in self.at
+        }
+
+    def _delivered(self, status: str, since: float, moment: str) -> str:
+        def missing() -> str:
+            told = self.monitoring.notifications()
+            reason = undelivered(told, self.procedure, status, since)
+            if not reason:
+                arrived = [
+                    next(one.at for one in told if _answers(one, name, self.procedure, status, since))
+                    for name in self.alerts
+                ]
+                self.at[moment] = max(*arrived, *self.at.values())  # an earlier one was noticed later
+            return reason
+
+        return self._until(missing)
+
+    def _until(self, why_not: Callable[[], str], within_s: float | None = None) -> str:
+        """Ask until the answer is '', or the time is over; then return the last answer."""
+        end = self.clock.now() + (self.settings.within_s if within_s is None else within_s)
+        while True:
+            try:
+                reason = why_not()
+            except NoAnswerError as error:
+                reason = str(error)
+            if not reason or self.clock.now() >= end:
+                return reason
+            self.clock.pause(POLL_S)
+
+    def _mark(self, moment: str) -> None:
+        self.at[moment] = max([self.clock.now(), *self.at.values()])
+
+    def _failed(self, reason: str) -> str:
+        return f"{self._where}: {reason}" if reason else ""
+
+
+def already(alerts: Iterable[str], states: Mapping[str, str]) -> str:
+    """Return which alerts are not silent, or ''."""
+    return "; ".join(
+        f"{name} fires already" if states[name] == "firing" else f"{name} is {states[name]} already"
+        for name in alerts
+        if name in states
+    )
+
+
+def undelivered(told: Sequence[Notification], procedure: Procedure, status: str, since: float) -> str:
+    """Return why an alert of the card counts as not delivered, or ''."""
+    for name in procedure.card.alerts:
+        if any(_answers(one, name, procedure, status, since) for one in told):
+            continue
+        urls = sorted({one.runbook_url for one in told if _is_about(one, name, status, since)})
+        if not urls:
+            return f"nobody was told in time that {name} is {status}"
+        wrong = ", ".join(url or "none" for url in urls)
+        return f"{name} was delivered with a runbook_url that is not this procedure's: {wrong}"
+    return ""
+
+
+def _is_about(one: Notification, name: str, status: str, since: float) -> bool:
+    return one.alert == name and one.status == status and one.at >= since
+
+
+def _answers(one: Notification, name: str, procedure: Procedure, status: str, since: float) -> bool:
+    leads = status != "firing" or leads_to(one.runbook_url, procedure)
+    return leads and _is_about(one, name, status, since)
+
+
+def differences(before: Sequence[str], after: Sequence[str]) -> str:
+    """Return which lines of a snapshot are not the same, or ''."""
+    gone = [f"- {line}" for line in before if line not in set(after)]
+    new = [f"+ {line}" for line in after if line not in set(before)]
+    if not gone and not new:
+        return (
+            "" if sorted(before) == sorted(after) else "the stack is not as before: lines of the snapshot are repeated"
+        )
+    named = [*gone[:_NAMED], *new[:_NAMED]]
+    left = len(gone) + len(new) - len(named)
+    return "\n".join(["the stack is not as before:", *named, *([f"and {left} more"] if left else [])])
+
+
+def proving_checks(procedure: Procedure, environment: str) -> tuple[Block, ...]:
+    """Return the checks after the last step that can be asked before the steps: they use no capture of a block."""
+    acting = [block for block in procedure.blocks if acts(block) and runs_in(block, environment)]
+    last = max((place for place, block in enumerate(acting) if block.role is Role.STEP), default=-1)
+    known = {name for block in acting for expectation in block.expectations for name in captures(expectation)}
+    return tuple(
+        block for block in acting[last + 1 :] if block.role is Role.CHECK and not known & set(_names_in(block.text))
+    )
+
+
+def _names_in(text: str) -> list[str]:
+    return re.findall(r"\$\{?([A-Za-z_]\w*)", text)
+
+
+def _names(alerts: Iterable[str]) -> str:
+    return ", ".join(alerts)

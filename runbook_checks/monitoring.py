@@ -1,0 +1,129 @@
+"""What a drill asks of monitoring: which alerts fire, who was told, and what must be the same afterwards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from runbook_checks.command import complete
+from runbook_checks.http_request import Request, send
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runbook_checks.config import DrillSettings
+    from runbook_checks.model import Procedure
+
+_ANSWER_TIMEOUT_S = 10.0
+_SNAPSHOT_TIMEOUT_S = 60.0
+_OK = 200
+_SHOWN = 300  # characters of what a command said
+
+
+class NoAnswerError(Exception):
+    """Monitoring did not answer, or not as agreed: nobody can say for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One delivered notification about one alert; ``at`` is its arrival in seconds since the epoch."""
+
+    at: float
+    alert: str
+    status: str
+    runbook_url: str = ""
+    receiver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """The monitoring of one stack: the address of its Prometheus, and the commands that say the rest."""
+
+    settings: DrillSettings
+    prometheus_url: str
+    root: Path
+    environ: Mapping[str, str]
+
+    def alerts(self) -> Mapping[str, str]:
+        """Return the state of each alert that is not silent, ``firing`` before ``pending``; raises NoAnswerError."""
+        url = f"{self.prometheus_url.rstrip('/')}/api/v1/alerts"
+        answer = send(Request("GET", url), _ANSWER_TIMEOUT_S)
+        if not answer.passed or answer.status != _OK:
+            raise NoAnswerError(f"Prometheus: {answer.message or f'{url} answered {answer.status} {answer.reason}'}")
+        return read_alert_states(answer.body)
+
+    def notifications(self) -> tuple[Notification, ...]:
+        """Return what was delivered, in the order of the command; raises NoAnswerError."""
+        return read_notifications(self._printed(self.settings.notifications, "notifications", _ANSWER_TIMEOUT_S))
+
+    def snapshot(self) -> tuple[str, ...]:
+        """Return the lines that must be the same before and after, none without a command; raises NoAnswerError."""
+        if not self.settings.snapshot:
+            return ()
+        return tuple(self._printed(self.settings.snapshot, "snapshot", _SNAPSHOT_TIMEOUT_S).splitlines())
+
+    def _printed(self, command: str, what: str, timeout_s: float) -> str:
+        done = complete(command, cwd=self.root, environ=self.environ, timeout_s=timeout_s)
+        if done.expired:
+            raise NoAnswerError(f"{what}: `{command}` took longer than {timeout_s:g} s")
+        if done.status != 0:
+            said = (done.stderr or done.stdout).strip()[-_SHOWN:]
+            raise NoAnswerError(f"{what}: `{command}` exited with {done.status}" + (f": {said}" if said else ""))
+        return done.stdout
+
+
+def read_alert_states(body: bytes) -> dict[str, str]:
+    """Return the state of each alert in an answer of ``/api/v1/alerts``; raises NoAnswerError for another answer."""
+    states: dict[str, str] = {}
+    try:
+        for alert in json.loads(body)["data"]["alerts"]:
+            name, state = str(alert["labels"]["alertname"]), str(alert["state"])
+            if states.get(name) != "firing":
+                states[name] = state
+    except (ValueError, LookupError, TypeError) as error:
+        raise NoAnswerError(f"Prometheus: this is no answer about alerts: {body[:_SHOWN]!r}") from error
+    return states
+
+
+def read_notifications(text: str) -> tuple[Notification, ...]:
+    """Return the notifications of JSON lines; raises NoAnswerError for a line that is none."""
+    return tuple(_notification(line) for line in text.splitlines() if line.strip())
+
+
+def _notification(line: str) -> Notification:
+    try:
+        told: dict[str, Any] = json.loads(line)
+        url, receiver = told.get("runbook_url") or "", told.get("receiver") or ""
+        return Notification(_seconds(told["at"]), str(told["alert"]), str(told["status"]), str(url), str(receiver))
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise NoAnswerError(f"notifications: this is no notification: {line[:_SHOWN]}") from error
+
+
+def _seconds(at: str | float) -> float:
+    """Return seconds since the epoch; raise ValueError for a time without a zone."""
+    if not isinstance(at, str):
+        return float(at)
+    moment = datetime.fromisoformat(at)
+    if moment.tzinfo is None:
+        raise ValueError("no time zone")
+    return moment.timestamp()
+
+
+def leads_to(runbook_url: str, procedure: Procedure) -> bool:
+    """Return whether an address is that of a procedure on its page, or its permalink, whatever the site's address."""
+    try:
+        parts = urlsplit(runbook_url)
+    except ValueError:
+        return False
+    path = PurePosixPath(unquote(parts.path).removesuffix("index.html").rstrip("/") or "/")
+    if path.parts[-3:] == ("p", PurePosixPath(procedure.page).stem, procedure.anchor):
+        return True
+    page = PurePosixPath(procedure.page)
+    name = page.parent.name if page.stem.lower() in {"index", "readme"} else page.stem
+    last = path.name.removesuffix(".html").removesuffix(".md")
+    return last == name and unquote(parts.fragment) == procedure.anchor

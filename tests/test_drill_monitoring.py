@@ -1,0 +1,117 @@
+"""What a drill hears from monitoring, and what it does not take for an answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runbook_checks.config import DrillSettings
+from runbook_checks.model import Card, Procedure
+from runbook_checks.monitoring import (
+    Monitoring,
+    NoAnswerError,
+    Notification,
+    leads_to,
+    read_alert_states,
+    read_notifications,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def answer(*alerts: tuple[str, str]) -> bytes:
+    listed = [{"labels": {"alertname": name}, "state": state} for name, state in alerts]
+    return json.dumps({"data": {"alerts": listed}}).encode()
+
+
+def test_one_series_that_fires_is_enough() -> None:
+    assert read_alert_states(answer(("A", "pending"), ("A", "firing"), ("A", "pending"), ("B", "pending"))) == {
+        "A": "firing",
+        "B": "pending",
+    }
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b"{}", b'{"data": {"alerts": [{"state": "firing"}]}}', b"\xff"]
+)
+def test_another_answer_is_none(body: bytes) -> None:
+    with pytest.raises(NoAnswerError, match="this is no answer about alerts"):
+        read_alert_states(body)
+
+
+def test_notifications_are_read_with_times_as_text_or_as_seconds() -> None:
+    text = (
+        '{"at": "1970-01-01T00:01:00+00:00", "alert": "A", "status": "firing", "runbook_url": "u", "receiver": "r"}\n'
+        '\n{"at": 61.5, "alert": "A", "status": "resolved", "runbook_url": null}\n'
+    )
+    assert read_notifications(text) == (
+        Notification(60.0, "A", "firing", "u", "r"),
+        Notification(61.5, "A", "resolved"),
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "text",
+        "[]",
+        "5",
+        '{"at": 1, "alert": "A"}',
+        '{"at": "1970-01-01T00:01:00", "alert": "A", "status": "firing"}',
+        '{"at": null, "alert": "A", "status": "firing"}',
+    ],
+)
+def test_a_line_that_is_no_notification_is_named(line: str) -> None:
+    with pytest.raises(NoAnswerError, match="this is no notification"):
+        read_notifications(line)
+
+
+@pytest.mark.parametrize(
+    ("url", "leads"),
+    [
+        ("https://example.org/docs/troubleshooting/#redis-down", True),
+        ("https://example.org/troubleshooting.html#redis-down", True),
+        ("https://example.org/a/troubleshooting/index.html#redis-down", True),
+        ("https://git.example.org/blob/main/docs/troubleshooting.md#redis-down", True),
+        ("https://example.org/troubleshooting/?server=a#redis-down", True),
+        ("https://example.org/p/troubleshooting/redis-down/", True),
+        ("https://example.org/troubleshooting/", False),
+        ("https://example.org/troubleshooting/#redis", False),
+        ("https://example.org/other/#redis-down", False),
+        ("https://example.org/p/troubleshooting/redis/", False),
+        ("http://[", False),
+        ("", False),
+    ],
+)
+def test_an_address_leads_to_a_procedure_by_page_and_fragment(url: str, leads: bool) -> None:  # noqa: FBT001
+    assert leads_to(url, Procedure("docs/troubleshooting.md", "redis-down", "Redis", 1, Card(), ())) is leads
+
+
+def test_the_index_of_a_folder_has_the_address_of_the_folder() -> None:
+    index = Procedure("docs/operations/index.md", "a", "A", 1, Card(), ())
+    assert leads_to("https://example.org/operations/#a", index)
+    assert not leads_to("https://example.org/other/#a", index)
+
+
+def monitoring(tmp_path: Path, **settings: Any) -> Monitoring:
+    asked = DrillSettings("", **{"notifications": "true", **settings})
+    return Monitoring(asked, "http://127.0.0.1:9", tmp_path, {"PATH": os.environ["PATH"]})
+
+
+def test_a_prometheus_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(NoAnswerError, match=r"Prometheus: http://127\.0\.0\.1:9/api/v1/alerts: connection refused"):
+        monitoring(tmp_path).alerts()
+
+
+def test_a_command_that_fails_is_no_answer_and_says_why(tmp_path: Path) -> None:
+    with pytest.raises(NoAnswerError, match="notifications: `echo why >&2; exit 3` exited with 3: why"):
+        monitoring(tmp_path, notifications="echo why >&2; exit 3").notifications()
+
+
+def test_without_a_command_the_snapshot_is_empty(tmp_path: Path) -> None:
+    assert monitoring(tmp_path).snapshot() == ()
+    assert monitoring(tmp_path, snapshot="echo a; echo b").snapshot() == ("a", "b")
