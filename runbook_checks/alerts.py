@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from yaml.nodes import Node
 
-    from runbook_checks.config import Config
+    from runbook_checks.config import Config, Exemption
     from runbook_checks.report import Entry
 
 LARGEST_RULE_FILE = 4 * 1024 * 1024  # bytes; generated ones are long
@@ -30,15 +30,22 @@ class Alert:
     path: str  # of the rule file, relative to the configuration's folder, with forward slashes
     line: int
     runbook_url: str = ""
+    severity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An alert's name, the rules that raise it, and the entries of the procedures whose cards name it."""
+    """An alert's name, the rules that raise it, the entries of the procedures whose cards name it, else why not."""
 
     name: str
     rules: tuple[Alert, ...] = ()
     entries: tuple[Entry, ...] = ()
+    exemption: Exemption | None = None
+
+    @property
+    def severity(self) -> str:
+        """Return what the rules say that it is worth, each word once."""
+        return ", ".join(dict.fromkeys(rule.severity for rule in self.rules if rule.severity))
 
     @property
     def covered(self) -> bool:
@@ -73,8 +80,9 @@ class Coverage:
         return tuple(answer for answer in self.answers if not answer.rules)
 
 
-def coverage(alerts: Iterable[Alert], entries: Iterable[Entry]) -> Coverage:
+def coverage(alerts: Iterable[Alert], entries: Iterable[Entry], exemptions: Iterable[Exemption] = ()) -> Coverage:
     """Return what answers each alert; give the entries of one environment."""
+    exempt = {exemption.alert: exemption for exemption in exemptions}
     rules: dict[str, list[Alert]] = {}
     for alert in alerts:
         rules.setdefault(alert.name, []).append(alert)
@@ -82,7 +90,12 @@ def coverage(alerts: Iterable[Alert], entries: Iterable[Entry]) -> Coverage:
     for entry in entries:
         for name in entry.procedure.card.alerts:
             answering.setdefault(name, []).append(entry)
-    return Coverage(tuple(Answer(name, tuple(rules.get(name, ())), tuple(found)) for name, found in answering.items()))
+    return Coverage(
+        tuple(
+            Answer(name, tuple(rules.get(name, ())), tuple(found), exempt.get(name))
+            for name, found in answering.items()
+        )
+    )
 
 
 def load_alerts(config: Config) -> tuple[Alert, ...]:
@@ -112,7 +125,8 @@ def read_alerts(text: str, path: str) -> tuple[tuple[Alert, ...], tuple[Problem,
             name=reader.text(rule["alert"], "alert"),
             path=path,
             line=rule["alert"].start_mark.line + 1,
-            runbook_url=_runbook_url(reader, rule),
+            runbook_url=_value(reader, rule, "annotations", "runbook_url"),
+            severity=_value(reader, rule, "labels", "severity"),
         )
         for group in reader.mappings(root.get("groups"), "groups")
         for rule in reader.mappings(group.get("rules"), "rules")
@@ -124,9 +138,9 @@ def read_alerts(text: str, path: str) -> tuple[tuple[Alert, ...], tuple[Problem,
     return tuple(alerts), tuple(reader.problems)
 
 
-def _runbook_url(reader: Reader, rule: dict[str, Node]) -> str:
-    annotations = reader.mapping(rule["annotations"], "`annotations`") if "annotations" in rule else None
-    return reader.text((annotations or {}).get("runbook_url"), "runbook_url")
+def _value(reader: Reader, rule: dict[str, Node], key: str, name: str) -> str:
+    found = reader.mapping(rule[key], f"`{key}`") if key in rule else None
+    return reader.text((found or {}).get(name), name)
 
 
 def _read_file(path: Path, name: str) -> tuple[tuple[Alert, ...], tuple[Problem, ...]]:

@@ -182,6 +182,7 @@ def _relations(procedures: tuple[Procedure, ...]) -> Iterator[Problem]:
                 f"the public id `{procedure.id}` is already that of {first.page}:{first.line}",
                 "rename a page or give a heading another id",
             )
+    yield from _same_file(by_id)
     yield from _former(procedures, by_id)
     graph: dict[str, set[str]] = {}
     for procedure in procedures:
@@ -195,6 +196,20 @@ def _relations(procedures: tuple[Procedure, ...]) -> Iterator[Problem]:
             else:
                 graph[procedure.id].add(public_id)
     yield from _cycles(graph, by_id)
+
+
+def _same_file(by_id: Mapping[str, Procedure]) -> Iterator[Problem]:
+    """Yield a problem for each id that names the files of another one where a disk knows no capital letters."""
+    files: dict[str, Procedure] = {}
+    for procedure in by_id.values():
+        first = files.setdefault(procedure.id.casefold(), procedure)
+        if first is not procedure:
+            yield Problem(
+                procedure.page,
+                procedure.line,
+                f"the public id `{procedure.id}` differs from that of {first.page}:{first.line} in capitals only",
+                "on many disks both would be one file of evidence: give a heading another id",
+            )
 
 
 def _former(procedures: Iterable[Procedure], by_id: Mapping[str, Procedure]) -> Iterator[Problem]:

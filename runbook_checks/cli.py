@@ -133,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list of all opt
     one.add_argument("--environment", default="", metavar="NAME", help="only there (default: every configured one)")
     one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="only those whose marks are so, as in `verify -m`")
     one.add_argument("--strict", action="store_true", help="a pass from a tree with uncommitted changes does not count")
+    one = add("alerts", _alerts, "Hold the alerts of rule files against the procedures that answer them, both ways.")
+    one.add_argument("--environment", default="", metavar="NAME", help="whose status (default: the first configured)")
+    one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
     group = commands.add_parser("stack", help="Bring the stack of an environment up and down by hand.")
     stack = group.add_subparsers(required=True, metavar="COMMAND")
     for name, text in (
@@ -276,6 +279,44 @@ def _status(options: argparse.Namespace) -> int:
     else:
         _console().print(tables.status_table(entries))
     return Exit.VERIFIED if all(entry.status is Status.VERIFIED for entry in entries) else Exit.FAILED
+
+
+def _alerts(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime  # noqa: PLC0415 - only what the command needs
+
+    from runbook_checks import tables  # noqa: PLC0415
+    from runbook_checks.alerts import coverage, load_alerts  # noqa: PLC0415
+    from runbook_checks.holes import holes  # noqa: PLC0415
+    from runbook_checks.languages import DEFAULTS  # noqa: PLC0415
+    from runbook_checks.report import load_report  # noqa: PLC0415
+    from runbook_checks.site.addresses import site_map  # noqa: PLC0415
+    from runbook_checks.site.variables import page_variables  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    config = _config(options)
+    environment = config.environment(options.environment).name
+    alerts = load_alerts(config)
+    if not alerts:
+        raise UsageError("there is no alert: name the rule files of Prometheus under `alerts` in runbook-checks.yml")
+    report = load_report(config, now=now)
+    exemptions = config.alerts_without_runbook
+    here = (entry for entry in report.entries if entry.environment == environment)
+    covered = coverage(alerts, here, exemptions)
+    found = holes(
+        alerts,
+        report.catalog,
+        site_map(config, (runbook.path for runbook in report.catalog.runbooks)),
+        exemptions=exemptions,
+        today=now.date(),
+        variables=lambda runbook: page_variables(runbook, {**DEFAULTS, **dict(config.languages)}).names,
+    )
+    for hole in found:
+        print(hole, file=sys.stderr)  # noqa: T201 - this is the command line
+    if options.json:
+        _print(documents.alerts_document(environment, covered, found))
+    else:
+        _console().print(tables.alerts_table(covered))
+    return Exit.FAILED if found else Exit.VERIFIED
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from runbook_checks.durations import seconds
@@ -21,6 +22,7 @@ FILE_NAME = "runbook-checks.yml"
 DEFAULT_VERIFY_EVERY_S = 30 * 86400.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,25 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Exemption:
+    """An alert that may go without a procedure until the end of a day, who sees to it, why, and where that stands."""
+
+    alert: str
+    owner: str
+    until: date
+    reason: str
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole configuration; ``root`` is the folder that holds the file, the others are paths below it."""
 
     root: Path
     pages: tuple[str, ...] = ("docs",)
     alerts: tuple[str, ...] = ()
+    alerts_without_runbook: tuple[Exemption, ...] = ()
     evidence: str = ".runbook-checks/evidence"
     mkdocs: str = "mkdocs.yml"
     verify_every_s: float = DEFAULT_VERIFY_EVERY_S
@@ -151,6 +166,7 @@ class _ConfigReader(Reader):
             {
                 "pages": self._paths,
                 "alerts": self._paths,
+                "alerts_without_runbook": self._exemptions,
                 "evidence": self.text,
                 "mkdocs": self.text,
                 "verify_every": self._seconds,
@@ -175,6 +191,38 @@ class _ConfigReader(Reader):
         if not keys:
             self.problem(node, f"`{what}` names no key", "leave it out to take every record as it is")
         return keys
+
+    def _exemptions(self, node: Node, what: str) -> tuple[Exemption, ...]:
+        found: dict[str, Exemption] = {}
+        nodes = node.value if isinstance(node.value, list) else []
+        for one, fields in zip(nodes, self.mappings(node, what), strict=False):
+            exemption = self._exemption(one, fields, f"an entry of `{what}`")
+            if exemption.alert in found:
+                self.problem(one, f"`{what}` names `{exemption.alert}` twice")
+            found.setdefault(exemption.alert, exemption)
+        return tuple(found.values())
+
+    def _exemption(self, node: Node, found: dict[str, Node], what: str) -> Exemption:
+        readers = {"alert": self.text, "owner": self.text, "until": self._date, "reason": self.text}
+        fields = self._fields(found, what, readers)
+        return Exemption(
+            alert=self._needed(node, fields, "alert"),
+            owner=self._needed(node, fields, "owner"),
+            until=fields["until"] if self._needed(node, fields, "until") else date.min,
+            reason=self._needed(node, fields, "reason"),
+            path=self.path,
+            line=self.line + node.start_mark.line + 1,
+        )
+
+    def _date(self, node: Node, what: str) -> date:
+        text = self.text(node, what)
+        try:
+            if _DATE.fullmatch(text):
+                return date.fromisoformat(text)
+        except ValueError:  # the 31st of February
+            pass
+        self.problem(node, f"`{what}: {text}` is no date", "write it as `2026-12-31`")
+        return date.max
 
     def _variables(self, node: Node, what: str) -> tuple[tuple[str, str], ...]:
         table = self._table(node, what)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
+    from runbook_checks.alerts import Answer, Coverage
+    from runbook_checks.errors import Problem
     from runbook_checks.model import Procedure
     from runbook_checks.report import Entry
 
@@ -29,6 +31,29 @@ def procedure_document(procedure: Procedure) -> dict[str, Any]:
             {"id": block.id, "role": block.role.value, "language": block.language, "line": block.span.first}
             for block in procedure.blocks
         ],
+    }
+
+
+def alerts_document(environment: str, covered: Coverage, holes: Iterable[Problem]) -> dict[str, Any]:
+    """Return what ``alerts --json`` says: each alert with what answers it in an environment, and every hole."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "environment": environment,
+        "alerts": [_alert(answer) for answer in covered.answers],
+        "holes": [asdict(hole) for hole in holes],
+    }
+
+
+def _alert(answer: Answer) -> dict[str, Any]:
+    without = answer.exemption
+    return {
+        "name": answer.name,
+        "severity": answer.severity,
+        "rules": [{"path": rule.path, "line": rule.line, "runbook_url": rule.runbook_url} for rule in answer.rules],
+        "procedures": [{"id": entry.procedure.id, "status": entry.status.value} for entry in answer.entries],
+        "exception": {"owner": without.owner, "until": without.until.isoformat(), "reason": without.reason}
+        if without
+        else None,
     }
 
 
@@ -74,7 +99,7 @@ def _entry(entry: Entry, addresses: Addresses) -> dict[str, Any]:
         "environment": entry.environment,
         "verified_at": entry.verified_at.isoformat() if entry.verified_at else None,
         "expires_at": entry.expires_at.isoformat() if entry.expires_at else None,
-        "duration_s": record.duration_s if record else None,
+        "duration_s": entry.took_s,
         "alerts": list(entry.procedure.card.alerts),
         "owner": entry.runbook.owner,
         "figures": [

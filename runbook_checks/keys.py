@@ -107,12 +107,19 @@ def trusted_keys(config: Config) -> tuple[SSlibKey, ...]:
     problems, keys = [], []
     for name in config.trusted_keys:
         try:
-            keys.append(_public_key(_read(config.root / name)))
+            keys.append(_trusted_key(config, name))
         except ValueError as error:
             problems.append(Problem(name, 1, str(error)))
     if problems:
         raise SourceError(tuple(problems))
     return tuple(keys)
+
+
+def _trusted_key(config: Config, name: str) -> SSlibKey:
+    path = config.root / name
+    if path.resolve().is_relative_to((config.root / config.evidence).resolve()):
+        raise ValueError("it lies in the folder of the evidence: who can write there could have their own key trusted")
+    return _public_key(_read(path))
 
 
 def _public_key(pem: str) -> SSlibKey:

@@ -19,6 +19,7 @@ __all__ = ["Fence", "Heading", "Scan", "is_runbook", "scan"]
 
 _SEVERAL = {Match.CONTAINS, Match.REGEX}
 _PROOFS = {Role.STEP, Role.CHECK, Role.ROLLBACK}  # what a reader runs too; the other roles prove nothing to them
+_LONGEST_ID = 200  # characters of a procedure's id; file systems take 255 bytes with what comes behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,12 @@ class _Page:
         if not ID.fullmatch(heading.id):
             self.problem(
                 heading.line, f"`{heading.id}` cannot be the id of a procedure", "use letters, digits, `_`, `-`, `.`"
+            )
+        elif len(heading.id) > _LONGEST_ID:
+            self.problem(
+                heading.line,
+                f"the id of a procedure names files, and this one has {len(heading.id)} characters",
+                f"give the heading one of at most {_LONGEST_ID}: `{{ #short-id }}`",
             )
         self.proves(section)
         card = section.card or Card()

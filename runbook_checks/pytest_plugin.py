@@ -34,6 +34,7 @@ SIGNING_KEY = pytest.StashKey[str]()  # what RUNBOOK_CHECKS_SIGNING_KEY held
 _TOLD = "runbook_checks"  # the attribute of a report that carries it
 _NAMED_INPUT = "runbook_checks_named"
 _KEY_INPUT = "runbook_checks_key"
+_RUN_INPUT = "testrunuid"  # xdist gives all workers of a run the same
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
 _CLEANING_UP_S = 120.0
@@ -66,6 +67,7 @@ class Runbooks:
                 f"run-{os.getpid()}-{worker or 'main'}",
                 controller=os.getppid() if worker else None,
                 signing_key=self._pytest_config.stash[SIGNING_KEY],
+                run_id=str(getattr(self._pytest_config, "workerinput", {}).get(_RUN_INPUT, "")),
             ).__enter__()
         return self._verifier
 
@@ -191,7 +193,12 @@ class Workers:
         for procedure in procedures_of(runbooks, path):
             if procedure.anchor == anchor:
                 record = keep_crashed(
-                    runbooks.config, runbooks.catalog, runbooks.environment, procedure, config.stash[SIGNING_KEY]
+                    runbooks.config,
+                    runbooks.catalog,
+                    runbooks.environment,
+                    procedure,
+                    config.stash[SIGNING_KEY],
+                    self.nodes[0].workerinput[_RUN_INPUT],
                 )
                 tell(report, {RECORD: to_line(record)})
                 report.longrepr = f"{record.procedure}: {record.outcome.value}\n\n{record.reason}"

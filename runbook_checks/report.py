@@ -14,6 +14,7 @@ from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
 from runbook_checks.proof import proves
+from runbook_checks.record import CHANGED
 from runbook_checks.status import Judgement, Status, judge, told
 from runbook_checks.store import Store
 from runbook_checks.trust import believe, why_newest_is_refused
@@ -58,6 +59,11 @@ class Entry:
         return self.judgement.record
 
     @property
+    def took_s(self) -> float | None:
+        """Return how long the deciding run took; None when nothing ran, or nobody saw it end."""
+        return (self.record.duration_s or None) if self.record else None
+
+    @property
     def verified_at(self) -> datetime | None:
         """Return when the procedure last passed."""
         return self.judgement.verified_at
@@ -74,6 +80,7 @@ class Report:
 
     catalog: Catalog
     entries: tuple[Entry, ...]
+    strict: bool = False  # whether a pass from a tree with uncommitted changes counts for nothing
     forged: tuple[str, ...] = ()  # ``file:line: reason`` of evidence that is refused, not merely unsigned
 
 
@@ -106,12 +113,16 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             since = judgement.proven or judgement.record
             edited = since is not None and since.digest != current
             now_covered = shortened(covered) if edited else ()
-            if judgement.status is Status.STALE and since is not None:
+            if judgement.status is Status.STALE and since is not None and not _changed_while_it_ran(judgement):
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
             judgement = told(judgement, why_newest_is_refused(evidence))
             entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
-    return Report(catalog, tuple(entries), tuple(forged))
+    return Report(catalog, tuple(entries), strict, tuple(forged))
+
+
+def _changed_while_it_ran(judgement: Judgement) -> bool:
+    return judgement.record is not None and judgement.record.digest == CHANGED
 
 
 def load_catalog(config: Config) -> Catalog:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from runbook_checks.record import Outcome, Record
+from runbook_checks.record import CHANGED, Outcome, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _CLOCK_SKEW = timedelta(minutes=5)  # between the machine that ran and the one that judges
 _BADNESS = {
@@ -57,17 +57,32 @@ def judge(
     """Return what the records prove about a procedure whose digest is now ``digest``.
 
     Interrupted runs and runs dated in the future never count; when ``strict``, neither does a pass from a tree with
-    uncommitted changes.
+    uncommitted changes. A pass of what changed while it ran is no proof: it makes stale, and is not dated as verified.
     """
-    counted = [record for record in records if _counts(record, now=now, strict=strict)]
-    if not counted:
+    found = counted(records, now=now, strict=strict)
+    if not found:
         return Judgement(Status.UNVERIFIED, _why_unverified(records, now=now))
-    newest = max(counted, key=lambda record: (_surely_at(record, now=now), _BADNESS[record.outcome]))
-    proven = max((record for record in counted if record.outcome is Outcome.PASSED), key=_ended_at, default=None)
+    newest = found[-1]
+    proven = next((record for record in reversed(found) if proves_something(record)), None)
     verified_at = _ended_at(proven) if proven else None
     expires_at = verified_at + timedelta(seconds=verify_every_s) if verified_at else None
     status, reason = _decide(newest, digest=digest, expires_at=expires_at, now=now)
     return Judgement(status, reason, newest, verified_at, expires_at, proven)
+
+
+def counted(records: Iterable[Record], *, now: datetime, strict: bool = False) -> tuple[Record, ...]:
+    """Return the records that count, in the order in which they decide: the last one makes the status."""
+    return tuple(
+        sorted(
+            (record for record in records if _counts(record, now=now, strict=strict)),
+            key=lambda record: (_surely_at(record, now=now), _BADNESS[record.outcome]),
+        )
+    )
+
+
+def proves_something(record: Record) -> bool:
+    """Return whether a record is a pass of which it is known what passed."""
+    return record.outcome is Outcome.PASSED and record.digest != CHANGED
 
 
 def told(judgement: Judgement, refused: str) -> Judgement:
@@ -114,10 +129,10 @@ def _why_unverified(records: Sequence[Record], *, now: datetime) -> str:
         return "never run"
     newest = max(records, key=_ended_at)
     if _ended_at(newest) > now + _CLOCK_SKEW:
-        return "its only evidence is dated in the future"
+        return "its newest run is dated in the future"
     if newest.outcome is Outcome.PASSED:
-        return "run only from a tree with uncommitted changes"
-    return "its only run was interrupted"
+        return "its newest run is from a tree with uncommitted changes"
+    return "its newest run was interrupted"
 
 
 def _ended_at(record: Record) -> datetime:

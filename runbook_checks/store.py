@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +15,7 @@ from urllib.parse import quote
 
 from runbook_checks.errors import RunbookError
 from runbook_checks.record import OtherSchemaError, Record, from_line, to_line
+from runbook_checks.unseen import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +97,8 @@ class Store:
                 continue
             stray = (record.environment, record.procedure) != (environment, procedure)
             if stray:
-                log.warning("%s:%d: skipped a record of %s in %s", path, number, record.procedure, record.environment)
+                whose = printable(f"{record.procedure} in {record.environment}")
+                log.warning("%s:%d: skipped a record of %s", path, number, whose)
             found.append(Line(path, number, raw, record, stray))
         return tuple(sorted(found, key=lambda line: datetime.fromisoformat(line.record.ended_at)))
 
@@ -106,7 +110,8 @@ class Store:
 def _read(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each line that is not blank, with its one-based number; nothing for a file that is not there."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        with open(_open(path, os.O_RDONLY), "rb") as file:
+            lines = file.read().split(b"\n")
     except FileNotFoundError:
         return
     except OSError as error:
@@ -117,13 +122,22 @@ def _read(path: Path) -> Iterator[tuple[int, bytes]]:
 def _append(path: Path, line: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             _append_whole(descriptor, line)
         finally:
             os.close(descriptor)
     except OSError as error:
         raise StoreError(f"{path}: the evidence could not be written: {error.strerror}") from error
+
+
+def _open(path: Path, flags: int) -> int:
+    """Return a descriptor of a regular file; a link could lead us to write elsewhere, a pipe keep us waiting."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return descriptor
 
 
 def _append_whole(descriptor: int, line: bytes) -> None:

@@ -10,10 +10,13 @@ from rich.text import Text
 from runbook_checks.record import Outcome, Record
 from runbook_checks.status import Status
 from runbook_checks.trust import Worth
+from runbook_checks.unseen import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from runbook_checks.alerts import Coverage
+    from runbook_checks.config import Exemption
     from runbook_checks.model import Procedure
     from runbook_checks.report import Entry
     from runbook_checks.trust import Verdict
@@ -40,8 +43,8 @@ def records_table(records: Iterable[Record]) -> Table:
             Text(record.outcome.value, style),
             record.procedure,
             f"{record.duration_s:.1f} s",
-            figures,
-            Text(record.reason.partition("\n")[0]),
+            printable(figures),
+            Text(printable(record.reason.partition("\n")[0])),
         )
     return table
 
@@ -60,9 +63,30 @@ def status_table(entries: Iterable[Entry]) -> Table:
             entry.procedure.id,
             *([entry.environment] if several else []),
             f"{entry.verified_at:%Y-%m-%d %H:%M}" if entry.verified_at else "never",
-            Text(entry.reason.partition("\n")[0]),
+            Text(printable(entry.reason.partition("\n")[0])),
         )
     return table
+
+
+def alerts_table(covered: Coverage) -> Table:
+    """Return a row per alert and procedure that answers it; what is missing is in words, not only in red."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("alert", "severity", "procedure", "status"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "alert")
+    for answer in covered.answers:
+        severity = answer.severity if answer.rules else Text("no rule", "bold red")
+        for entry in answer.entries:
+            status = Text(entry.status.value, _STATUS_STYLES[entry.status])
+            table.add_row(answer.name, severity, entry.procedure.id, status)
+        if not answer.entries:
+            table.add_row(answer.name, severity, *_without_procedure(answer.exemption))
+    return table
+
+
+def _without_procedure(exemption: Exemption | None) -> tuple[Text, str]:
+    if exemption is None:
+        return Text("none", "bold red"), ""
+    return Text(f"none until {exemption.until}: {exemption.reason} ({exemption.owner})", "yellow"), ""
 
 
 def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
@@ -73,10 +97,10 @@ def verdicts_table(verdicts: Iterable[Verdict]) -> Table:
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         groups.setdefault((verdict.record.procedure, verdict.record.environment), []).append(verdict)
-    for (procedure, environment), group in groups.items():
+    for names, group in groups.items():
         counts = [sum(one.worth is worth for one in group) for worth in Worth]
         reasons = [one.reason for one in group if one.reason]
-        table.add_row(procedure, environment, *map(str, counts), Text(reasons[-1] if reasons else ""))
+        table.add_row(*map(printable, names), *map(str, counts), Text(printable(reasons[-1]) if reasons else ""))
     return table
 
 

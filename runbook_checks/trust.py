@@ -1,19 +1,20 @@
 """Which records may be believed: those that a trusted key signed, as they stand, for the procedure they lie with.
 
-Lack of trust never makes a status greener: a pass that is not signed counts for nothing, a failure counts all the same,
-and a signed failure whose record is gone or was changed still is one.
+Lack of trust never makes a status greener: a pass that is not signed counts for nothing, a failure counts all the same
+without its figures, and a signed failure whose record is gone or was changed still is one.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from runbook_checks.record import Evidence, Outcome, Record
 from runbook_checks.signing import read_envelope, sha256_of, short, subject_of, subject_sha256_of
+from runbook_checks.unseen import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,9 @@ def judge_lines(
         verdicts.append(verdict)
         if not line.stray:
             refused = verdict.reason if line.record.outcome is Outcome.PASSED else ""
-            evidence.append(Evidence(line.record, short(verdict.signed_by), refused))
+            believed = verdict.worth is Worth.SIGNED
+            record = line.record if believed else replace(line.record, figures=())
+            evidence.append(Evidence(record, short(verdict.signed_by), refused))
     changed = {verdict.record.run for verdict in verdicts if verdict.worth is Worth.REFUSED}
     failed = {(one.record.run, one.record.ended_at) for one in evidence if one.record.outcome in _WORSE}
     for place, claim in lost.values():
@@ -128,7 +131,7 @@ def _verdict(line: Line, claims: Sequence[Claim], lost: Sequence[Claim]) -> Verd
     record, place = line.record, f"{line.path}:{line.number}"
     what = "its pass" if record.outcome is Outcome.PASSED else "it"
     if line.stray:
-        return Verdict(place, record, Worth.REFUSED, f"a record of {_subject(record)} was put here")
+        return Verdict(place, record, Worth.REFUSED, f"a record of {printable(_subject(record))} was put here")
     signed = [claim for claim in claims if claim.signed_by]
     for claim in signed:
         if not _contradiction(claim, record):

@@ -1,4 +1,4 @@
-"""Characters that a reader cannot see as what they are, so that what is shown is not what is run."""
+"""Characters that nobody sees as what they are, or that a terminal obeys: what is shown is not what is there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ _UNSEEN = regex.compile(
     r"[[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]--[ \n\uFE0F]]|(?<!\p{Extended_Pictographic})\uFE0F",
     regex.V1,
 )
+_OBEYED = regex.compile(r"[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]--[\n\t]]", regex.V1)
+
+
+def printable(text: str) -> str:
+    """Return a text for a terminal: what it would obey, or not show, is written as in the source of a program."""
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def first_unseen(text: str) -> tuple[int, str] | None:

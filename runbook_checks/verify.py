@@ -71,9 +71,11 @@ class Verifier:
         *,
         controller: int | None = None,
         signing_key: str = "",
+        run_id: str = "",
     ) -> None:
         """Prepare; no stack is started before the first procedure asks for it. ``controller``: see ``guarded``.
 
+        ``run_id`` is that of a run of several processes; empty for one of its own.
         ``signing_key`` is what RUNBOOK_CHECKS_SIGNING_KEY holds: it signs each record. Raises UsageError for no key.
         """
         self.config = config
@@ -93,7 +95,7 @@ class Verifier:
         self.done: dict[str, Record] = {}  # what has passed on the stack that is up
         self.failed: dict[str, Record] = {}  # what has failed in this run: asking again would not mend it
         self.resources = ExitStack()
-        self.run = _new_run(config, str(self.folder))
+        self.run = _new_run(config, str(self.folder), run_id)
 
     def __enter__(self) -> Self:
         """See that evidence can be kept, and put the run under the guardian's eyes."""
@@ -259,10 +261,15 @@ class Verifier:
             )
 
 
-def keep_crashed(
-    config: Config, catalog: Catalog, environment: Environment, procedure: Procedure, signing_key: str = ""
+def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
+    config: Config,
+    catalog: Catalog,
+    environment: Environment,
+    procedure: Procedure,
+    signing_key: str = "",
+    run_id: str = "",
 ) -> Record:
-    """Keep and return the record of a procedure whose worker process died while it ran."""
+    """Keep and return the record of a procedure whose worker process died while it ran, in the run of that worker."""
     target = Target(environment=environment.name, environ={}, given=frozenset())
     record = _without_blocks(
         procedure,
@@ -270,7 +277,7 @@ def keep_crashed(
         f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
         digest_in(config, environment, procedure, catalog, FileHashes(config.root)),
         target,
-        _as_committed(_new_run(config, "")),
+        _as_committed(_new_run(config, "", run_id)),
     )
     signer = signer_of(key_in_variable(signing_key)) if signing_key else None
     return _keep(Store(config.root / config.evidence), record, signer)
@@ -283,9 +290,9 @@ def _keep(store: Store, record: Record, signer: CryptoSigner | None) -> Record:
     return record
 
 
-def _new_run(config: Config, mark: str) -> Run:
+def _new_run(config: Config, mark: str, run_id: str) -> Run:
     return Run(
-        id=uuid.uuid4().hex,
+        id=run_id or uuid.uuid4().hex,
         root=config.root,
         bash=find_bash(os.environ),
         languages={**DEFAULTS, **dict(config.languages)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from test_site_badges import PROCEDURE, entry
 
 from runbook_checks.alerts import LARGEST_RULE_FILE, Alert, Coverage, coverage, load_alerts, read_alerts
-from runbook_checks.config import FILE_NAME, load_config
+from runbook_checks.config import FILE_NAME, Exemption, load_config
 from runbook_checks.errors import SourceError, UsageError
 from runbook_checks.model import Card
 from runbook_checks.status import Status
@@ -28,6 +29,7 @@ groups:
       - alert: DatabaseDown
         expr: |
           up == 0
+        labels: {severity: critical, team: db}
         annotations: {runbook_url: "https://example.org/db/#restore", summary: '{{ $value }}'}
       - alert: DiskFull
         expr: x
@@ -46,9 +48,9 @@ def test_each_alert_has_its_place_and_its_link() -> None:
     alerts, problems = read_alerts(RULES, "rules.yml")
     assert problems == ()
     assert alerts == (
-        Alert("DatabaseDown", "rules.yml", 6, "https://example.org/db/#restore"),
-        Alert("DiskFull", "rules.yml", 10),
-        Alert("DiskFull", "rules.yml", 14),
+        Alert("DatabaseDown", "rules.yml", 6, "https://example.org/db/#restore", "critical"),
+        Alert("DiskFull", "rules.yml", 11),
+        Alert("DiskFull", "rules.yml", 15),
     )
 
 
@@ -143,6 +145,18 @@ def test_an_alert_is_verified_only_when_every_procedure_that_answers_it_is(other
     assert not coverage(alerts, []).answers[0].verified
 
 
+def test_an_answer_has_each_severity_of_its_rules_once() -> None:
+    words = ("warning", "", "critical", "warning")
+    rules = [Alert("Down", "rules.yml", line, severity=word) for line, word in enumerate(words, 1)]
+    assert coverage(rules, []).answers[0].severity == "warning, critical"
+
+
+def test_an_exception_is_told_with_its_alert() -> None:
+    exemption = Exemption("DiskFull", "platform", date(2026, 12, 31), "being written", FILE_NAME, 3)
+    answers = coverage(read_alerts(RULES, "rules.yml")[0], [], [exemption]).answers
+    assert [answer.exemption for answer in answers] == [None, exemption]
+
+
 def test_nothing_is_covered_by_nothing() -> None:
     assert coverage((), ()) == Coverage(())
 
@@ -150,7 +164,7 @@ def test_nothing_is_covered_by_nothing() -> None:
 def test_every_alert_of_this_repository_is_read() -> None:
     alerts = load_alerts(load_config(ROOT / FILE_NAME))
     assert {"HighErrorRate", "RunbookExpired"} <= {alert.name for alert in alerts}
-    assert all(alert.runbook_url for alert in alerts)
+    assert all(alert.severity for alert in alerts)
 
 
 def names(answers: object) -> list[str]:

@@ -74,6 +74,16 @@ def test_a_word_that_selects_nothing_or_too_much_is_refused(tmp_path: Path) -> N
         catalog.get("a/restor")
 
 
+def test_ids_that_differ_in_capital_letters_only_are_refused(tmp_path: Path) -> None:
+    text = "".join(f"## X {{#{anchor}}}\n```bash {{.check}}\ntrue\n```\n" for anchor in ("restore", "Restore"))
+    assert refused(tmp_path, a=FRONT + text) == [
+        (
+            "a.md:9: the public id `a/Restore` differs from that of a.md:5 in capitals only; "
+            "on many disks both would be one file of evidence: give a heading another id"
+        )
+    ]
+
+
 def test_a_need_that_is_no_procedure_is_refused_at_its_card(tmp_path: Path) -> None:
     assert refused(tmp_path, a=page(("one", "tow"), ("two", "")), x__b=page(("three", "one"))) == [
         "a.md:6: needs `tow`, which is no procedure; did you mean `two`?",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 
-from runbook_checks.config import FILE_NAME, Config, Environment, Identity, find_config, load_config
+from runbook_checks.config import FILE_NAME, Config, Environment, Exemption, Identity, find_config, load_config
 from runbook_checks.errors import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ WHOLE = """
 pages: [docs, extra.md]
 evidence: kept
 mkdocs: site.yml
+alerts_without_runbook:
+  - {alert: DiskFull, owner: platform, until: 2026-12-31, reason: being written}
 verify_every: 7d
 languages: {ruby: ruby -}
 trusted_keys: [keys/ci.pub]
@@ -41,6 +44,9 @@ def test_a_whole_configuration(tmp_path: Path) -> None:
     assert (config.pages, config.evidence, config.mkdocs) == (("docs", "extra.md"), "kept", "site.yml")
     assert (config.verify_every_s, config.languages) == (7 * 86400, (("ruby", "ruby -"),))
     assert config.trusted_keys == ("keys/ci.pub",)
+    assert config.alerts_without_runbook == (
+        Exemption("DiskFull", "platform", date(2026, 12, 31), "being written", FILE_NAME, 6),
+    )
     staging = config.environment()
     assert (staging.name, staging.variables, staging.secrets) == ("staging", (("A", "1"),), ("TOKEN",))
     assert staging.stack is not None
@@ -64,6 +70,21 @@ def test_a_whole_configuration(tmp_path: Path) -> None:
         ('environments: {a: {variables: {A: "x\\0"}}}', "`A` cannot be a variable"),
         ("environments: {a: {secrets: TOKEN}}", "must be a list"),
         ("environments: {a: {stack: {up: x, down: y, timeout: soon}}}", "is not a duration"),
+        ("alerts_without_runbook: A", "must be a list"),
+        ("alerts_without_runbook: [A]", "an entry of `alerts_without_runbook` must be `key: value` lines"),
+        ("alerts_without_runbook: [{owner: a, until: 2026-12-31, reason: c}]", "`alert` is missing"),
+        ("alerts_without_runbook: [{alert: A, until: 2026-12-31, reason: c}]", "`owner` is missing"),
+        ("alerts_without_runbook: [{alert: A, owner: b, reason: c}]", "`until` is missing"),
+        ("alerts_without_runbook: [{alert: A, owner: b, until: 2026-12-31}]", "`reason` is missing"),
+        ("alerts_without_runbook: [{alert: A, owner: b, until: 2026-12-31, reason: ''}]", "`reason` is missing"),
+        ("alerts_without_runbook: [{alert: A, owner: b, until: never, reason: c}]", "`until: never` is no date"),
+        (
+            "alerts_without_runbook: [{alert: A, owner: b, until: 2026-02-30, reason: c}]",
+            "`until: 2026-02-30` is no date",
+        ),
+        ("alerts_without_runbook: [{alert: A, owner: b, until: 20261231, reason: c}]", "write it as `2026-12-31`"),
+        ("alerts_without_runbook: [{alert: A, ower: b}]", "did you mean `owner`?"),
+        ("alerts_without_runbook:\n- &a {alert: A, owner: b, until: 2026-12-31, reason: c}\n- *a", "names `A` twice"),
         ("pages: [/etc]\nenvironments: {a: {}}", "is no path below"),
         ("pages: [../x]\nenvironments: {a: {}}", "is no path below"),
         ("trusted_keys: [/etc/ci.pub]\nenvironments: {a: {}}", "`trusted_keys: /etc/ci.pub` is no path below"),

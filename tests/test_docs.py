@@ -178,6 +178,7 @@ class TestConfiguration:
         ("text", "where", "heading"),
         [
             ("xxxxxxxx: 1", "the configuration", "top"),
+            ("alerts_without_runbook: [{xxxxxxxx: 1}]", "an entry of `alerts_without_runbook`", "exceptions"),
             ("environments: {a: {xxxxxxxx: 1}}", "environment a", "environment"),
             ("environments: {a: {identity: {xxxxxxxx: 1}}}", "identity", "identity"),
             ("environments: {a: {stack: {xxxxxxxx: 1}}}", "stack", "stack"),

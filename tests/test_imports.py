@@ -32,7 +32,7 @@ ORDER = [
     *("redact", "output", "processes", "errexit", "lint", "shell"),
     *("marks", "command", "http_request"),
     *("expect", "monitoring", "running", "drill", "execute"),
-    *("store", "signing", "keys", "trust", "status", "report", "documents", "tags", "alerts"),
+    *("store", "signing", "keys", "trust", "status", "report", "alerts", "links", "holes", "documents", "tags"),
     *("guardian", "stack", "guards", "verify", "scheduling"),
     *("failure", "pytest_plugin", "progress", "tables", "attest", "promql"),
     *("site", "__init__", "cli", "__main__"),

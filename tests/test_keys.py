@@ -141,6 +141,17 @@ def test_a_trusted_key_that_is_none_is_refused_by_name(tmp_path: Path, text: str
         trusted_keys(trusting(tmp_path, "ci.pub"))
 
 
+@pytest.mark.parametrize("name", ["ci.pub", ".runbook-checks/evidence/ci.pub"])  # the first is a link
+def test_a_trusted_key_that_lies_with_the_evidence_is_refused(tmp_path: Path, name: str) -> None:
+    evidence = tmp_path / Config(tmp_path).evidence
+    evidence.mkdir(parents=True)
+    key = evidence / "ci.pub"
+    key.write_text(public_pem_of(OURS))
+    (tmp_path / "ci.pub").symlink_to(key)
+    with pytest.raises(SourceError, match="it lies in the folder of the evidence"):
+        trusted_keys(trusting(tmp_path, name))
+
+
 def test_all_that_is_wrong_with_trusted_keys_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         trusted_keys(trusting(tmp_path, "a.pub", "b.pub"))

@@ -180,6 +180,9 @@ def test_a_mark_inside_a_longer_fence_is_only_text() -> None:
         ),
         pytest.param(f"## A {{#x}}\n## B {{#x}}\n{CHECK}", 2, "`x` is already used on line 5", id="heading ids"),
         pytest.param("## A\n```bash {.check #a}\nx\n```\n", 2, "`a` is already used", id="id of a heading"),
+        pytest.param(
+            f"## A {{#{'a' * 201}}}\n{CHECK}", 1, "names files, and this one has 201 characters", id="long id"
+        ),
         pytest.param(f"## A {{#a:b}}\n{CHECK}", 1, "cannot be the id of a procedure", id="procedure id"),
         pytest.param(
             f"## A\n```yaml {{.procedure}}\nfigures: {{rws: {{min: 1}}}}\n```\n{CHECK}```text {{.expect}}\n<rows>\n```\n",

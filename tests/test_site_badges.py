@@ -17,6 +17,8 @@ from runbook_checks.model import Card, Procedure, Runbook
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.report import Entry
 from runbook_checks.site.badges import colour, message, of, publish, shields, summary, svg, text_width
+from runbook_checks.site.metrics import exposition
+from runbook_checks.site.render import card
 from runbook_checks.status import Judgement, Status
 
 if TYPE_CHECKING:
@@ -117,6 +119,14 @@ def test_the_status_document_has_the_documented_keys_for_every_entry() -> None:
     assert (procedures[1]["verified_at"], procedures[1]["duration_s"]) == (None, None)
 
 
+def test_nothing_says_how_long_a_run_took_that_nobody_saw_end() -> None:
+    crashed = replace(RECORD, outcome=Outcome.FAILED, duration_s=0.0)
+    found = replace(entry(Status.FAILED), judgement=Judgement(Status.FAILED, "worker crashed", crashed))
+    assert status_document([found], DAY)["procedures"][0]["duration_s"] is None
+    assert "runbook_procedure_duration_seconds{" not in exposition([found], DAY)
+    assert "0 s" not in card(PROCEDURE, found.runbook, [found], [])
+
+
 def write(folder: Path, entries: list[Entry], environments: list[str]) -> list[str]:
     site = publication(folder, entries, environments, built_at=DAY)
     publish(site)
@@ -137,7 +147,9 @@ def test_the_plain_badge_is_that_of_the_first_environment(tmp_path: Path) -> Non
         "badges/db/restore.staging.svg",
         "badges/db/restore.svg",
     ]
-    assert json.loads((tmp_path / "badges/db/restore.json").read_text())["message"] == "failed 2026-11-21"
+    assert json.loads((tmp_path / "badges/db/restore.json").read_text())["message"] == "failed 2026-11-21 on staging"
+    other = json.loads((tmp_path / "badges/db/restore.other.json").read_text())["message"]
+    assert other == "verified 2026-11-21 on other"
     assert (tmp_path / "badges/db/restore.svg").stat().st_mode & 0o777 == 0o644
 
 
@@ -149,21 +161,33 @@ def test_one_environment_has_only_plain_badges(tmp_path: Path) -> None:
 
 
 def test_a_badge_of_several_counts_what_is_verified_and_has_the_colour_of_the_worst() -> None:
-    badge = summary("runbooks", [entry(), entry(), entry(Status.STALE)])
-    assert (badge.label, badge.message) == ("runbooks", "2 of 3 verified")
+    badge = summary("runbooks", [entry(), entry(), entry(Status.STALE)], DAY)
+    assert (badge.label, badge.message) == ("runbooks", "2 of 3 verified as of 2026-11-21")
     assert colour(badge.status) == colour(Status.STALE)
-    assert summary("runbooks", [entry()]).status is Status.VERIFIED
-    assert summary("runbooks", []).status is Status.UNVERIFIED
-    assert shields(summary("runbooks", [entry(), entry(Status.FAILED)]))["isError"] is True
+    assert summary("runbooks", [entry()], DAY).status is Status.VERIFIED
+    assert summary("runbooks", [], DAY).status is Status.UNVERIFIED
+    assert shields(summary("runbooks", [entry(), entry(Status.FAILED)], DAY))["isError"] is True
+
+
+def test_a_badge_of_several_says_what_of_them_is_from_uncommitted_changes() -> None:
+    told = summary("runbooks", [entry(dirty=True), entry(), entry(Status.STALE, dirty=True)], DAY).message
+    assert told == "2 of 3 verified as of 2026-11-21, 1 with uncommitted changes"
+
+
+def test_a_badge_that_would_be_of_two_procedures_is_refused(tmp_path: Path) -> None:
+    twin = replace(entry(Status.FAILED), procedure=replace(PROCEDURE, anchor="restore.other"))
+    with pytest.raises(UsageError, match=r"db/restore\.other' is that of two procedures"):
+        write(tmp_path, [entry(), entry(environment="other"), twin], ["staging", "other"])
 
 
 def test_a_page_and_the_site_have_badges_of_the_first_environment(tmp_path: Path) -> None:
     other = replace(entry(Status.FAILED), procedure=replace(PROCEDURE, page="docs/net.md", anchor="drain"))
     write(tmp_path, [entry(), other, entry(Status.FAILED, environment="other")], ["staging", "other"])
     told = {name: json.loads((tmp_path / f"badges/{name}.json").read_text()) for name in ("db", "all")}
-    assert (told["db"]["label"], told["db"]["message"], told["db"]["color"]) == ("DB", "1 of 1 verified", "#1a7f37")
-    assert (told["all"]["label"], told["all"]["message"]) == ("runbooks", "1 of 2 verified")
-    assert "runbooks: 1 of 2 verified" in (tmp_path / "badges/all.svg").read_text()
+    assert (told["db"]["label"], told["db"]["color"]) == ("DB", "#1a7f37")
+    assert told["db"]["message"] == "1 of 1 verified on staging as of 2026-11-21"
+    assert (told["all"]["label"], told["all"]["message"]) == ("runbooks", "1 of 2 verified on staging as of 2026-11-21")
+    assert "runbooks: 1 of 2 verified on staging" in (tmp_path / "badges/all.svg").read_text()
 
 
 def test_a_page_of_the_name_of_the_sites_badge_does_not_take_it(tmp_path: Path) -> None:
@@ -199,7 +223,8 @@ def test_a_badge_is_whole_xml_with_nothing_from_elsewhere_whatever_the_title_hol
     assert not {name for element in root.iter() for name in element.attrib if "href" in name or name.startswith("on")}
 
 
-def test_a_badge_never_lies_outside_the_site(tmp_path: Path) -> None:
-    outside = replace(entry(), procedure=replace(PROCEDURE, anchor="../../../x"))
+@pytest.mark.parametrize("anchor", ["../../../x", "../../status"])  # the second would be another file of the site
+def test_a_badge_never_lies_outside_the_site(tmp_path: Path, anchor: str) -> None:
+    outside = replace(entry(), procedure=replace(PROCEDURE, anchor=anchor))
     with pytest.raises(UsageError, match="outside the site"):
         write(tmp_path, [outside], ["staging"])

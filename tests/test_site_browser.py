@@ -76,6 +76,8 @@ def test_what_expires_after_the_build_says_so_in_the_browser(browser: Browser, b
     assert card.locator(".rb-word").inner_text().lower() == "expired"
     assert card.get_by_text("It has expired since this page was built").is_visible()
     assert "30 days ago" in card.inner_text()
+    page.goto(base)
+    assert "It took 42 s (expired) the last time" in page.locator("article").inner_text()
     page.close()
 
 
@@ -89,6 +91,56 @@ def test_a_card_says_how_long_ago_and_paper_says_when(browser: Browser, base: st
     page.emulate_media(media="print")
     assert when.inner_text().startswith(day)
     page.close()
+
+
+def test_a_clock_that_is_behind_makes_nothing_newer(browser: Browser, base: str) -> None:
+    page = browser.new_page()
+    page.clock.set_fixed_time(datetime.now(UTC) - timedelta(days=2))
+    page.goto(base + PAGE)
+    when = page.locator("[data-rb-card=restore-database] .rb-state time")
+    day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+    assert when.inner_text().startswith(day)
+    assert "just now" not in page.locator("article").inner_text()
+    page.close()
+
+
+def test_a_page_that_was_asleep_is_true_as_soon_as_it_is_seen(browser: Browser, base: str) -> None:
+    page = browser.new_page()
+    page.goto(base + PAGE)
+    card = page.locator("[data-rb-card=restore-database]")
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=30))
+    assert card.get_attribute("data-rb-status") == "verified"
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert card.get_attribute("data-rb-status") == "expired"
+    page.close()
+
+
+def test_a_page_that_is_open_for_days_gets_old_by_itself_and_so_does_the_next_one(browser: Browser, base: str) -> None:
+    page = browser.new_page()
+    page.clock.install()
+    page.goto(base)
+    badge = page.locator("article p .rb-badge").first
+    assert badge.get_attribute("data-rb-status") == "verified"
+    page.clock.fast_forward(30 * 24 * 3600 * 1000)
+    assert badge.get_attribute("data-rb-status") == "expired"
+    page.get_by_role("link", name="the restore", exact=True).click()
+    card = page.locator("[data-rb-card=restore-database]")
+    card.wait_for()
+    page.clock.run_for(1000)
+    assert card.get_attribute("data-rb-status") == "expired"
+    assert page.locator(".rb-banner").inner_text().startswith("6 of 6")
+    page.close()
+
+
+def test_without_javascript_what_is_green_says_of_which_day_it_is(browser: Browser, base: str) -> None:
+    day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for address in (base, base + PAGE):
+        page.goto(address)
+        for badge in page.locator('.rb-badge[data-rb-status="verified"]').all():
+            assert day in badge.inner_text()
+    context.close()
 
 
 def test_the_banner_gets_louder_as_procedures_expire(browser: Browser, base: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sample_site import build
 
+from runbook_checks.site import bundles as bundles_module
 from runbook_checks.site.bundles import bundles, minified
 
 PAGE = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "bench" / "corpus.py"))["page"](0)
@@ -61,3 +62,16 @@ def test_a_page_with_ten_steps_weighs_little_more_than_plain(tmp_path: Path) -> 
 
 def _compressed(data: bytes) -> int:
     return len(gzip.compress(data, 6, mtime=0))
+
+
+def test_no_two_stylesheets_give_looks_to_the_same_name() -> None:
+    """One bundle holds them all: a short class that two of them style looks wrong on one of their pages."""
+    styled: dict[str, set[str]] = {}
+    for sheet in Path(bundles_module.__file__).parent.joinpath("assets").glob("*.css"):
+        text = re.sub(r"/\*.*?\*/", "", sheet.read_text(), flags=re.DOTALL)
+        outside_media = re.sub(r"@\w+[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", text)
+        for selectors in re.findall(r"([^{}]+)\{", outside_media):
+            for name in re.findall(r"(?:^|,)\s*(\.rb-[\w-]+)\s*(?=,|$)", re.sub(r":is\([^)]*\)", "_", selectors)):
+                styled.setdefault(name, set()).add(sheet.name)
+    assert len(styled) > 20
+    assert {name: sheets for name, sheets in styled.items() if len(sheets) > 1} == {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import mkdocs.commands.build
 import mkdocs.config
 import pytest
+from markupsafe import Markup
 from publications import publication
 from records import NOW, record
 from sample_site import build, record_of, write_sample
@@ -126,6 +127,26 @@ def test_each_environment_has_its_section_in_the_order_of_the_configuration(tmp_
     html = page_of(tmp_path, signed, with_history(environment="other"))
     assert re.findall(r'<h2 id="([^"]+)"', html) == ["on-staging", "on-other"]
     assert "signed by key ci-2026" in words(html)
+
+
+def test_of_a_huge_output_only_what_is_shown_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def styled(text: str) -> Markup:
+        read.append(text)
+        return Markup()
+
+    monkeypatch.setattr(evidence_pages, "styled", styled)
+    output("standard output", "\x1b[31mx" * (1 << 20), 0)
+    assert sum(map(len, read)) == 64 * 1024
+
+
+def test_ids_and_roles_of_an_edited_record_stay_in_their_attributes(tmp_path: Path) -> None:
+    table = "\n".join(["x" * 60] * 5)
+    odd = BlockRecord("a\x1bb", "st\x1bep", "bash", 1, "true", Outcome.PASSED, 0, table, attempts=1)
+    html = page_of(tmp_path, with_history(Evidence(record(blocks=(odd,)))))
+    assert 'aria-label="standard output of a[ESC]b"' in html
+    assert 'data-rb-role="st[ESC]ep"' in html
 
 
 def test_refused_evidence_is_loud_and_is_told_with_its_reason(tmp_path: Path) -> None:

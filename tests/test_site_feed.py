@@ -13,7 +13,7 @@ from records import NOW, record
 from sample_site import build, write_sample
 from test_site_badges import PROCEDURE, entry
 
-from runbook_checks.record import Evidence, Outcome, Record
+from runbook_checks.record import CHANGED, Evidence, Outcome, Record
 from runbook_checks.report import HISTORY
 from runbook_checks.site.feed import MOST, changes, link, publish
 from runbook_checks.site.page_dates import last_commits
@@ -69,6 +69,25 @@ def test_runs_that_do_not_count_change_nothing() -> None:
         Evidence(ran(FAILED, -1)),
     )
     assert told(replace(entry(), history=history)) == [("verified", "", 9)]
+
+
+def test_the_feed_calls_verified_only_what_counts() -> None:
+    dirty = having(ran(FAILED, 9), ran(PASSED, 8, dirty=True))
+    assert [change.status for change in changes(dirty, {}, NOW, strict=True)] == ["failed"]
+    assert told(having(ran(FAILED, 9), ran(PASSED, 8, digest=CHANGED))) == [("failed", "", 9)]
+
+
+def test_of_two_runs_that_ended_together_the_feed_ends_with_the_worse_as_the_status_does() -> None:
+    assert told(having(ran(FAILED, 5), ran(PASSED, 5)))[-1][0] == "failed"
+
+
+def test_a_failure_by_a_clock_that_is_a_little_ahead_is_told_when_it_counts() -> None:
+    assert told(having(ran(PASSED, 5), ran(FAILED, -0.05)))[-1][0] == "failed"
+
+
+def test_two_records_of_a_procedure_in_one_run_are_two_changes() -> None:
+    runs = [replace(ran(outcome, hour), run="run") for outcome, hour in ((PASSED, 4), (FAILED, 3), (PASSED, 2))]
+    assert len({change.id for change in changes(having(*runs), {}, NOW)}) == 3
 
 
 def test_what_was_before_the_oldest_kept_run_is_not_made_up() -> None:
@@ -153,6 +172,11 @@ def test_hostile_titles_and_reasons_are_text(tmp_path: Path) -> None:
     assert found.title == f"{shown}: failed on staging"
     assert found.summary.endswith(shown)
     assert "<script" not in (tmp_path / "feed.xml").read_text()
+
+
+def test_a_run_whose_id_is_half_a_character_has_an_entry(tmp_path: Path) -> None:
+    (one,) = parsed(tmp_path, having(replace(ran(Outcome.FAILED, 1), run="\ud800"))).entries
+    assert one.id.startswith("urn:uuid:")
 
 
 def test_a_page_names_the_feed() -> None:

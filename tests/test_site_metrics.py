@@ -76,6 +76,11 @@ def test_hostile_labels_are_quoted() -> None:
     assert len(found) == len(samples(exposition([entry()], DAY)))
 
 
+def test_half_a_character_in_a_label_breaks_nothing() -> None:
+    text = exposition([replace(entry(), runbook=Runbook("docs/db.md", "DB", owner="a\ud800"))], DAY)
+    assert 'owner="a?"' in text
+
+
 def test_each_metric_is_documented() -> None:
     families = list(text_string_to_metric_families(exposition([entry()], DAY)))
     assert [family.name for family in families] == documented("site.md", "metrics")

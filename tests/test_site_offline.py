@@ -43,7 +43,7 @@ def write_site(folder: Path) -> Path:
         config.read_text().replace("plugins:\n", "plugins:\n  - search\n").replace("font: false", "font: {text: Lato}")
     )
     config.write_text(
-        f"{text}site_url: https://ops.example/\n"
+        f"{text}site_url: https://ops.example/\nrepo_url: https://github.com/example/ops\n"
         "extra_javascript: [https://cdn.example/more.js]\nextra_css: ['//cdn.example/more.css']\n"
     )
     with (folder / "docs" / "index.md").open("a") as index:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +13,9 @@ from sample_site import build, write_sample
 from test_site_badges import DAY, PROCEDURE, RECORD, entry
 
 from runbook_checks.alerts import Alert, coverage
+from runbook_checks.config import Exemption
 from runbook_checks.model import Card
-from runbook_checks.record import Outcome
+from runbook_checks.record import Evidence, Outcome
 from runbook_checks.site import render
 from runbook_checks.site.filters import filters
 from runbook_checks.site.overview import MOST, alert_rows, overview, until
@@ -35,7 +36,7 @@ def named(heading: str, status: Status = Status.VERIFIED, *, card: Card | None =
 
 
 def at_a_glance(*entries: Entry, alerts: Sequence[Alert] = ()) -> Overview:
-    return overview("staging", entries, coverage(alerts, entries))
+    return overview("staging", entries, coverage(alerts, entries), DAY + timedelta(days=1))
 
 
 def shown(view: Overview, *, rules: bool = True) -> str:
@@ -44,6 +45,7 @@ def shown(view: Overview, *, rules: bool = True) -> str:
         view=view,
         most=MOST,
         href=lambda procedure: f"db/#{procedure.anchor}",
+        where="",
         rules=rules,
         until=until(view.coverage.raised),
     ).replace("&#35;", "#")
@@ -70,9 +72,19 @@ def test_what_needs_attention_comes_first_with_reason_and_link() -> None:
     assert '<div class="rb-alarm">' in html
 
 
+def test_why_is_told_where_the_status_alone_does_not_say_it() -> None:
+    stale, failed = named("Old", Status.STALE), named("Bad", Status.FAILED)
+    stale = replace(stale, judgement=replace(stale.judgement, reason="what was verified is no longer what is written"))
+    failed = replace(failed, judgement=replace(failed.judgement, reason="exit status 1"))
+    html = shown(at_a_glance(stale, failed))
+    assert "exit status 1" in html
+    assert "no longer what is written" not in html
+
+
 def test_when_all_is_green_one_sentence_says_so() -> None:
-    html = shown(at_a_glance(named("A"), named("B")))
-    assert "All 2 procedures on staging work as written." in html
+    html = shown(at_a_glance(named("A"), named("B"))).replace("&#58;", ":")
+    assert "All 2 procedures on staging work as written; the oldest proof is of" in html
+    assert "2026-11-21 07:30 UTC" in html
     assert not re.search(r'class="rb-calm"[^>]* hidden', html)
     assert '<div class="rb-alarm" hidden>' in html
 
@@ -101,6 +113,38 @@ def test_the_newest_run_says_when_and_how_it_went() -> None:
     assert view.newest is not None
     assert (view.newest.entry.procedure.title, view.newest.outcomes) == ("New", ((Outcome.PASSED, 1),))
     assert "2026-11-21 08:30 UTC" in shown(view).replace("&#58;", ":")
+
+
+def test_a_calm_sentence_is_one_of_grammar_and_of_uncommitted_changes() -> None:
+    one = named("A")
+    assert one.record is not None
+    dirty = replace(one, judgement=replace(one.judgement, record=replace(one.record, dirty=True)))
+    html = shown(at_a_glance(dirty))
+    assert "The one procedure on staging works as written; proven" in html
+    assert "1 with uncommitted changes." in html
+
+
+def test_a_run_that_was_interrupted_is_the_newest_and_one_of_the_future_is_not() -> None:
+    stopped = replace(RECORD, run="r1", outcome=Outcome.INTERRUPTED, ended_at=(DAY + timedelta(hours=1)).isoformat())
+    never = replace(stopped, run="r2", ended_at=(DAY + timedelta(days=9)).isoformat())
+    view = at_a_glance(named("A"), replace(named("B"), history=(Evidence(stopped), Evidence(never))))
+    assert view.newest is not None
+    assert (view.newest.record, view.newest.outcomes) == (stopped, ((Outcome.INTERRUPTED, 1),))
+
+
+def test_the_newest_run_is_so_whatever_the_time_zones() -> None:
+    early = replace(RECORD, run="r0", ended_at="2026-11-21T08:30:00+02:00")
+    old = replace(named("Old"), judgement=replace(entry().judgement, record=early))
+    view = at_a_glance(old, named("New"))
+    assert view.newest is not None
+    assert view.newest.entry.procedure.title == "New"
+
+
+def test_with_several_environments_an_alert_is_without_runbook_only_there() -> None:
+    view = at_a_glance(alerts=[Alert("Down", "r.yml", 1)])
+    rows = alert_rows(view.coverage, rules=True)
+    html = render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=True, where=" on staging")
+    assert "no runbook on staging&#58; no procedure that can be proven there names this alert" in html
 
 
 def test_without_any_run_it_says_so() -> None:
@@ -139,19 +183,34 @@ def test_the_table_of_alerts_begins_with_what_is_missing() -> None:
     assert [(row.answer.name, row.loud) for row in rows] == [
         ("Alone", True), ("Gone", True), ("Slow", False), ("Down", False),
     ]  # fmt: skip
-    html = render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=True).replace("&#58;", ":")
+    html = render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=True, where="").replace("&#58;", ":")
     assert "no runbook: no procedure names this alert" in html
     assert "rules.yml:7" in html
     assert "no rule raises this alert" in html
     assert "docs/db.md:5" in html
 
 
+def test_an_exception_is_told_with_its_day_and_is_no_alarm_meanwhile() -> None:
+    exemption = Exemption("Alone", "platform", date(2026, 12, 31), "<i>soon", "runbook-checks.yml", 3)
+    rules = [Alert(name, "rules.yml", 7) for name in ("Down", "Alone", "Gap")]
+    covered = coverage(rules, [named("A", Status.STALE, card=Card(5, ("Down",)))], [exemption])
+    rows = alert_rows(covered, rules=True)
+    assert [(row.answer.name, row.loud) for row in rows] == [("Gap", True), ("Alone", False), ("Down", False)]
+    table = render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=True, where="").replace("&#58;", ":")
+    assert "no runbook until 2026-12-31: &lt;i&gt;soon" in table
+    assert table.count("rb-gap") == 1
+    html = shown(overview("staging", (), covered, DAY)).replace("&#58;", ":")
+    assert "1 of 3 alerts have a runbook" in html
+    assert "No runbook:</strong> <code>Gap</code>" in html
+    assert "No runbook until 2026-12-31: <code>Alone</code>" in html
+
+
 def test_without_rule_files_the_table_has_the_alerts_of_cards_and_no_alarm() -> None:
     rows = alert_rows(coverage((), [named("A", card=Card(5, ("Down",)))]), rules=False)
-    html = render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=False)
+    html = render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=False, where="")
     assert "Down" in html
     assert "rb-gap" not in html
-    assert "No alert here." in render.fill("alerts.html", rows=(), href=lambda _: "x", rules=False)
+    assert "No alert here." in render.fill("alerts.html", rows=(), href=lambda _: "x", rules=False, where="")
 
 
 def test_filters_offer_what_tells_procedures_apart() -> None:
@@ -183,7 +242,7 @@ def test_texts_of_runbooks_never_become_markup() -> None:
     view = at_a_glance(row, alerts=[Alert("<img>", "<img>.yml", 1)])
     rows = alert_rows(view.coverage, rules=True)
     html = shown(view) + render.table([(row, "x"), (named("B"), "x")], filterable=True)
-    assert "<img" not in html + render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=True)
+    assert "<img" not in html + render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=True, where="")
 
 
 class TestBuilt:

@@ -72,6 +72,52 @@ def refused(folder: Path, caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(record.getMessage() for record in caplog.records)
 
 
+def with_alert(folder: Path, url: str) -> Path:
+    plain(folder)
+    with (folder / "runbook-checks.yml").open("a") as file:
+        file.write("alerts: [rules.yml]\n")
+    rule = f"{{alert: DatabaseDown, annotations: {{runbook_url: '{url}'}}}}"
+    (folder / "rules.yml").write_text(f"groups:\n  - rules:\n    - {rule}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("url", "lost"),
+    [
+        ("https://ops.example/operations/database/#restore-database", ""),
+        ("https://ops.example/base/operations/database/?INSTANCE={{ $labels.instance }}#grow-disk", ""),
+        ("https://ops.example/p/database/restore-database/", ""),
+        ("https://ops.example/operations/database/#restore-the-database", "restore-the-database"),
+        ("https://ops.example/operations/database/#recover-database", "recover-database"),
+    ],
+)
+def test_a_build_warns_of_an_alert_that_leads_to_no_heading_of_the_page(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str, lost: str
+) -> None:
+    build(with_alert(tmp_path, url))
+    told = [record.getMessage() for record in caplog.records if "alert" in record.getMessage()]
+    expected = (
+        f"rules.yml:3: alert DatabaseDown leads to `#{lost}`, which docs/operations/database.md as built does not "
+        "have; see `runbook-checks alerts`"
+    )
+    assert [message.rpartition("runbook-checks: ")[2] for message in told] == ([expected] if lost else [])
+
+
+def test_an_alert_may_lead_to_an_older_id_of_a_heading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = with_alert(tmp_path, "https://ops.example/operations/database/#recover-database")
+    page = folder / "docs/operations/database.md"
+    edit(page, "needs: [back-up-database]\n", "needs: [back-up-database]\nformerly: [recover-database]\n")
+    build(folder)
+    assert "as built does not have" not in caplog.text
+
+
+def test_a_strict_build_fails_of_an_alert_that_leads_to_no_heading(tmp_path: Path) -> None:
+    folder = with_alert(tmp_path, "https://ops.example/operations/database/#gone")
+    config = mkdocs.config.load_config(str(folder / "mkdocs.yml"), site_dir=str(folder / "built"), strict=True)
+    with pytest.raises(ClickException, match="Aborted with 1 warnings in strict mode"):
+        mkdocs.commands.build.build(config)
+
+
 def test_status_json_has_every_procedure_with_its_status(built: Path) -> None:
     document = json.loads((built / "status.json").read_text())
     assert {each["id"].split("/")[1]: each["status"] for each in document["procedures"]} == STATUSES

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import markdown
 import pytest
-from test_site_badges import PROCEDURE, RECORD, entry
+from test_site_badges import DAY, PROCEDURE, RECORD, entry
 
 from runbook_checks.model import Card, FigureBound
-from runbook_checks.record import BlockRecord, Figure, Outcome
+from runbook_checks.record import BlockRecord, Evidence, Figure, Outcome
 from runbook_checks.site import render
 from runbook_checks.site.render import Need
 from runbook_checks.status import Judgement, Status
@@ -47,8 +48,38 @@ def test_a_badge_says_its_status_in_text(status: Status) -> None:
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.VERIFIED])
 def test_a_card_that_is_not_verified_says_why(status: Status) -> None:
     html = render.card(PROCEDURE, entry().runbook, [entry(status)], [])
-    assert f"<strong>{render.headline(status)}</strong>" in html
-    assert render.headline(status)
+    assert f"<strong>{render.headline(entry(status))}</strong>" in html
+    assert render.headline(entry(status))
+
+
+def test_a_card_and_a_table_tell_of_a_newer_run_that_is_not_believed() -> None:
+    newer = Evidence(replace(RECORD, ended_at=(DAY + timedelta(hours=1)).isoformat()), refused="its pass is forged")
+    doubted = replace(entry(), history=(Evidence(RECORD), newer))
+    words = "a newer run does not count: its pass is forged"
+    for html in (render.card(PROCEDURE, entry().runbook, [doubted], []), render.table([(doubted, "x")])):
+        assert words in html.replace("&#58;", ":")
+
+
+def test_a_figure_in_a_sentence_says_when_it_proves_nothing() -> None:
+    bound = FigureBound("rto", "s", None, 300)
+    assert "(stale)" in render.figure(bound, entry(Status.STALE))
+    verified = render.figure(bound, entry())
+    assert 'data-expires-at="' in verified
+    assert "(" not in verified
+    without = replace(RECORD, figures=(), outcome=Outcome.FAILED)
+    failed = replace(entry(Status.FAILED), judgement=Judgement(Status.FAILED, "", without))
+    assert "not measured by the last run" in render.figure(bound, failed)
+    assert "not measured yet" in render.figure(bound, entry(Status.UNVERIFIED))
+
+
+def test_a_card_of_several_environments_names_the_one_that_a_figure_and_a_proof_are_of() -> None:
+    procedure = replace(PROCEDURE, card=Card(5, figures=(FigureBound("rto", "s", None, 300),)))
+    measured = replace(RECORD, figures=(Figure("rto", 42.0, "s", None, 300.0),))
+    other = replace(entry(environment="other"), judgement=replace(entry().judgement, record=measured))
+    html = render.card(procedure, entry().runbook, [entry(Status.UNVERIFIED), other], [])
+    assert "42 s on other" in html
+    both = render.card(procedure, entry().runbook, [entry(), other], [])
+    assert "One of these has expired since this page was built" in both
 
 
 def test_a_card_has_the_facts_that_its_yaml_declares() -> None:

@@ -291,13 +291,40 @@ def test_secrets_are_kept_for_this_tab_only_and_not_shown_in_commands(page: Page
     assert page.get_attribute("#secret [data-clipboard-target]", "data-clipboard-text") is None
 
 
+@pytest.mark.parametrize("unseen", ["\u3164", "\u034f", "\u2800", "\U000e0041"])
+def test_a_link_cannot_bring_characters_that_look_like_nothing(page: Page, base: str, unseen: str) -> None:
+    follow(page, base, INSTANCE=f"db{unseen}1")
+    assert page.input_value("[data-rb-name=INSTANCE]") == ""
+    assert "INSTANCE (it holds" in page.inner_text(".rb-vars-from")
+
+
+@pytest.mark.parametrize("value", ["Bearer abc", "eyJhbGciOi.eyJzdWIi.c2ln", "postgresql://ia:geheim@db/ia"])
+def test_what_looks_like_a_secret_reaches_neither_disk_nor_paper_nor_timeline(
+    page: Page, base: str, value: str
+) -> None:
+    follow(page, base)
+    captured = page.locator(".rb-captures input")
+    captured.fill(value)
+    captured.press("Tab")
+    fill(page, "INSTANCE", value)
+    tick(page, "Done: Say what is wrong")
+    assert value not in json.dumps(stored(page, "localStorage"))
+    page.click("text=Copy timeline")
+    assert value not in page.evaluate("navigator.clipboard.readText()")
+    page.emulate_media(media="print")
+    shown_inputs = [each for each in page.locator("input:not([type=checkbox])").all() if each.is_visible()]
+    assert [each.input_value() for each in shown_inputs if each.input_value()] == []
+    assert value not in page.inner_text("article")
+    assert value not in page.url
+
+
 def test_the_export_block_has_what_is_filled_in_in_any_quotes(page: Page, base: str) -> None:
     follow(page, base)
     assert page.is_disabled("text=Copy export block")
     fill(page, "INSTANCE", 'it\'s $(reboot) "!!" \\')
     fill(page, "API_TOKEN", "s")
     page.click("text=Copy export block")
-    assert page.inner_text(".rb-vars [role=status]") == "Copied."
+    page.wait_for_selector(".rb-vars [role=status] >> text=Copied.")
     text = str(page.evaluate("navigator.clipboard.readText()"))
     assert sorted(text.splitlines()) == [" export API_TOKEN='s'", r"""export INSTANCE='it'\''s $(reboot) "!!" \'"""]
     assert paste(text + 'printf "%s" "$INSTANCE"') == 'it\'s $(reboot) "!!" \\'
@@ -376,15 +403,18 @@ def test_ticks_stay_are_stamped_and_make_a_timeline(page: Page, base: str) -> No
     assert not any(":t:" in key for key in stored(page, "localStorage"))
 
 
-def test_the_bar_is_that_of_the_procedure_one_is_in(page: Page, base: str) -> None:
+def test_the_bar_is_that_of_the_procedure_one_is_in_or_was_in(page: Page, base: str) -> None:
     page.set_viewport_size({"width": 800, "height": 500})
     follow(page, base)
     tick(page, "Done: Say what is wrong")
     assert "Mend it" in page.inner_text(".rb-bar")
     page.evaluate("document.activeElement.blur(); scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_selector(".rb-bar", state="hidden")
-    page.evaluate("scrollTo(0, 0)")
-    page.wait_for_selector(".rb-bar", state="visible")
+    page.wait_for_timeout(100)
+    assert "Mend it" in page.inner_text(".rb-bar")  # nothing is done there yet
+    page.locator("#look-here .rb-tick input").check()
+    assert "Look" in page.inner_text(".rb-bar")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.wait_for_selector(".rb-bar >> text=Mend it")
 
 
 def test_ticks_of_an_older_text_are_dropped_and_that_is_said(page: Page, base: str) -> None:
@@ -461,7 +491,7 @@ def test_from_a_file_and_where_nothing_may_be_kept_the_page_works_until_it_is_le
     tick(page, "Done: Say what is wrong")
     assert "1 of 8 done" in page.inner_text(".rb-bar")
     page.click("text=Copy export block")
-    assert page.inner_text(".rb-vars [role=status]") == "Copied."
+    page.wait_for_selector(".rb-vars [role=status] >> text=Copied.")
     page.close()
 
 
@@ -488,3 +518,23 @@ def test_on_paper_it_is_a_checklist(page: Page, base: str) -> None:
     page.emulate_media(media="print")
     assert page.is_visible(".rb-vars [data-rb-name=INSTANCE]")
     assert not page.is_visible(".rb-vars [data-rb-name=API_URL]")
+
+
+def test_what_a_folded_cleanup_prints_is_folded_with_it_and_a_check_is_named_by_its_sentence(
+    browser: Browser, tmp_path: Path
+) -> None:
+    text = RUNBOOK.replace(
+        'echo "$INSTANCE"\n```\n', 'echo "$INSTANCE"\n```\n```text {.expect}\nswept <rows> rows\n```\n'
+    )
+    text = text.replace(' title="Mend *it*"', "").replace("2. Then\n", "2. Then mend it: at once.\n")
+    with serving(build(write(tmp_path, text))) as base:
+        page = browser.new_page(viewport={"width": 360, "height": 800})
+        follow(page, base)
+        expected = page.locator("[data-rb-expect=sweep]")
+        assert not expected.is_visible()
+        page.locator("#sweep summary").click()
+        assert expected.is_visible()
+        assert page.get_by_role("checkbox", name="Done: Then mend it: at once", exact=True).count() == 1
+        code = page.locator("#quoted pre > code")
+        assert code.evaluate("one => one.scrollWidth <= one.clientWidth")  # a phone shows the whole command
+        page.close()

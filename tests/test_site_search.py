@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from publications import publication
+from sample_site import build, write_sample
 from test_site_badges import PROCEDURE, entry
 
 from runbook_checks.model import Card
 from runbook_checks.site.search import INDEX, mark, publish, words
+from runbook_checks.status import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +54,12 @@ def test_a_section_gets_the_alerts_and_tags_of_its_procedure(tmp_path: Path) -> 
         section("db/#other"),
     ]
     assert after["config"]["fields"] == {"title": {"boost": 1e3}, "alert_words": {"boost": 1e6}}
+
+
+def test_a_name_is_text_for_a_theme_that_shows_tags_as_html(tmp_path: Path) -> None:
+    card = Card(5, alerts=("<img src=x onerror=alert(1)>",), tags=("R&D",))
+    (found,) = published(tmp_path, index(section("db/#restore")), with_card(card))["docs"]
+    assert found["tags"] == ["&lt;img src=x onerror=alert(1)&gt;", "R&amp;D"]
 
 
 def test_tags_of_the_page_stay() -> None:
@@ -117,3 +126,15 @@ def test_a_thousand_pages_take_a_moment(tmp_path: Path) -> None:
     publish(site)
     assert time.process_time() - started < 2
     assert json.loads((tmp_path / INDEX).read_text(encoding="utf-8"))["docs"][-1]["tags"] == ["Alert999"]
+
+
+def test_search_knows_no_status_and_no_date_of_a_build(tmp_path: Path) -> None:
+    folder = write_sample(tmp_path)
+    config = folder / "mkdocs.yml"
+    config.write_text(config.read_text().replace("plugins:\n", "plugins:\n  - search\n"))
+    index = json.loads((build(folder) / INDEX).read_text())
+    texts = " ".join(section["text"] for section in index["docs"])
+    assert "It took" in texts
+    assert "incident-platform" in texts  # of a card
+    words = [*(status.value for status in Status), "proof", "proven", "ago", "42 s", str(datetime.now(UTC).year)]
+    assert [word for word in words if word in texts] == []

@@ -150,3 +150,11 @@ def test_tags_are_those_of_page_and_card_each_once(tmp_path: Path) -> None:
         procedure=replace(PROCEDURE, card=Card(tags=("slow", "weekly"))),
     )
     assert write(tmp_path, tagged)["procedures"][0]["tags"] == ["db", "slow", "weekly"]
+
+
+def test_a_procedure_whose_page_is_not_on_the_site_has_no_address_but_its_evidence_has(tmp_path: Path) -> None:
+    site = publication(tmp_path, [entry()], base_url="https://ops.example/docs/")
+    publish(replace(site, lookup=replace(site.lookup, urls={})))
+    (off,) = json.loads((tmp_path / "status.json").read_text())["procedures"]
+    assert (off["url"], off["permalink"]) == ("", "")
+    assert off["evidence_url"] == "https://ops.example/docs/evidence/db/restore/"

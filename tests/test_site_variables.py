@@ -44,6 +44,12 @@ CHECK = block("true", ".check")
         ("cat <<END\nsee $X\nEND", Context.HEREDOC),
         ("cat <<END\nsee $(cmd $X)\nEND", Context.BARE),
         ('[[ "$X" == a ]]', Context.DOUBLE_QUOTED),
+        ("cat <<END\n$X: $(date)\nEND", Context.HEREDOC),
+        ("cat <<END > $X\na\nEND", Context.BARE),
+        ("cat <<END\n$X\nEND", Context.KEPT),  # END would end it, and the next line would be a command
+        ("cat <<END\nat `date`: $X\nEND", Context.KEPT),
+        ("cat <<END\n\\$5 for $X\nEND", Context.KEPT),  # the grammar takes this line for words of `cat`
+        ("cat <<END\na $$(cmd $X)\nEND", Context.KEPT),  # no command: `$$`, then a bracket
         ("[[ a == $X ]]", Context.KEPT),
         ("[[ a =~ $X ]]", Context.KEPT),
         ("case a in $X) ;; esac", Context.KEPT),

@@ -98,6 +98,19 @@ def test_of_runs_that_ended_together_the_worse_counts(worse: Outcome) -> None:
 def test_a_pass_whose_files_changed_while_it_ran_is_stale_and_says_so() -> None:
     judgement = judged(record(digest=CHANGED, reason=f"{CHANGED}: p.md"))
     assert (judgement.status, judgement.reason) == (Status.STALE, f"{CHANGED}: p.md")
+    assert (judgement.verified_at, judgement.expires_at, judgement.proven) == (None, None, None)
+
+
+def test_a_pass_that_proves_nothing_does_not_date_the_last_proof() -> None:
+    proof = record(ended=NOW - timedelta(days=6))
+    judgement = judged(proof, record(digest=CHANGED, reason=f"{CHANGED}: p.md"))
+    assert judgement.status is Status.STALE
+    assert (judgement.verified_at, judgement.proven) == (NOW - timedelta(days=6), proof)
+
+
+def test_what_the_newest_run_was_is_said_and_not_that_there_was_no_other() -> None:
+    runs = (record(dirty=True, ended=NOW - timedelta(days=1)), record(outcome=Outcome.INTERRUPTED))
+    assert judged(*runs, strict=True).reason == "its newest run was interrupted"
 
 
 def test_a_small_clock_skew_between_machines_is_no_future() -> None:

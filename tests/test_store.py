@@ -47,6 +47,35 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(tmp_path: 
         Store(tmp_path / "file/folder").prepare()
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_evidence_is_neither_read_from_nor_written_to_what_is_no_regular_file(tmp_path: Path, kind: str) -> None:
+    store, elsewhere = Store(tmp_path / "evidence"), tmp_path / "elsewhere"
+    elsewhere.write_text(to_line(record()))
+    path = store.path("staging", "page/one")
+    path.parent.mkdir(parents=True)
+    match kind:
+        case "link":
+            path.symlink_to(elsewhere)
+        case "pipe":
+            os.mkfifo(path)
+        case _:
+            path.mkdir()
+    with pytest.raises(StoreError, match="could not be read"):
+        store.read("staging", "page/one")
+    with pytest.raises(StoreError, match="could not be written"):
+        store.append(record())
+    assert elsewhere.read_text() == to_line(record())
+
+
+def test_a_stray_record_cannot_write_to_the_terminal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(tmp_path)
+    store.append(record())
+    with store.path("staging", "page/one").open("a") as file:
+        file.write(to_line(record(procedure="\x1b[2J\ud800\u202e")))
+    store.read("staging", "page/one")
+    assert "skipped a record of \\x1b[2J\\ud800\\u202e in staging" in caplog.text
+
+
 def test_a_procedure_that_never_ran_has_no_records(tmp_path: Path) -> None:
     assert Store(tmp_path).read("staging", "page/one") == ()
 

@@ -155,6 +155,16 @@ def test_a_pass_of_an_older_digest_is_signed_and_stale(store: Store) -> None:
     assert judged(store).status is Status.STALE
 
 
+def test_the_figures_of_a_failure_that_is_not_signed_are_no_measurements(store: Store) -> None:
+    keep(store, record(outcome=Outcome.FAILED), signer=None)
+    assert (judged(store).status, judged(store).record) == (
+        Status.FAILED,
+        record(outcome=Outcome.FAILED, figures=()),
+    )
+    keep(store, record(outcome=Outcome.FAILED, run="r2", ended=NOW))
+    assert judged(store).record == record(outcome=Outcome.FAILED, run="r2", ended=NOW)
+
+
 @pytest.mark.parametrize(
     ("theirs", "name"), [({"procedure": "page/two"}, "page/two@staging"), ({"environment": "lab"}, "page/one@lab")]
 )

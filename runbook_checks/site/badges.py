@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, assert_never
 from unicodedata import east_asian_width
 
 from runbook_checks.catalog import former_ids
-from runbook_checks.site.render import badge_svg, deciding_moment, urgency
+from runbook_checks.errors import UsageError
+from runbook_checks.site.render import badge_svg, deciding_moment, format_moment, urgency
 from runbook_checks.site.xml_text import legal
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from runbook_checks.report import Entry
     from runbook_checks.site.publication import Publication
@@ -56,12 +58,16 @@ def text_width(text: str) -> int:
     return -(-units * _FONT_SIZE // _EM)
 
 
-def message(entry: Entry) -> str:
-    """Return what a badge says, such as ``verified 2026-11-21``, with an absolute date: an image gets old."""
+def message(entry: Entry, where: str = "") -> str:
+    """Return what a badge says, such as ``verified 2026-11-21``, with an absolute date: an image gets old.
+
+    ``where`` names the environment where there are several: `` on staging``.
+    """
     words = entry.status.value
     day = deciding_moment(entry)[:10]
     if day:
         words += f", last verified {day}" if entry.status in {Status.STALE, Status.EXPIRED} else f" {day}"
+    words += where
     if entry.record and entry.record.dirty:
         words += ", uncommitted changes"
     return words
@@ -82,16 +88,21 @@ def colour(status: Status) -> str:
             assert_never(status)
 
 
-def of(entry: Entry) -> Badge:
-    """Return the badge of a procedure in an environment."""
-    return Badge(entry.procedure.title or "runbook", message(entry), entry.status)
+def of(entry: Entry, where: str = "") -> Badge:
+    """Return the badge of a procedure in an environment; ``where`` as in message()."""
+    return Badge(entry.procedure.title or "runbook", message(entry, where), entry.status)
 
 
-def summary(label: str, entries: Sequence[Entry]) -> Badge:
-    """Return the badge of several procedures, such as ``64 of 65 verified``, in the colour of the worst of them."""
-    verified = sum(entry.status is Status.VERIFIED for entry in entries)
+def summary(label: str, entries: Sequence[Entry], made_at: datetime, where: str = "") -> Badge:
+    """Return the badge of several procedures, such as ``64 of 65 verified as of 2026-11-21``, coloured as the worst.
+
+    It says from how many trees with uncommitted changes that is: an image of one of them says so too.
+    """
+    verified = [entry for entry in entries if entry.status is Status.VERIFIED]
     worst = min((entry.status for entry in entries), key=urgency, default=Status.UNVERIFIED)
-    return Badge(label, f"{verified} of {len(entries)} verified", worst)
+    dirty = sum(entry.record is not None and entry.record.dirty for entry in verified)
+    words = f"{len(verified)} of {len(entries)} verified{where} as of {format_moment(made_at)[:10]}"
+    return Badge(label, words + (f", {dirty} with uncommitted changes" if dirty else ""), worst)
 
 
 def svg(badge: Badge) -> str:
@@ -116,17 +127,24 @@ def publish(site: Publication) -> None:
     """Write the badges of every procedure, also under the ids that it once had, of every page, and of all.
 
     A procedure's plain badge, and those of pages and of all, are of the first environment; with several, each has one
-    of its own. Raises UsageError when a badge would lie outside the site.
+    of its own. Raises UsageError when a badge would lie outside the site, or where another one lies.
     """
-    for name, badge in _badges(site.entries, site.environments):
+    written: set[str] = set()
+    for name, badge in _badges(site.entries, site.environments, site.built_at):
+        if name in written:
+            raise UsageError(
+                f"the badge {name!r} is that of two procedures; a heading id must not end like an environment"
+            )
+        written.add(name)
         site.write(f"badges/{name}.svg", svg(badge) + "\n")
         site.write(f"badges/{name}.json", json.dumps(shields(badge), ensure_ascii=False) + "\n")
 
 
-def _badges(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[tuple[str, Badge]]:
+def _badges(entries: Iterable[Entry], environments: Sequence[str], made_at: datetime) -> Iterator[tuple[str, Badge]]:
     pages: defaultdict[str, list[Entry]] = defaultdict(list)
+    first = f" on {environments[0]}" if len(environments) > 1 else ""
     for entry in entries:
-        badge = of(entry)
+        badge = of(entry, f" on {entry.environment}" if len(environments) > 1 else "")
         for public_id in (entry.procedure.id, *former_ids(entry.procedure)):
             if len(environments) > 1:
                 yield f"{public_id}.{entry.environment}", badge
@@ -136,5 +154,5 @@ def _badges(entries: Iterable[Entry], environments: Sequence[str]) -> Iterator[t
             pages[PurePosixPath(entry.procedure.page).stem].append(entry)
     for stem, found in pages.items():
         if stem != ALL:
-            yield stem, summary(found[0].runbook.title or stem, found)
-    yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found])
+            yield stem, summary(found[0].runbook.title or stem, found, made_at, first)
+    yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found], made_at, first)

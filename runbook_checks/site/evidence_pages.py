@@ -142,10 +142,11 @@ def output(name: str, text: str, cut_bytes: int) -> Output | None:
     if not text and not cut_bytes:
         return None
     half = _SHOWN // 2
-    html = styled(text)
-    if len(text) > _SHOWN:
+    if len(text) <= _SHOWN:
+        html = styled(text)
+    else:
         missing = len(text[half:-half].encode(errors="replace"))
-        gap = Markup('\n<span class="rb-gap">{:,} bytes more are only in the file of evidence</span>\n').format(missing)
+        gap = Markup('\n<span class="rb-cut">{:,} bytes more are only in the file of evidence</span>\n').format(missing)
         html = styled(text[:half]) + gap + styled(text[-half:])
     lines = text.count("\n") + (not text.endswith("\n"))
     return Output(

@@ -16,7 +16,7 @@ from runbook_checks.record import Outcome
 from runbook_checks.report import HISTORY
 from runbook_checks.site.page_dates import last_commits
 from runbook_checks.site.xml_text import legal
-from runbook_checks.status import Status
+from runbook_checks.status import Status, counted, proves_something
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -42,19 +42,26 @@ class Change:
     reason: str = ""
 
     @property
+    def of(self) -> tuple[str, str]:
+        """Return whose status changed: the procedure's public id, and the environment."""
+        return self.entry.procedure.id, self.entry.environment
+
+    @property
     def id(self) -> str:
         """Return a name that this change has in every build, and no other change."""
-        told = (self.entry.procedure.id, self.entry.environment, self.status, self.cause)
-        return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, ' '.join(told))}"
+        told = " ".join((*self.of, self.status, self.cause))
+        written = told.encode(errors="backslashreplace").decode()  # half a character, of an edited record
+        return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, written)}"
 
 
 def publish(site: Publication) -> None:
     """Write ``feed.xml``."""
     stale = {entry.procedure.page for entry in site.entries if entry.status is Status.STALE}
     written = last_commits(site.checks.root, stale)
-    found = [each for entry in site.entries for each in changes(entry, written, site.built_at)]
-    newest = sorted(found, key=lambda change: (change.at, change.id), reverse=True)[:MOST]
-    site.write(FILE, _atom(site, newest))
+    strict = site.report.strict
+    found = [each for entry in site.entries for each in changes(entry, written, site.built_at, strict=strict)]
+    numbered = sorted(enumerate(found), key=lambda pair: (pair[1].at, pair[1].of, pair[0]), reverse=True)
+    site.write(FILE, _atom(site, [change for _, change in numbered[:MOST]]))
 
 
 def link(page_url: str) -> Markup:
@@ -64,36 +71,39 @@ def link(page_url: str) -> Markup:
     )
 
 
-def changes(entry: Entry, written: Mapping[str, datetime], now: datetime) -> Iterator[Change]:
+def changes(entry: Entry, written: Mapping[str, datetime], now: datetime, *, strict: bool = False) -> Iterator[Change]:
     """Yield what changed for a procedure in an environment: each other outcome of a run, and what time or an edit did.
 
     ``written`` says when pages were last committed; a page that is not in it counts as written ``now``.
     """
-    yield from _outcomes(entry, now)
+    yield from _outcomes(entry, now, strict=strict)
     record = entry.record
     if record and entry.status is Status.STALE:
         edited_at = written.get(entry.procedure.page, now)
         yield Change(entry, "stale", max(_ended_at(record), edited_at.astimezone(UTC)), entry.digest, "", entry.reason)
     if record and entry.expires_at and entry.status is Status.EXPIRED:
-        yield Change(entry, "expired", entry.expires_at, record.run, "", entry.reason)
+        yield Change(entry, "expired", entry.expires_at, f"{record.run} {record.ended_at}", "", entry.reason)
 
 
-def _outcomes(entry: Entry, now: datetime) -> Iterator[Change]:
-    counted = [
-        evidence.record
-        for evidence in entry.history
-        if not evidence.refused and evidence.record.outcome in _WORDS and _ended_at(evidence.record) <= now
+def _outcomes(entry: Entry, now: datetime, *, strict: bool) -> Iterator[Change]:
+    believed = (evidence.record for evidence in entry.history if not evidence.refused)
+    told = [
+        record
+        for record in counted(believed, now=now, strict=strict)
+        if record.outcome is not Outcome.PASSED or proves_something(record)
     ]
     # What was before the oldest run that is kept is not known.
-    before = counted.pop(0) if counted and len(entry.history) >= HISTORY else None
-    for record in counted:
+    before = told.pop(0) if told and len(entry.history) >= HISTORY else None
+    at = datetime.min.replace(tzinfo=UTC)
+    for record in told:
+        at = max(at, _ended_at(record))  # clocks differ: what decides later is not dated earlier
         if before is None or record.outcome is not before.outcome:
             uncommitted = "from a tree with uncommitted changes" if record.dirty else ""
             yield Change(
                 entry,
                 _WORDS[record.outcome],
-                _ended_at(record),
-                record.run,
+                at,
+                f"{record.run} {record.ended_at}",  # on several stacks, a run has several records of a procedure
                 _WORDS[before.outcome] if before else "",
                 record.reason or uncommitted,
             )

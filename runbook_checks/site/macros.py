@@ -19,6 +19,7 @@ from runbook_checks.site.filters import MANY
 from runbook_checks.site.offline import OFFERED
 from runbook_checks.site.plugin import RunbookChecksPlugin
 from runbook_checks.site.protect import protect
+from runbook_checks.status import Status
 
 if TYPE_CHECKING:
     from mkdocs_macros.plugin import MacrosPlugin
@@ -54,15 +55,17 @@ def define_env(env: MacrosPlugin) -> None:
         """Return a table of procedures, what needs attention first; a long one can be filtered."""
         lookup = plugin().lookup
         try:
-            entries = lookup.select(
-                page=page or "", status=status or "", owner=owner or "", environment=environment or ""
-            )
+            chosen = {"page": page or "", "owner": owner or "", "environment": environment or ""}
+            entries = lookup.select(status=status or "", **chosen)
+            if status == Status.EXPIRED.value:  # what may become so while the page is read waits in it
+                entries += lookup.select(status=Status.VERIFIED.value, **chosen)
         except UsageError as error:
             return plugin().refuse(env.page, "status_table", str(error))
         rows = sorted(entries, key=lambda entry: render.urgency(entry.status))
-        filterable = bool(rows) and (len(rows) > MANY if filters is None else filters)
+        shown = sum(status in {"", entry.status.value} for entry in rows)
+        filterable = bool(shown) and (shown > MANY if filters is None else filters)
         placed = [(entry, lookup.href(entry.procedure, env.page.url)) for entry in rows]
-        return plugin().seal.put(render.table(placed, filterable=filterable))
+        return plugin().seal.put(render.table(placed, filterable=filterable, only=status or ""))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def figure(procedure_id: str, name: str, environment: str = "") -> str:
@@ -73,7 +76,7 @@ def define_env(env: MacrosPlugin) -> None:
             entry = lookup.entry(procedure_id, environment or "")
         except UsageError as error:
             return plugin().refuse(env.page, procedure_id, str(error))
-        return plugin().seal.put(render.figure(bound, render.last_figures([entry], name)))
+        return plugin().seal.put(render.figure(bound, entry))
 
     @env.macro  # type: ignore[untyped-decorator]  # mkdocs-macros has no types
     def offline_edition(text: str = "Keep a copy that works without a network") -> str:
@@ -90,7 +93,10 @@ def _define_home(env: MacrosPlugin) -> None:
         name = environment or plugin().first_environment
         entries = plugin().lookup.select(environment=environment)
         entries = tuple(entry for entry in entries if entry.environment == name)
-        return name, entries, coverage(plugin().alerts or (), entries)
+        return name, entries, coverage(plugin().alerts or (), entries, plugin().exemptions)
+
+    def where(name: str) -> str:
+        return f" on {name}" if plugin().several_environments else ""
 
     def href(procedure: Procedure) -> str:
         return plugin().lookup.href(procedure, env.page.url)
@@ -102,12 +108,13 @@ def _define_home(env: MacrosPlugin) -> None:
             name, entries, covered = at_a_glance(environment or "")
         except UsageError as error:
             return plugin().refuse(env.page, "overview", str(error))
-        view = overviews.overview(name, entries, covered)
+        view = overviews.overview(name, entries, covered, plugin().built_at)
         return plugin().seal.put(
             render.fill(
                 "overview.html",
                 view=view,
                 most=overviews.MOST,
+                where=where(name),
                 href=href,
                 rules=plugin().alerts is not None,
                 until=overviews.until(covered.raised),
@@ -118,12 +125,12 @@ def _define_home(env: MacrosPlugin) -> None:
     def alert_table(environment: str = "") -> str:
         """Return a table of alerts and the procedures that answer them, what is missing first."""
         try:
-            _, _, covered = at_a_glance(environment or "")
+            name, _, covered = at_a_glance(environment or "")
         except UsageError as error:
             return plugin().refuse(env.page, "alert_table", str(error))
         rules = plugin().alerts is not None
         rows = overviews.alert_rows(covered, rules=rules)
-        return plugin().seal.put(render.fill("alerts.html", rows=rows, href=href, rules=rules))
+        return plugin().seal.put(render.fill("alerts.html", rows=rows, href=href, rules=rules, where=where(name)))
 
 
 def _plugin(env: MacrosPlugin) -> RunbookChecksPlugin:

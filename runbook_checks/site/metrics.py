@@ -49,7 +49,7 @@ class _Collected:
             labels=(*_LABELS, "status"),
         )
         success = GaugeMetricFamily(
-            "runbook_procedure_last_success_timestamp_seconds", "When the procedure last passed.", labels=_LABELS
+            "runbook_procedure_last_success_timestamp_seconds", "When the procedure was last verified.", labels=_LABELS
         )
         expires = GaugeMetricFamily(
             "runbook_procedure_expires_timestamp_seconds",
@@ -60,15 +60,16 @@ class _Collected:
             "runbook_procedure_duration_seconds", "How long the run took that decides the status.", labels=_LABELS
         )
         for entry in self.entries:
-            labels = (entry.procedure.id, entry.procedure.page, entry.environment, entry.runbook.owner)
+            told = (entry.procedure.id, entry.procedure.page, entry.environment, entry.runbook.owner)
+            labels = tuple(text.encode(errors="replace").decode() for text in told)  # UTF-8 has no half a character
             for each in Status:
                 status.add_metric((*labels, each.value), float(entry.status is each))
             if entry.verified_at:
                 success.add_metric(labels, entry.verified_at.timestamp())
             if entry.expires_at:
                 expires.add_metric(labels, entry.expires_at.timestamp())
-            if entry.record:
-                duration.add_metric(labels, entry.record.duration_s)
+            if entry.took_s is not None:
+                duration.add_metric(labels, entry.took_s)
         yield from (status, success, expires, duration)
         yield GaugeMetricFamily(
             "runbook_evidence_generated_timestamp_seconds",

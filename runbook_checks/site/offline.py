@@ -123,6 +123,7 @@ def keep_to_itself(config: MkDocsConfig) -> None:
     config.extra_javascript = [script for script in config.extra_javascript if "//" not in str(script)]
     for name in ("analytics", "consent", "version"):
         config.extra.pop(name, None)
+    config.repo_url = config.edit_uri = config.edit_uri_template = None  # Material asks the host for stars and forks
     config.extra["polyfills"] = [_WORKER]
     if config.theme.name == "material":
         from mkdocs.plugins import get_plugins  # noqa: PLC0415 - only what this process needs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from runbook_checks.record import Outcome
@@ -40,6 +41,16 @@ class Overview:
     coverage: Coverage
 
     @property
+    def oldest(self) -> datetime | None:
+        """Return when the procedure was verified whose proof is the oldest; None when none ever was."""
+        return min((entry.verified_at for entry in self.entries if entry.verified_at), default=None)
+
+    @property
+    def dirty(self) -> int:
+        """Return how many were proven from a tree with uncommitted changes."""
+        return sum(entry.record is not None and entry.record.dirty for entry in self.entries)
+
+    @property
     def attention(self) -> int:
         """Return how many procedures are not verified."""
         return sum(count for status, count in self.counts if status is not Status.VERIFIED)
@@ -69,16 +80,16 @@ class AlertRow:
 
     @property
     def loud(self) -> bool:
-        """Return whether an alert has no procedure, or a card names an alert that no rule raises."""
-        return self.entry is None or not self.answer.rules
+        """Return whether an alert has no procedure and no exception, or a card names one that no rule raises."""
+        return not self.answer.rules or (self.entry is None and self.answer.exemption is None)
 
 
-def overview(environment: str, entries: Sequence[Entry], coverage: Coverage) -> Overview:
-    """Return what a home page says of the entries of one environment."""
+def overview(environment: str, entries: Sequence[Entry], coverage: Coverage, now: datetime) -> Overview:
+    """Return what a home page says ``now`` of the entries of one environment."""
     first = sorted(entries, key=lambda entry: urgency(entry.status))
     order = (Status.VERIFIED, *sorted(set(Status) - {Status.VERIFIED}, key=urgency))
     counts = tuple((status, sum(entry.status is status for entry in entries)) for status in order)
-    return Overview(environment, tuple(first), counts, _newest(entries), coverage)
+    return Overview(environment, tuple(first), counts, _newest(entries, now), coverage)
 
 
 def alert_rows(coverage: Coverage, *, rules: bool) -> tuple[AlertRow, ...]:
@@ -102,14 +113,25 @@ def until(answers: Iterable[Answer]) -> tuple[int, ...]:
 
 
 def _worry(row: AlertRow) -> int:
-    return urgency(row.entry.status) + 1 if row.entry and row.answer.rules else 0
+    return 0 if row.loud else urgency(row.entry.status) + 1 if row.entry else 1
 
 
-def _newest(entries: Sequence[Entry]) -> Newest | None:
-    ran = [(entry, entry.record) for entry in entries if entry.record is not None]
+def _newest(entries: Sequence[Entry], now: datetime) -> Newest | None:
+    ran = [(entry, record) for entry in entries if (record := _last_run(entry, now)) is not None]
     if not ran:
         return None
-    entry, newest = max(ran, key=lambda pair: pair[1].ended_at)
+    entry, newest = max(ran, key=lambda pair: _ended_at(pair[1]))
     of_run = [record.outcome for _, record in ran if record.run == newest.run]
     counts = tuple((outcome, of_run.count(outcome)) for outcome in Outcome if outcome in of_run)
     return Newest(entry, newest, counts)
+
+
+def _last_run(entry: Entry, now: datetime) -> Record | None:
+    """Return the record that decides, or the one of a later run that was interrupted: that one ran too."""
+    stopped = (each.record for each in reversed(entry.history) if each.record.outcome is Outcome.INTERRUPTED)
+    interrupted = next((record for record in stopped if _ended_at(record) <= now), None)
+    return max((record for record in (entry.record, interrupted) if record), key=_ended_at, default=None)
+
+
+def _ended_at(record: Record) -> datetime:
+    return datetime.fromisoformat(record.ended_at)

@@ -23,6 +23,7 @@ from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
 from runbook_checks.languages import DEFAULTS
+from runbook_checks.links import SiteMap, fragments
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
@@ -44,6 +45,7 @@ from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from jinja2 import Environment
     from mkdocs.config.defaults import MkDocsConfig
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
     from runbook_checks.alerts import Alert
+    from runbook_checks.config import Exemption
     from runbook_checks.markdown import Scan
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Record
@@ -99,6 +102,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _meanwhile: Meanwhile
     _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
+    _linked: Mapping[str, tuple[tuple[Alert, str], ...]]
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -144,6 +148,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
         self._moved = moved(self._report.catalog.procedures, self.lookup)
+        site = SiteMap(config.site_url or "", {page: urls[page] for page in self.lookup.pages & urls.keys()})
+        self._linked = fragments(self.alerts or (), site)
         for page in sorted(self.lookup.pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
@@ -183,6 +189,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         if not fences and not may_show_evidence(html):
             return html + end
         shown = read_page(html, self.seal.value)
+        self._warn_of_lost(self._path(page.file), {heading for _, heading in shown.headings}.union(places or ()))
         if fences and self._scan is not None:
             self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
         else:
@@ -256,6 +263,22 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return server
 
     @property
+    def built_at(self) -> datetime:
+        """Return the moment that all of the site speaks of."""
+        return self._built_at
+
+    @property
+    def several_environments(self) -> bool:
+        """Return whether what is said has to name its environment."""
+        return len(self._checks.environments) > 1
+
+    @property
+    def exemptions(self) -> tuple[Exemption, ...]:
+        """Return what lets alerts go without a procedure on the day of the build."""
+        today = self._built_at.date()
+        return tuple(one for one in self._checks.alerts_without_runbook if one.until >= today)
+
+    @property
     def first_environment(self) -> str:
         """Return the name of the environment that is meant where none is named."""
         return self._checks.environment().name
@@ -267,13 +290,20 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._problems.append(Problem(self._path(page.file), line, reason))
         return ""
 
+    def _warn_of_lost(self, path: str, ids: AbstractSet[str]) -> None:
+        """Warn, which makes a strict build fail, of each alert that leads to a heading that a page as built has not."""
+        for alert, fragment in self._linked.get(path, ()):
+            if fragment not in ids:
+                reason = f"alert {alert.name} leads to `#{fragment}`, which {path} as built does not have"
+                log.warning("%s", Problem(alert.path, alert.line, reason, "see `runbook-checks alerts`"))
+
     def _needs(self, procedure: Procedure, page_url: str) -> list[Need]:
         needed = (self._report.catalog.get(public_id) for public_id in needed_ids(procedure))
         return [Need(each.title, self.lookup.href(each, page_url)) for each in needed]
 
     def _banner(self, runbook: Runbook) -> str:
         firsts = [self.lookup.of(procedure.id)[0] for procedure in runbook.procedures]
-        return banner(firsts, several=len(self._checks.environments) > 1)
+        return banner(firsts, several=self.several_environments)
 
     def _changes(self, procedure: Procedure) -> list[tuple[Record, Changes]]:
         """Return what has changed since a procedure was last verified, or failed, in its environments, each once."""

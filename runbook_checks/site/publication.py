@@ -47,7 +47,7 @@ class Publication:
 
     def url(self, procedure: Procedure) -> str:
         """Return a procedure's address: absolute when the site has one, else from the site's root; empty for none."""
-        return urljoin(self.base_url, self.lookup.url(procedure))
+        return urljoin(self.base_url, url) if (url := self.lookup.url(procedure)) else ""
 
     def permalink(self, procedure: Procedure) -> str:
         """Return the address of a procedure that survives renames, as url() does; empty when it is not on the site."""
@@ -58,10 +58,15 @@ class Publication:
         return urljoin(self.base_url, self.lookup.evidence_url(procedure))
 
     def write(self, name: str, text: str) -> None:
-        """Write a file of the site whole or not at all; raises UsageError when it would lie outside the site."""
+        """Write a file of the site whole or not at all; raises UsageError when it would lie outside the site.
+
+        Neither may a name lead out of the folder that it begins with, to a file of the site that is not ours.
+        """
         path = Path(os.path.normpath(self.folder / name))
-        if not path.is_relative_to(self.folder):
-            raise UsageError(f"the file {name!r} would lie outside the site; give the heading another id")
+        if ".." in name.split("/") or not path.is_relative_to(self.folder):
+            raise UsageError(
+                f"the file {name!r} would lie outside the site or its folder there; give the heading another id"
+            )
         write_whole(path, text)
 
 

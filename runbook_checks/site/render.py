@@ -11,9 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from runbook_checks.changes import in_words
-from runbook_checks.site.ansi import visible
+from runbook_checks.site.ansi import named, visible
 from runbook_checks.site.filters import filters, stem, tags
 from runbook_checks.status import Status
+from runbook_checks.trust import why_newest_is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _ENTITY_OR_ACTIVE = re.compile(r"(&(?:#\d+|#x[0-9a-fA-F]+|\w+);)|([\\`*_\[\]{}!~^|:+#$@])")
 _BETWEEN_TABLE_TAGS = re.compile(r">\s+<(?=/?(?:td|th|tr|tbody|thead|table)\b)")
+_NO_PROOF = "It has passed, and that proves nothing."  # of what changed while it ran
 _BY_URGENCY = (Status.FAILED, Status.BLOCKED, Status.STALE, Status.EXPIRED, Status.UNVERIFIED, Status.VERIFIED)
 
 
@@ -65,15 +67,16 @@ def format_bounds(bound: FigureBound | Figure) -> str:
     return ", ".join(told)
 
 
-def headline(status: Status) -> str:
-    """Return what a responder has to know first about a procedure of this status."""
-    match status:
+def headline(entry: Entry) -> str:
+    """Return what a responder has to know first about a procedure, given what it is worth."""
+    match entry.status:
         case Status.VERIFIED:
             return ""
         case Status.FAILED:
             return "This procedure failed when it was last run."
         case Status.STALE:
-            return "Something has changed since it was last proven."
+            proven = entry.verified_at is not None
+            return "Something has changed since it was last proven." if proven else _NO_PROOF
         case Status.EXPIRED:
             return "The last proof is too old."
         case Status.UNVERIFIED:
@@ -81,7 +84,13 @@ def headline(status: Status) -> str:
         case Status.BLOCKED:
             return "This procedure could not be tried."
         case _:
-            assert_never(status)
+            assert_never(entry.status)
+
+
+def doubt(entry: Entry) -> str:
+    """Return why a newer run than the one that proves a procedure is not believed; empty where there is none."""
+    refused = why_newest_is_refused(entry.history) if entry.status is Status.VERIFIED else ""
+    return f"a newer run does not count: {refused}" if refused else ""
 
 
 def deciding_moment(entry: Entry) -> str:
@@ -167,19 +176,32 @@ def badge(entry: Entry, href: str) -> str:
     return inline(_TEMPLATES.get_template("badge.html").render(entry=entry, href=href))
 
 
-def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False) -> str:
-    """Return a table of entries, each with the place of its procedure, as HTML for a Markdown page."""
+def table(rows: Sequence[tuple[Entry, str]], *, filterable: bool = False, only: str = "") -> str:
+    """Return a table of entries, each with the place of its procedure, as HTML for a Markdown page.
+
+    With ``only``, a status, rows of another one are there and hidden until they get it; those that lose it go.
+    """
     entries = [entry for entry, _ in rows]
     columns = {
         "environment": len({entry.environment for entry in entries}) > 1,
         "owner": len({entry.runbook.owner for entry in entries}) > 1,
     }
-    return fill("table.html", rows=rows, columns=columns, filterable=filterable, filters=filters(entries))
+    empty = not any(only in {"", entry.status.value} for entry in entries)
+    return fill(
+        "table.html",
+        rows=rows,
+        columns=columns,
+        filterable=filterable,
+        only=only,
+        empty=empty,
+        filters=filters(entries),
+    )
 
 
-def figure(bound: FigureBound, measured: Sequence[tuple[str, Figure]]) -> str:
-    """Return a figure's last value as HTML for the middle of a Markdown sentence."""
-    return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured))
+def figure(bound: FigureBound, entry: Entry) -> str:
+    """Return a figure's last value as HTML for the middle of a Markdown sentence; one that proves nothing says so."""
+    measured = last_figures([entry], bound.name)
+    return inline(_TEMPLATES.get_template("figure.html").render(bound=bound, measured=measured, entry=entry))
 
 
 def link(text: str, href: str) -> str:
@@ -244,6 +266,7 @@ def _templates() -> Environment:
         "in_words": in_words,
         "number": format_number,
         "bounds": format_bounds,
+        "doubt": doubt,
         "headline": headline,
         "deciding_moment": deciding_moment,
         "day": _day,
@@ -252,6 +275,7 @@ def _templates() -> Environment:
         "tags": tags,
         "release": release,
         "visible": visible,
+        "named": named,
     }
     return environment
 

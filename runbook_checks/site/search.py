@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def mark(index: dict[str, Any], places: Iterable[tuple[str, Entry]]) -> bool:
         section = sections.get(location) or sections.get(location.partition("#")[0])
         if not names or section is None:
             continue
-        section["tags"] = list(dict.fromkeys([*card.alerts, *section.get("tags", ()), *card.tags]))
+        # Material puts tags into its results as HTML.
+        ours = [[escape(name, quote=False) for name in names] for names in (card.alerts, card.tags)]
+        section["tags"] = list(dict.fromkeys([*ours[0], *section.get("tags", ()), *ours[1]]))
         section[_WORDS] = " ".join(words(name) for name in card.alerts)
         changed = True
     if changed and "fields" in index["config"]:

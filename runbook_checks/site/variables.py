@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -74,7 +74,7 @@ class PageVariables:
 
 _BASH = Language(tree_sitter_bash.language())
 _PARSER = Parser(_BASH)
-_QUERY = Query(_BASH, "(variable_name) @name (command name: (command_name)) @command")
+_QUERY = Query(_BASH, "(variable_name) @name (command name: (command_name)) @command (heredoc_redirect) @heredoc")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WRITTEN_NAME = re.compile(r"(?<![\w$])(?<!\$\{)[A-Za-z_]\w*", re.ASCII)
 _ASSIGNING = re.compile(
@@ -85,6 +85,7 @@ _FROM_ENVIRONMENT = re.compile(
     r"""(?:environ(?:\.get)?\s*[\[(]|getenv\s*\()\s*["']([A-Za-z_]\w*)["']|\\getenv\s+\w+\s+([A-Za-z_]\w*)""", re.ASCII
 )
 _ASSIGNS = re.compile(r"\$\{\w+:?=")
+_EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})", re.ASCII)
 _WHOLE = re.compile(r"\$(?:\w+|\{\w+(?::?[-?][^{}$`\"'\\]*)?\})", re.ASCII)
 _DECLARING = frozenset({"declare", "local", "readonly", "typeset"})
 _THE_SHELLS_OWN = re.compile(
@@ -193,6 +194,8 @@ def read_bash(text: str) -> Reading:
         return Reading(assigned=frozenset(_WRITTEN_NAME.findall(text)))
     found = QueryCursor(_QUERY).captures(root)
     assigned = {name for node in found.get("command", ()) for name in _assigned_by_command(node)}
+    heredocs = tuple(map(_heredoc, found.get("heredoc", ())))
+    lines = text.split("\n")
     uses = []
     for node in found.get("name", ()):
         name = (node.text or b"").decode()
@@ -202,7 +205,9 @@ def read_bash(text: str) -> Reading:
         if _is_assigned(node, parent):
             assigned.add(name)
         if _asks(name) and (use := _use(node, parent, name, source)):
-            uses.append(use)
+            row = node.start_point[0]
+            open_to_values = any(heredoc.may_be_left(row, lines) for heredoc in heredocs)
+            uses.append(replace(use, context=Context.KEPT) if open_to_values else use)
     return Reading(tuple(sorted(uses, key=lambda use: use.offset)), frozenset(assigned))
 
 
@@ -244,7 +249,7 @@ def _use(node: Node, parent: Node, name: str, source: bytes) -> Use | None:
     match parent.type:
         case "simple_expansion" | "expansion":
             written = (parent.text or b"").decode()
-            context = _context(parent) if _WHOLE.fullmatch(written) and node.parent == parent else Context.KEPT
+            context = _context(parent, source) if _WHOLE.fullmatch(written) and node.parent == parent else Context.KEPT
             follows = source[parent.end_byte : parent.end_byte + 1]
             if context is Context.BARE and follows in {b"<", b">"}:  # `2>` would be another redirection
                 context = Context.KEPT
@@ -255,12 +260,49 @@ def _use(node: Node, parent: Node, name: str, source: bytes) -> Use | None:
             return Use(len(source[: node.start_byte].decode()), len(name), name, Context.KEPT)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heredoc:
+    """The lines of a here-document after the one that opens it, and those from which on the grammar has read it."""
+
+    opened: int  # zero-based lines
+    body: int
+    closed: int
+    end: str
+
+    def may_be_left(self, row: int, lines: Sequence[str]) -> bool:
+        """Return whether a value on a line of it could do more than stand there.
+
+        With what stands around it, it could be the line that ends it. And the grammar sees no backquotes there, and
+        takes first lines that begin with a backslash for words of the command.
+        """
+        if not self.opened < row <= self.closed:
+            return False
+        literal = set(_EXPANDED.sub("", lines[row]).rstrip("\\").lstrip("\t"))
+        return (
+            row < self.body
+            or literal <= set(self.end)
+            or any("`" in line for line in lines[self.opened + 1 : self.closed])
+        )
+
+
+def _heredoc(node: Node) -> _Heredoc:
+    parts = {child.type: child for child in node.children}
+    start, body, end = (parts.get(f"heredoc_{name}") for name in ("start", "body", "end"))
+    opened = (start or node).start_point[0]
+    return _Heredoc(
+        opened,
+        body.start_point[0] if body else node.end_point[0] + 1,
+        (end or node).end_point[0],
+        (start.text or b"").decode() if start else "",
+    )
+
+
 _TAKES_A_PATTERN = frozenset({"test_command", "case_item", "array", "subscript"})
 _CALCULATES = frozenset({"arithmetic_expansion", "c_style_for_statement"})
 _NEAREST = {"string": Context.DOUBLE_QUOTED, "heredoc_body": Context.HEREDOC}
 
 
-def _context(expansion: Node) -> Context:
+def _context(expansion: Node, source: bytes) -> Context:
     """Return how a value is to be written in place of an expansion, as far as everything around it tells."""
     around = expansion.parent
     context = None
@@ -268,6 +310,8 @@ def _context(expansion: Node) -> Context:
         return Context.KEPT  # a name would be a keyword, and words would be one
     while around is not None:
         kind = around.type
+        if kind == "command_substitution" and source[around.start_byte - 1 : around.start_byte] == b"$":
+            return Context.KEPT  # `$$(` is a process id and a bracket, and no command
         if kind == "expansion" or kind in _CALCULATES or (around.text or b"").startswith((b"`", b"((")):
             return Context.KEPT
         if context is None:

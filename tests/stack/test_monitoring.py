@@ -101,17 +101,6 @@ def test_an_alert_says_what_to_do_and_is_tested_both_ways(name: str) -> None:
     assert False in outcomes, f"no unit test sees {name} silent"
 
 
-@pytest.mark.parametrize("name", sorted(ALERTS))
-def test_an_alert_leads_to_a_procedure(name: str) -> None:
-    url = ALERTS[name]["annotations"]["runbook_url"]
-    found = re.fullmatch(
-        r"https://ia-modules\.example/operations/(troubleshooting|disaster_recovery|monitoring)/#([\w-]+)", url
-    )
-    assert found, url
-    page = ROOT / f"docs/operations/{found[1]}.md"
-    assert f" {{ #{found[2]} }}" in page.read_text()
-
-
 def test_the_unit_tests_pass_and_the_files_are_valid(stack: Stack) -> None:
     for command in (
         "promtool test rules deployment/monitoring/prometheus/tests/*.yml",

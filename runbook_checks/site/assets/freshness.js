@@ -1,10 +1,12 @@
 // The site is as old as its build. This makes what has expired since then say so, and tells how long ago things were.
 (() => {
   "use strict";
+  const SKEW_S = 300; // between the clock that ran and this one
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 
   function ago(date, now) {
     const seconds = (now - date) / 1000;
+    if (!(seconds >= -SKEW_S)) return ""; // this clock is wrong, or that one was: the date tells
     if (!(seconds >= 60)) return "just now";
     const [unit, length] = UNITS.find(([, size]) => seconds >= size);
     return new Intl.RelativeTimeFormat("en", { numeric: "always" }).format(-Math.floor(seconds / length), unit);
@@ -54,23 +56,26 @@
       each.dataset.rbStatus = "expired";
       const word = each.matches(".rb-badge") && each.querySelector(".rb-word");
       if (word) word.textContent = "expired";
+      if (each.matches(".rb-figure")) each.append(" (expired)");
       for (const told of each.querySelectorAll(":scope > .rb-if-expired")) told.hidden = false;
     }
     for (const time of document.querySelectorAll(".rb-badge > time:not(.rb-when), time.rb-at")) {
       const date = Date.parse(time.dateTime);
       if (Number.isNaN(date)) continue;
-      time.title = date > now ? time.dateTime : ago(date, now);
+      time.title = ago(date, now) || time.dateTime;
     }
     for (const time of document.querySelectorAll(":is(.rb-status, .rb-attention) .rb-badge > time")) {
       let told = time.parentElement.querySelector(":scope > .rb-ago");
-      if (!told) time.after(" ", told = element("span", "rb-ago", ""));
-      told.textContent = `(${ago(Date.parse(time.dateTime), now)})`;
+      if (!told) time.after(told = element("span", "rb-ago", ""));
+      told.textContent = ago(Date.parse(time.dateTime), now);
+      told.title = time.textContent;
     }
     document.querySelectorAll(".rb-banner").forEach(warn);
     for (const time of document.querySelectorAll("time.rb-when")) {
       const told = time.querySelector(".rb-ago") || element("span", "rb-ago", "");
       told.textContent = ago(Date.parse(time.dateTime), now);
-      time.prepend(told);
+      if (told.textContent) time.prepend(told);
+      else told.remove();
     }
     document.dispatchEvent(new Event("rb-refreshed"));
   }
@@ -80,4 +85,7 @@
   else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", refresh);
   else refresh();
   setInterval(refresh, 60000);
+  // A laptop that was asleep, a tab that was frozen, a page that comes back from the history: no minute of an old status.
+  document.addEventListener("visibilitychange", refresh);
+  addEventListener("pageshow", (event) => event.persisted && refresh());
 })();

@@ -56,10 +56,25 @@
 
   // ---- filters
 
+  // A table of one status: what has it now is shown, whatever had it when the site was built.
+  function belongs(section, row) {
+    return !section.dataset.rbOnly || section.dataset.rbOnly === row.dataset.rbStatus;
+  }
+
+  function ofOneStatus(section) {
+    const rows = [...section.querySelectorAll(".rb-status > tbody > tr")];
+    for (const row of rows) visible(row, belongs(section, row));
+    const some = rows.some((row) => !row.hidden);
+    visible(section.querySelector(".rb-status"), some);
+    visible(section.querySelector(".rb-none"), !some);
+  }
+
   function filterable(form, number) {
     const section = form.closest(".rb-list");
     const rows = [...section.querySelectorAll(".rb-status > tbody > tr")];
-    const texts = rows.map((row) => [row.textContent, ...Object.values(row.dataset)].join(" ").toLowerCase());
+    // With several environments a procedure has several rows: each is a status.
+    const [one, many] = section.querySelector(".rb-cell-environment") ? ["status", "statuses"] : ["procedure", "procedures"];
+    let texts = []; // what expires while the page is read is found by that word
     const controls = [...form.querySelectorAll("input, select")];
     const key = (control) => (number ? `${control.name}-${number + 1}` : control.name);
     let waiting = 0;
@@ -76,14 +91,16 @@
 
     function apply() {
       rows.forEach((row, place) => {
-        row.hidden = !fits(row, texts[place]);
+        row.hidden = !belongs(section, row) || !fits(row, texts[place]);
       });
       const shown = rows.filter((row) => !row.hidden).length;
       const filtered = controls.some((control) => control.value.trim());
       visible(section.querySelector(".rb-none"), !shown);
       visible(section.querySelector(".rb-status"), shown);
       visible(form.querySelector(".rb-reset"), filtered);
-      return filtered ? `${shown} of ${rows.length} procedures` : `${rows.length} procedures`;
+      const total = rows.filter((row) => belongs(section, row)).length;
+      const all = `${total} ${total === 1 ? one : many}`;
+      return filtered ? `${shown} of ${all}` : all;
     }
 
     function tell(told) {
@@ -125,11 +142,15 @@
       });
     });
     form.hidden = false;
-    return () => tell(apply());
+    return () => {
+      texts = rows.map((row) => [row.textContent, ...Object.values(row.dataset)].join(" ").toLowerCase());
+      tell(apply());
+    };
   }
 
   function refresh() {
     document.querySelectorAll(".rb-overview").forEach(recount);
+    document.querySelectorAll(".rb-list[data-rb-only]").forEach(ofOneStatus);
     document.querySelectorAll(".rb-filter").forEach((form, number) => {
       if (!known.has(form)) known.set(form, filterable(form, number));
       known.get(form)();

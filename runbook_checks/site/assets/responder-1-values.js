@@ -4,8 +4,8 @@
   const rb = (window.runbookChecks = { page: null });
   const memory = new Map(); // where the browser keeps nothing, as it may for file://
   const drafts = new Map(); // what is being typed, before its field is left
-  const SECRET_NAME = /TOKEN|PASS|SECRET|KEY|CREDENTIAL/i;
-  const SECRET_VALUE = /:\/\/\S*@|(?:password|passwd|token|secret|key)\w*=/i;
+  const SECRET_NAME = /TOKEN|PASS|PWD|SECRET|KEY|CREDENTIAL|COOKIE|BEARER|AUTHORIZATION/i;
+  const SECRET_VALUE = /:\/\/\S*@|(?:password|passwd|token|secret|key)\w*=|^(?:bearer|basic) \S|^eyJ[\w-]+\.[\w-]+\./i;
 
   rb.read = (kind, key) => {
     try { return window[kind].getItem(rb.page.prefix + key); } catch { return memory.get(kind + key) ?? null; }
@@ -19,7 +19,8 @@
 
   rb.isSecret = (name, value) => SECRET_NAME.test(name) || SECRET_VALUE.test(value);
   // Line breaks, and characters that are not seen or turn around what is: a command could be another than it looks.
-  rb.isUnsafe = (value) => /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(value);
+  rb.isUnsafe = (value) =>
+    /(?!\uFE0F)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]/u.test(value);
 
   // A placeholder's value belongs to its procedure, a variable's to the whole site.
   const keyOf = (of, name) => (rb.page.captures.get(of)?.has(name) ? `c:${of}:${name}` : `v:${name}`);

@@ -103,7 +103,7 @@
       }
       expected.append(place);
     }
-    const said = box.querySelector(".rb-said");
+    const said = box.querySelector(".rb-live");
     box.addEventListener("click", async (event) => {
       const what = event.target.dataset.rbDo;
       if (what === "export") {

@@ -10,7 +10,8 @@
   };
   // Its title, or the sentence that the page says it with.
   function titleOf(block) {
-    const before = block.previousElementSibling;
+    let before = block.previousElementSibling;
+    while (before?.matches("p:empty")) before = before.previousElementSibling; // Markdown leaves one before a block with its output
     const told = block.querySelector(".rb-title") || (block.parentElement.tagName === "LI" && before?.tagName === "P" ? before : null);
     return told?.textContent?.trim().split(/[.:;]$|[.;]\s/)[0].replace(/\s+/g, " ").slice(0, 100) || block.id;
   }
@@ -34,7 +35,7 @@
     const of = block.dataset.rbOf;
     const box = make("input", { type: "checkbox" }), time = make("time");
     box.setAttribute("aria-label", `Done: ${titleOf(block)}`);
-    block.querySelector(".rb-label").append(make("label", { className: "rb-tick" }, time, box, "Done"));
+    block.querySelector(".rb-label").prepend(make("label", { className: "rb-tick" }, time, box, "Done"));
     const refresh = () => {
       const at = rb.page.ticks.get(of).ticks[block.id];
       box.checked = Boolean(at);
@@ -87,6 +88,12 @@
     ].join("\n");
   }
 
+  let said;
+  function say(text) {
+    live.textContent = text;
+    clearTimeout(said);
+    said = setTimeout(() => { live.textContent = ""; }, 5000);
+  }
   function makeBar() {
     const told = make("span", { className: "rb-bar-told" });
     const note = make("input", { type: "text", placeholder: "Add a note" });
@@ -102,13 +109,13 @@
       save(current());
       note.value = "";
       refreshAll();
-      live.textContent = "Note added.";
+      say("Note added.");
     });
-    live = make("span", { className: "rb-said" });
+    live = make("span", { className: "rb-live" });
     live.setAttribute("role", "status");
     bar = make("section", { className: "rb-bar", hidden: true }, told, form, make("span", { className: "rb-bar-do" },
       button("Copy timeline", async () => {
-        live.textContent = (await rb.copy(timeline(current()))) ? "Copied." : "This browser does not let the page copy.";
+        say((await rb.copy(timeline(current()))) ? "Copied." : "This browser does not let the page copy.");
       }),
       button("Download", () => {
         const address = URL.createObjectURL(new Blob([timeline(current())], { type: "text/markdown" }));
@@ -135,7 +142,15 @@
       ? " · the ticks for an older text were dropped" : ` · ${done} of ${rb.blocksOf(of).length} done${started}`);
   }
 
-  // The procedure one is in: the last one whose first block or heading is above the middle of the window.
+  const used = (of) => entries(of).length > 0 || Boolean(rb.page.ticks.get(of).dropped);
+  function newest() {
+    const last = (of) => entries(of).at(-1)?.[0] || "";
+    const all = [...rb.page.ticks.keys()].filter(used);
+    return all.length ? all.reduce((one, other) => (last(other) > last(one) ? other : one)) : null;
+  }
+
+  // The procedure one is in: the last one whose first block or heading is above the middle of the window. When nothing
+  // is done there yet, the one that was worked on last: its timeline stays at hand wherever one reads or tabs.
   function look() {
     if (!rb.page?.ticks?.size || bar.contains(document.activeElement)) return;
     const middle = window.innerHeight * 0.6;
@@ -144,6 +159,7 @@
       const start = headingOf(of) || rb.blocksOf(of)[0];
       if (start && start.getBoundingClientRect().top < middle) found = of;
     }
+    found = used(found) ? found : newest() || found;
     if (found !== rb.page.current) {
       rb.page.current = found;
       live.textContent = "";
