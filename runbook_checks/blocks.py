@@ -22,6 +22,8 @@ EXPECT_ATTRIBUTES = ("match", "stream")
 CAPTURE = re.compile(r"[a-z_][a-z0-9_]*")
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
+_MATCHES: dict[str, Match] = {member.value: member for member in Match}
+_STREAMS: dict[str, Stream] = {member.value: member for member in Stream}
 _GROUP = re.compile(r"\(\?P<([a-z_][a-z0-9_]*)>")
 _PLACEHOLDER = re.compile(r"(?<!\\)<([^<>\s]*)>")
 _STATUS = re.compile(r"[1-5](?:xx|[0-9]{2})(?:\|[1-5](?:xx|[0-9]{2}))*")
@@ -154,14 +156,13 @@ def read_expectation(given: Attributes) -> Expectation:
         given.problem("an expectation has no id", f"put `#{given.id}` on the block before it")
     given.only(EXPECT_ATTRIBUTES, "an expectation")
     how, stream = values.get("match", "like"), values.get("stream", "stdout")
-    for key, value, known in (("match", how, Match), ("stream", stream, Stream)):
-        names = [member.value for member in known]
-        if value not in names:
-            given.problem(f"unknown {key} `{value}`", did_you_mean(value, names))
+    for key, value, known in (("match", how, _MATCHES), ("stream", stream, _STREAMS)):
+        if value not in known:
+            given.problem(f"unknown {key} `{value}`", did_you_mean(value, list(known)))
     expectation = Expectation(
         text=given.fence.text.removesuffix("\n"),
-        match=Match(how) if how in {member.value for member in Match} else Match.LIKE,
-        stream=Stream(stream) if stream in {member.value for member in Stream} else Stream.STDOUT,
+        match=_MATCHES.get(how, Match.LIKE),
+        stream=_STREAMS.get(stream, Stream.STDOUT),
         span=given.fence.span,
     )
     if how == expectation.match.value:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runbook_checks.files import FileHashes
     from runbook_checks.model import Procedure
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})  # most values by far
 _HASH = re.compile("^([0-9a-f]{12})[0-9a-f]{52}")
 
 
@@ -124,7 +125,7 @@ def _listed(found: Mapping[str, str]) -> list[list[str]]:
 
 def _values(value: object, *without: str) -> object:
     """Return a value of the model as plain lists and texts, without fields that say only where or how it is named."""
-    if value is None or isinstance(value, str | int | float):
+    if type(value) in _PLAIN or isinstance(value, str | int | float):
         return value
     if isinstance(value, Enum):
         return value.value

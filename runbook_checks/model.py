@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 
@@ -117,7 +118,7 @@ class Procedure:
     @property
     def id(self) -> str:
         """Return the public id, ``<page stem>/<heading id>``."""
-        return f"{PurePosixPath(self.page).stem}/{self.anchor}"
+        return f"{_stem(self.page)}/{self.anchor}"
 
     @property
     def node_id(self) -> str:
@@ -136,6 +137,11 @@ class Runbook:
     verify_every_s: float | None = None
     tags: tuple[str, ...] = ()
     procedures: tuple[Procedure, ...] = field(default=())
+
+
+@lru_cache(maxsize=8192)  # ids are asked for all the time
+def _stem(page: str) -> str:
+    return PurePosixPath(page).stem
 
 
 def runs_in(block: Block, environment: str) -> bool:

@@ -8,6 +8,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SCHEMA_VERSION = 2
 CHANGED = "changed while it ran"  # the digest of a run of which nobody can say which files it was that ran
@@ -16,6 +21,7 @@ _READABLE = {1, SCHEMA_VERSION}
 _SINCE_2 = frozenset({"source", "parts"})  # fields that version 1 does not have
 _MOMENTS = "moments"  # nor this, which only a drill's record has
 
+_NUMBERS = frozenset({int, float})
 _TYPES = {
     "str": (str,),
     "bool": (bool,),
@@ -177,18 +183,27 @@ def _parts(data: dict[str, str]) -> tuple[tuple[str, str], ...]:
 def _check_types(*parts: Record | Service | BlockRecord | Figure | Moment) -> None:
     """Raise TypeError for a text where a number should be, and the like: readers compute with these values."""
     for part in parts:
-        for name, wanted, written in _checked(type(part)):  # type: ignore[arg-type]  # classes are hashable
-            value = getattr(part, name)
-            if type(value) not in wanted:
-                raise TypeError(f"{name} is not of type {written}")
-            if isinstance(value, int | float) and not math.isfinite(value):
-                raise TypeError(f"{name} is no finite number")
+        values_of, checked, good = _checked(type(part))  # type: ignore[arg-type]  # classes are hashable
+        values = values_of(part)
+        kinds = tuple(map(type, values))
+        if kinds not in good:
+            for kind, (name, wanted, written) in zip(kinds, checked, strict=True):
+                if kind not in wanted:
+                    raise TypeError(f"{name} is not of type {written}")
+            good.add(kinds)
+        for value in values:
+            if type(value) in _NUMBERS and not math.isfinite(value):
+                raise TypeError(f"{next(name for name, *_ in checked if getattr(part, name) is value)} is not finite")
 
 
 @cache  # a site reads thousands of records
-def _checked(kind: type) -> tuple[tuple[str, tuple[type, ...], str], ...]:
+def _checked(
+    kind: type,
+) -> tuple[Callable[[object], tuple[Any, ...]], tuple[tuple[str, tuple[type, ...], str], ...], set[tuple[type, ...]]]:
+    """Return what reads the values of a class that have a type to check, these types, and those known to be good."""
     known = ((field.name, str(field.type)) for field in fields(kind))
-    return tuple((name, _TYPES[written], written) for name, written in known if written in _TYPES)
+    checked = tuple((name, _TYPES[written], written) for name, written in known if written in _TYPES)
+    return attrgetter(*(name for name, *_ in checked)), checked, set()
 
 
 def _value_of(value: object) -> object:

@@ -313,6 +313,42 @@ def test_a_card_that_the_page_itself_writes_for_a_procedure_without_one_is_refus
     assert any("shows a procedure that is never run" in problem for problem in refuse(f"{BODY}\n\n{card}\n"))
 
 
+@pytest.mark.parametrize(
+    "fake",
+    [
+        '<div class="rb-block rb-step"><pre><code>rm -r /</code></pre></div>',
+        '<div class="rb-label rb-step"></div>',
+        '<div data-rb-block="last"><pre><code>rm -r /</code></pre></div>',
+        "<script>show()</script>",
+    ],
+)
+def test_what_is_written_into_something_of_ours_is_read_like_all_else(fake: str) -> None:
+    """A macro of the page can change what a macro of ours returned."""
+    sealed = SEAL.put('<div class="rb-status"><p class="rb-label">two of two</p></div>')
+    assert refuse(f"{BODY}\n\n{sealed}\n") == []
+    assert refuse(f"{BODY}\n\n{sealed.replace('</p>', f'</p>{fake}')}\n")
+
+
+@pytest.mark.parametrize("begin", ["<section ", "<section id=", "<x", '<section title="'])
+def test_a_tag_of_the_page_that_swallows_one_of_ours_is_not_ours(begin: str) -> None:
+    ours = SEAL.put('<div class="rb-card" data-rb-status="failed"><p class="rb-label">failed</p></div>')
+    html = f'{begin}{ours}<b class="rb-badge" data-rb-status="verified">verified</b></section>'
+    assert differences("docs/page.md", (), (), read_page(html, SEAL.value))
+
+
+def test_a_block_in_an_element_that_only_some_browsers_hide_is_refused() -> None:
+    html = '<x-y class="rb-card"><b class="rb-badge" data-rb-status="verified">verified</b></x-y>'
+    (problem,) = differences("docs/page.md", (), (), read_page(html, SEAL.value))
+    assert "shows a procedure that is never run" in str(problem)
+
+
+def test_a_label_of_ours_says_nothing_only_in_what_is_ours() -> None:
+    label = '<p class="rb-label"><span class="rb-role">Step</span></p>'
+    shown = read_page(f'<div class="rb-block rb-step" data-rb-block="go">{label}</div>', SEAL.value)
+    assert shown.foreign == ()
+    assert len(read_page(label, SEAL.value).foreign) == 2
+
+
 def test_what_this_build_made_is_accepted_and_its_seal_is_taken_off() -> None:
     badge = '<span class="rb-badge" data-rb-status="failed"><span class="rb-word">failed</span></span>'
     sealed = SEAL.put(badge)

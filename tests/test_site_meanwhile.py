@@ -31,20 +31,20 @@ def end(_: Publication) -> None:
 
 @pytest.mark.parametrize("fork", [True, False])
 def test_all_is_published_when_it_is_finished(tmp_path: Path, fork: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter
-    monkeypatch.setattr(meanwhile, "_can_fork", lambda: fork)
+    monkeypatch.setattr(meanwhile, "can_fork", lambda: fork)
     meanwhile.start((write,), publication(tmp_path, ())).finish()
     assert (int((tmp_path / "made.txt").read_text()) != os.getpid()) is fork
 
 
 @pytest.mark.parametrize("fork", [True, False])
 def test_what_a_publisher_refuses_is_told(tmp_path: Path, fork: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a parameter
-    monkeypatch.setattr(meanwhile, "_can_fork", lambda: fork)
+    monkeypatch.setattr(meanwhile, "can_fork", lambda: fork)
     with pytest.raises(UsageError, match="would lie outside the site"):
         meanwhile.start((refuse, write), publication(tmp_path, ())).finish()
     assert not (tmp_path / "made.txt").exists()
 
 
 def test_an_end_of_the_other_process_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meanwhile, "_can_fork", lambda: True)
+    monkeypatch.setattr(meanwhile, "can_fork", lambda: True)
     with pytest.raises(UsageError, match="ended before it was done"):
         meanwhile.start((end,), publication(tmp_path, ())).finish()

@@ -16,9 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runbook_checks.headings import Heading
+    from runbook_checks.markdown import Scan
     from runbook_checks.site.shown import Foreign, ShownPage
 
 _Fence = TypeVar("_Fence", MarkedFence, ShownFence)
+
+
+def page_problems(path: str, fences: Sequence[MarkedFence], scan: Scan | None, shown: ShownPage) -> Sequence[Problem]:
+    """Return what is wrong with a page as its reader sees it, given its source; a page that is not run has no fences.
+
+    One that shows marked fences nevertheless has the problems of its source.
+    """
+    if fences and scan is not None:
+        return differences(path, fences, scan.headings, shown)
+    stray = scan.problems if shown.fences and scan and scan.runbook is None else ()
+    return stray or differences(path, (), (), shown)
 
 
 def differences(
@@ -38,6 +50,12 @@ def differences(
             problems.append(_not_scanned(path, line, there))
         else:
             seen[key] = there
+    missing = {(kind, identity) for kind, identity, _ in expected.keys() - seen.keys()}
+    problems.extend(
+        _not_scanned(path, next((lines[heading] for heading in reversed(there.headings) if heading in lines), 1), there)
+        for there in shown.hidden
+        if (there.kind, there.id) not in missing
+    )
     for key, fence in expected.items():
         if key not in seen:
             problems.append(_not_shown(path, fence))

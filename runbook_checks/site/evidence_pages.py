@@ -41,6 +41,16 @@ class Output:
     folded: bool
     table: bool  # its lines must not be broken: where they do not fit, it is scrolled
 
+    @property
+    def told(self) -> str:
+        """Return what it is, how long when it is folded, and what of it was not recorded."""
+        words = self.name
+        if self.folded:
+            words += f": {self.lines} line" + ("s" if self.lines != 1 else "")
+        if self.cut_bytes:
+            words += f", {self.cut_bytes:,} bytes left out in the middle when it was recorded"
+        return words
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:

@@ -6,6 +6,7 @@ It wraps the formatter of ``pymdownx.superfences``, so that what is marked is ex
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, assert_never
 from xml.etree.ElementTree import Element
 
@@ -132,11 +133,12 @@ def _same(known: str, text: str) -> bool:
     return known == text or visible_text(known) == visible_text(text)
 
 
+_ROLES = {role.value: role for role in Role}
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 
 def _role(classes: Sequence[str]) -> Role:
-    return next(role for role in Role if role.value in classes)
+    return next(role for name, role in _ROLES.items() if name in classes)
 
 
 def _block(  # noqa: PLR0913, PLR0917 - what a fence consists of
@@ -161,6 +163,7 @@ def _attribute(name: str, value: str) -> str:
     return f' {name}="{escape(value)}"'
 
 
+@lru_cache(maxsize=1024)  # roles and hints are the same all over
 def _span(name: str, text: str) -> str:
     return f'<span class="rb-{name}">{escape(text)}</span>'
 

@@ -48,7 +48,7 @@ class Meanwhile:
 
 def start(publishers: Sequence[Publisher], site: Publication) -> Meanwhile:
     """Start publishers that need no rendered page; where a second process would gain nothing, finish() calls them."""
-    if not _can_fork():
+    if not can_fork():
         return Meanwhile(publishers, site)
     context = multiprocessing.get_context("fork")  # it has the whole report without a copy
     receiver, sender = context.Pipe(duplex=False)
@@ -58,7 +58,7 @@ def start(publishers: Sequence[Publisher], site: Publication) -> Meanwhile:
     return Meanwhile(publishers, site, process, receiver)
 
 
-def _can_fork() -> bool:
+def can_fork() -> bool:
     """Tell whether a fork is safe, which it is not beside other threads or on macOS, and has a processor to run on."""
     return (
         sys.platform == "linux"

@@ -27,7 +27,7 @@ def publish(site: Publication) -> None:
 
     Raises UsageError when a page of the site stands there already, or when it would lie outside the site.
     """
-    for procedure in dict.fromkeys(entry.procedure for entry in site.entries):
+    for procedure in {entry.procedure.id: entry.procedure for entry in site.entries}.values():
         if not site.lookup.url(procedure):
             continue
         for public_id in (procedure.id, *former_ids(procedure)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +28,9 @@ from runbook_checks.links import SiteMap, fragments
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
+from runbook_checks.site.aside import Aside
 from runbook_checks.site.bundles import bundles
-from runbook_checks.site.crosscheck import differences
+from runbook_checks.site.crosscheck import page_problems
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
@@ -44,7 +46,7 @@ from runbook_checks.site.variables import page_variables
 from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from jinja2 import Environment
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Record
     from runbook_checks.report import Report
+    from runbook_checks.site.marked import MarkedFence
 
 log = get_plugin_logger("runbook-checks")
 
@@ -74,6 +77,14 @@ _PUBLISHERS = (  # while the pages are rendered
 )
 _COLLECTED_AT = (50_000, 20, 100)  # objects and generations: pages are large and make little garbage
 _PUBLISHERS_OF_PAGES = (search.publish,)  # after all pages are there
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is wrong with a page as built, and the alerts that lead to a heading which it does not have."""
+
+    problems: tuple[Problem, ...]
+    lost: tuple[Problem, ...]
 
 
 class Settings(PluginConfig):  # type: ignore[no-untyped-call]  # MkDocs types it in part
@@ -99,6 +110,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _assets: dict[str, str]
     _nav: Navigation
     _site: Publication
+    _aside: Aside[Found]
     _meanwhile: Meanwhile
     _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
@@ -114,6 +126,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         _refuse_unsafe_macros(config)
         _refuse_without_superfences(config)
         self._built_at = datetime.now(UTC)
+        self._collected_at = gc.get_threshold()
+        gc.set_threshold(*_COLLECTED_AT)
         path = Path(config.config_file_path).parent / self.config.config
         strict = self.config.strict_evidence
         if strict is None:
@@ -123,6 +137,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             self.alerts = load_alerts(self._checks) if self._checks.alerts else None
             self._report = load_report(self._checks, now=self._built_at, strict=strict)
         except RunbookError as error:
+            gc.set_threshold(*self._collected_at)
             raise PluginError(str(error)) from error
         for forged in self._report.forged:  # which makes a strict build fail
             log.warning("%s; the site shows it as not counted", forged)
@@ -130,14 +145,13 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
         self._problems = []
+        self._aside = Aside(self._found_on)
         self._extension = RunbookChecksExtension()
         config.markdown_extensions.append(self._extension)  # type: ignore[arg-type]  # Python-Markdown takes both
         self._assets = bundles()
         config.extra_css.extend(uri for uri in self._assets if uri.endswith(".css"))
         config.extra_javascript.extend(uri for uri in self._assets if uri.endswith(".js"))
         gc.freeze()  # evidence is read once and stays: the collector would go through all of it again and again
-        self._collected_at = gc.get_threshold()
-        gc.set_threshold(*_COLLECTED_AT)
         return config
 
     def on_files(self, files: Files, config: MkDocsConfig) -> Files:
@@ -188,15 +202,13 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         end = signpost(places) if places else ""
         if not fences and not may_show_evidence(html):
             return html + end
-        shown = read_page(html, self.seal.value)
-        self._warn_of_lost(self._path(page.file), {heading for _, heading in shown.headings}.union(places or ()))
-        if fences and self._scan is not None:
-            self._problems.extend(differences(self._path(page.file), fences, self._scan.headings, shown))
+        path = self._path(page.file)
+        if self._report.catalog.scan_of(path):
+            self._aside.ask(path, html)
         else:
-            stray = self._scan.problems if shown.fences and self._scan and self._scan.runbook is None else ()
-            self._problems.extend(stray or differences(self._path(page.file), (), (), shown))
+            self._tell(self._compared(path, html, (), self._scan))
         if page.present_anchor_ids is not None:
-            page.present_anchor_ids |= {fence.id for fence in shown.fences}
+            page.present_anchor_ids |= {fence.id for fence in fences}
         html = self.seal.take_off(html) + end
         runbook = self._scan.runbook if self._scan else None
         if not fences or runbook is None:
@@ -216,6 +228,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-100)
     def on_env(self, env: Environment, files: Files, config: MkDocsConfig) -> Environment:
         """Fail the build when any page shows anything else than what runs, with every difference; else publish."""
+        try:
+            for found in self._aside.finish():
+                self._tell(found)
+        except RunbookError as error:
+            raise PluginError(str(error)) from error
         if self._problems:
             raise PluginError("\n".join(map(str, sorted(set(self._problems)))))
         site = Publication(
@@ -243,6 +260,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
                 publish(self._site)
         except RunbookError as error:
             raise PluginError(str(error)) from error
+
+    def on_build_error(self, **_: object) -> None:
+        """Leave no process behind."""
+        if hasattr(self, "_aside"):
+            self._aside.stop()
 
     def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, **_: object) -> LiveReloadServer:
         """Rebuild when the configuration, the evidence or a file that blocks name changes."""
@@ -290,12 +312,30 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._problems.append(Problem(self._path(page.file), line, reason))
         return ""
 
-    def _warn_of_lost(self, path: str, ids: AbstractSet[str]) -> None:
-        """Warn, which makes a strict build fail, of each alert that leads to a heading that a page as built has not."""
+    def _found_on(self, path: str, html: str) -> Found:
+        """Return what is wrong with a page of the catalog as it is rendered, and which alerts lead nowhere on it."""
+        found = self._report.catalog.scan_of(path)
+        runbook = found.runbook if found else None
+        fences = marked_fences(runbook) if runbook and path in self.lookup.pages else ()
+        return self._compared(path, html, fences, found)
+
+    def _compared(self, path: str, html: str, fences: Sequence[MarkedFence], found: Scan | None) -> Found:
+        shown = read_page(html, self.seal.value)
+        ids = {heading for _, heading in shown.headings}.union(self._moved.get(path, ()))
+        return Found(tuple(page_problems(path, fences, found, shown)), tuple(self._lost(path, ids)))
+
+    def _tell(self, found: Found) -> None:
+        """Keep problems, and warn of alerts that lead nowhere, which makes a strict build fail."""
+        self._problems.extend(found.problems)
+        for lost in found.lost:
+            log.warning("%s", lost)
+
+    def _lost(self, path: str, ids: AbstractSet[str]) -> Iterator[Problem]:
+        """Yield a problem for each alert that leads to a heading that a page as built has not."""
         for alert, fragment in self._linked.get(path, ()):
             if fragment not in ids:
                 reason = f"alert {alert.name} leads to `#{fragment}`, which {path} as built does not have"
-                log.warning("%s", Problem(alert.path, alert.line, reason, "see `runbook-checks alerts`"))
+                yield Problem(alert.path, alert.line, reason, "see `runbook-checks alerts`")
 
     def _needs(self, procedure: Procedure, page_url: str) -> list[Need]:
         needed = (self._report.catalog.get(public_id) for public_id in needed_ids(procedure))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from runbook_checks.changes import Changes
     from runbook_checks.model import FigureBound, Procedure, Runbook
-    from runbook_checks.record import Figure, Record
+    from runbook_checks.record import Figure, Outcome, Record
     from runbook_checks.report import Entry
     from runbook_checks.site.evidence_pages import EvidencePage
 
@@ -252,6 +253,13 @@ def _day(moment: str | datetime) -> str:
     return format_moment(moment)[:10]
 
 
+@cache  # there are five
+def _outcome(outcome: Outcome) -> Markup:
+    word = outcome.value
+    icon = Markup('<span class="rb-icon" aria-hidden="true"></span>')
+    return Markup('<span class="rb-outcome" data-rb-outcome="{}">{}{}</span>').format(word, icon, word)
+
+
 def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("runbook_checks.site"),
@@ -265,6 +273,7 @@ def _templates() -> Environment:
         "duration": format_duration,
         "in_words": in_words,
         "number": format_number,
+        "outcome": _outcome,
         "bounds": format_bounds,
         "doubt": doubt,
         "headline": headline,

@@ -54,6 +54,8 @@ _OUR_ATTRIBUTE = re.compile(rb"data-rb-[^\s\"'<>/=]*")
 _NOT_IN_A_SELECTOR = re.compile(r"[^a-z0-9_-]")
 _ROLES = {f"rb-{role}": role for role in ROLE_CLASSES}
 _ALWAYS_LOOKED_AT = (*_HEADINGS, *sorted(_REWRITE_THE_PAGE), "pre code", '[class*="rb-"]')
+_LABEL_TAGS = frozenset({"p", "span"})
+_LABELS = frozenset({"rb-label", "rb-role", "rb-title", "rb-hint"})  # most elements of ours, and no fences
 # In the code of a fence, what may be no text of it. Without these a code element says what its text is.
 _NOT_JUST_TEXT = ":not(a, code, span), .linenos, [hidden], [popover], [aria-hidden], [style]"
 
@@ -85,6 +87,7 @@ class ShownPage:
     fences: tuple[ShownFence, ...]
     headings: tuple[tuple[int, str], ...]
     foreign: tuple[Foreign, ...]
+    hidden: tuple[ShownFence, ...] = ()  # in an element that hides them, or may: some browser may show them
 
 
 def may_show_evidence(html: str) -> bool:
@@ -97,18 +100,19 @@ def read_page(html: str, seal: str) -> ShownPage:
 
     Text in comments, templates and elements that are hidden or may be is not seen.
     """
+    data = f"{_AROUND}{html}".encode(errors="replace")
     reader = _Reader(seal)
     seen = set()
-    data = f"{_AROUND}{html}".encode(errors="replace")
     for node in LexborHTMLParser(data).css(", ".join((*_ALWAYS_LOOKED_AT, *_our_attributes(data)))):
-        if node.mem_id not in seen:  # one node fits several selectors
-            seen.add(node.mem_id)
+        identity = node.mem_id
+        if identity not in seen:  # one node fits several selectors
+            seen.add(identity)
             reader.look_at(node)
     return reader.page()
 
 
 def _our_attributes(data: bytes) -> Iterator[str]:
-    """Yield a selector for each attribute of the page that looks like ours; CSS has none for how a name begins."""
+    """Yield a selector for each attribute of a page that looks like ours: CSS has none for prefixes."""
     for name in sorted(set(_OUR_ATTRIBUTE.findall(data.lower()))):
         yield f"[{_NOT_IN_A_SELECTOR.sub(_escaped, name.decode(errors='replace'))}]"
 
@@ -122,7 +126,6 @@ class _Place(NamedTuple):
 
     hidden: bool
     ours: bool
-    sealed: bool
     fences: tuple[_Fence, ...]
 
 
@@ -142,24 +145,39 @@ class _Reader:
     def __init__(self, seal: str) -> None:
         self._seal = seal
         self._places: dict[int, _Place] = {}
+        self._labels: set[int] = set()
         self._fences: list[_Fence] = []
         self._foreign: list[Foreign] = []
         self._headings: list[tuple[int, str]] = []
         self._sections: list[tuple[int, str]] = []
 
     def page(self) -> ShownPage:
-        fences = (
-            ShownFence(each.kind, each.id, each.role, "".join(each.texts).strip("\n"), each.headings)
+        found = [
+            (each.hidden, ShownFence(each.kind, each.id, each.role, "".join(each.texts).strip("\n"), each.headings))
             for each in self._fences
-            if not each.hidden
-        )
-        return ShownPage(tuple(fences), tuple(self._headings), tuple(self._foreign))
+        ]
+        fences, hidden = (tuple(each for is_hidden, each in found if is_hidden is wanted) for wanted in (False, True))
+        return ShownPage(fences, tuple(self._headings), tuple(self._foreign), hidden)
+
+    def _is_label(self, node: LexborNode, values: _Values) -> bool:
+        """Tell whether an element is a label of ours, or looks so right in one or in a fence: then it says nothing."""
+        if len(values) != 1 or values.get("class") not in _LABELS or node.tag not in _LABEL_TAGS:
+            return False
+        above = node.parent
+        if above is None:
+            return False
+        around = above.mem_id
+        if around not in self._labels and ((place := self._places.get(around)) is None or not place.ours):
+            return False
+        self._labels.add(node.mem_id)
+        return True
 
     def look_at(self, node: LexborNode) -> None:
-        tag, values = node.tag or "", node.attributes
-        hidden, ours, sealed, fences = self._place(node)
-        if sealed and tag not in _REWRITE_THE_PAGE:
-            return  # this build has made it
+        values = node.attributes
+        if self._is_label(node, values):
+            return
+        tag = node.tag or ""
+        hidden, ours, fences = self._place(node)
         if tag == "code":
             if fences and not hidden and not _is_in_code(node):
                 text = "".join(_seen_text(node)) if node.css_matches(_NOT_JUST_TEXT) else node.text()
@@ -189,27 +207,25 @@ class _Reader:
         while at is not None and at.mem_id not in self._places:
             unknown.append(at)
             at = at.parent
-        place = self._places[at.mem_id] if at is not None else _Place(hidden=False, ours=False, sealed=False, fences=())
+        place = self._places[at.mem_id] if at is not None else _Place(hidden=False, ours=False, fences=())
         for each in reversed(unknown):
             place = self._places[each.mem_id] = self._below(place, each)
         return place
 
     def _below(self, around: _Place, node: LexborNode) -> _Place:
-        if around.sealed:
-            return around
         tag, values = node.tag or "", node.attributes
         if not values and (around.ours or tag in _SHOW_THEIR_CONTENT or tag in _AROUND_ANY_PAGE):
             return around
         hidden = around.hidden or _is_hidden("div" if tag in _AROUND_ANY_PAGE else tag, values, inside=around.ours)
         if not _mark_of(values):
             return around if hidden == around.hidden else around._replace(hidden=hidden)
-        sealed = values.get(ATTRIBUTE) == self._seal
+        sealed = values.get(ATTRIBUTE) == self._seal and tag in _SHOW_THEIR_CONTENT and next(iter(values)) == ATTRIBUTE
         found = _fence_of(values, sealed=sealed)
         if found is None:
-            return _Place(hidden, around.ours or sealed, sealed, around.fences)
+            return _Place(hidden, around.ours or sealed, around.fences)
         fence = _Fence(*found, hidden, self._section_ids())
         self._fences.append(fence)
-        return _Place(hidden, ours=True, sealed=sealed, fences=(*around.fences, fence))
+        return _Place(hidden, ours=True, fences=(*around.fences, fence))
 
 
 def _is_in_code(node: LexborNode) -> bool:

@@ -20,9 +20,19 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus import STEPS, VARIANTS, config_name, write_corpus
+from corpus import STEPS, config_name, write_corpus
 
-PAIRS = (("plain", "ours"), ("plain, macros", "ours, macros"))
+PAIRS = (("plain", "ours"), ("plain", "ours, unaided"), ("plain, macros", "ours, macros"))
+# As ours, without what the plugin does to Material's search and to the garbage collector, which also helps the rest.
+UNAIDED = """
+import gc
+from runbook_checks.site import plugin
+plugin.read_lighter = lambda plugins: None
+gc.freeze = gc.unfreeze = lambda: None
+gc.set_threshold = lambda *numbers: None
+from mkdocs.__main__ import cli
+cli()
+"""
 _KIB = 1024
 
 
@@ -39,7 +49,10 @@ def build(folder: Path, variant: str) -> Build:
     """Build a variant of the corpus in a fresh process; raises CalledProcessError when it fails."""
     site = folder / f"site-{variant.replace(', ', '-')}"
     shutil.rmtree(site, ignore_errors=True)
-    command = (sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", config_name(variant))
+    unaided = variant == "ours, unaided"
+    program = ("-c", UNAIDED) if unaided else ("-m", "mkdocs")
+    config = config_name("ours" if unaided else variant)
+    command = (sys.executable, *program, "build", "--quiet", "--config-file", config)
     begun_s = time.perf_counter()
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     with subprocess.Popen((*command, "--site-dir", str(site)), cwd=folder, env=environment) as process:
@@ -104,8 +117,9 @@ def main() -> None:
             write_corpus(folder, options.pages, options.runs)
         builds: dict[str, list[Build]] = defaultdict(list)
         for _ in range(options.rounds):
-            for variant in VARIANTS if not options.no_macros else PAIRS[0]:
+            for variant in ("plain", "ours", "ours, unaided", *(() if options.no_macros else PAIRS[-1])):
                 builds[variant].append(build(folder, variant))
+        print(f"{options.pages} pages, {options.rounds} rounds, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
         report(builds, options.pages)
         print("\na runbook page over the plain one, in bytes")
         for name, raw, compressed in weights(folder):
