@@ -35,7 +35,7 @@ ORDER = [
     *("store", "signing", "keys", "trust", "status", "report", "alerts", "links", "holes", "documents", "tags"),
     *("guardian", "stack", "guards", "verify", "scheduling"),
     *("failure", "pytest_plugin", "progress", "tables", "attest", "promql"),
-    *("site", "__init__", "cli", "__main__"),
+    *("site", "__init__", "arguments", "cli", "__main__"),
 ]
 
 
