@@ -17,6 +17,7 @@ from urllib.request import urlopen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
 TIMEOUT_S = 10
 VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> int:
         values = grafana_values(url)
         questions = [q for name in arguments if name[0] != "-" for q in questions_of(Path(name), values)]
         if "--rules" in arguments:
-            questions += questions_of_rules(url)
+            without = {each.removeprefix("--without=") for each in arguments if each.startswith("--without=")}
+            questions += questions_of_rules(url, without)
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda question: answer(url, question), questions))
     except UnansweredError as error:
@@ -105,18 +107,22 @@ def grafana_values(url: str) -> dict[str, str]:
     return {"__rate_interval": f"{4 * interval_s}s", "__interval": f"{interval_s}s", "__range": "1h"}
 
 
-def questions_of_rules(url: str) -> list[Question]:
-    """Return what must have data for the rules of Prometheus to mean something."""
+def questions_of_rules(url: str, without: AbstractSet[str]) -> list[Question]:
+    """Return what must have data for rules to mean something; of those ``without``, only that they are evaluated."""
     questions = []
-    for group in get(url, "rules")["groups"]:
-        for rule in group["rules"]:
-            place = f"rule {rule['name']}"
-            if rule["health"] != "ok":
-                raise UnansweredError(f"{place} is {rule['health']}: {rule.get('lastError') or 'not evaluated yet'}")
-            if rule["type"] == "recording":
-                questions.append(Question(place, rule["name"]))
-            else:
-                questions += [Question(f"{place}: {name}", name) for name in metrics_of(rule["query"])]
+    rules = [rule for group in get(url, "rules")["groups"] for rule in group["rules"]]
+    if unknown := without - {rule["name"] for rule in rules}:
+        raise ValueError(f"--without {min(unknown)}: Prometheus has no such rule")
+    for rule in rules:
+        place = f"rule {rule['name']}"
+        if rule["health"] != "ok":
+            raise UnansweredError(f"{place} is {rule['health']}: {rule.get('lastError') or 'not evaluated yet'}")
+        if rule["name"] in without:
+            continue
+        if rule["type"] == "recording":
+            questions.append(Question(place, rule["name"]))
+        else:
+            questions += [Question(f"{place}: {name}", name) for name in metrics_of(rule["query"])]
     return questions
 
 

@@ -5,13 +5,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 usage() {
   cat <<'TEXT'
-Usage: deployment/scripts/dashboards.sh [--rules] [--missing] [DASHBOARD.json ...]
+Usage: deployment/scripts/dashboards.sh [--rules [--without RULE] ...] [--missing] [DASHBOARD.json ...]
 
 Runs every query of every panel of deployment/monitoring/grafana/dashboards/*.json (or of the files named) against
 $PROMETHEUS_URL. A query has data when a sample comes back that is a number. Changes nothing.
 
   --rules    also the rules that Prometheus runs: a recording rule must have been evaluated and have data; an alert, which
              has none while all is well, must have been evaluated, and every metric that it names must exist
+  --without  of this rule only that it is evaluated: what it asks about is not scraped here
   --missing  print only what has no data
 
 Grafana's variables become: $__rate_interval and $__interval the scrape interval of Prometheus, times 4 and once;
@@ -28,6 +29,10 @@ while (($#)); do
   case "$1" in
     -h | --help) usage && exit 0 ;;
     --rules | --missing) options+=("$1") ;;
+    --without)
+      [[ ${2:-} ]] || { usage >&2 && exit 2; }
+      options+=("$1=$2") && shift
+      ;;
     -* | '') usage >&2 && exit 2 ;;
     *) dashboards+=("$1") ;;
   esac

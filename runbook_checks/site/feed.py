@@ -76,13 +76,20 @@ def changes(entry: Entry, written: Mapping[str, datetime], now: datetime, *, str
 
     ``written`` says when pages were last committed; a page that is not in it counts as written ``now``.
     """
-    yield from _outcomes(entry, now, strict=strict)
+    outcomes = tuple(_outcomes(entry, now, strict=strict))
+    yield from outcomes
     record = entry.record
-    if record and entry.status is Status.STALE:
-        edited_at = written.get(entry.procedure.page, now)
-        yield Change(entry, "stale", max(_ended_at(record), edited_at.astimezone(UTC)), entry.digest, "", entry.reason)
-    if record and entry.expires_at and entry.status is Status.EXPIRED:
-        yield Change(entry, "expired", entry.expires_at, f"{record.run} {record.ended_at}", "", entry.reason)
+    if record is None:
+        return
+    told_at = max(
+        [_ended_at(record), *(change.at for change in outcomes)]
+    )  # what is so now is dated after all before it
+    if entry.status is Status.STALE:
+        edited_at = written.get(entry.procedure.page, now).astimezone(UTC)
+        yield Change(entry, "stale", max(told_at, edited_at), entry.digest, "", entry.reason)
+    if entry.expires_at and entry.status is Status.EXPIRED:
+        expired_at = max(told_at, entry.expires_at)
+        yield Change(entry, "expired", expired_at, f"{record.run} {record.ended_at}", "", entry.reason)
 
 
 def _outcomes(entry: Entry, now: datetime, *, strict: bool) -> Iterator[Change]:

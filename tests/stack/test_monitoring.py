@@ -179,6 +179,8 @@ def test_a_dashboard_that_cannot_be_asked_is_no_success(stack: Stack, tmp_path: 
     assert (unknown.returncode, "$nowhere" in unknown.stderr) == (2, True)
     assert stack.shell(f"deployment/scripts/dashboards.sh {board(tmp_path)}").returncode == 1
     assert stack.shell(f"deployment/scripts/dashboards.sh {tmp_path}/none.json").returncode == 2
+    left = stack.shell("deployment/scripts/dashboards.sh --rules --without NoSuchRule")
+    assert (left.returncode, "--without NoSuchRule: Prometheus has no such rule" in left.stderr) == (2, True)
     gone = stack.shell("deployment/scripts/dashboards.sh", PROMETHEUS_URL="http://127.0.0.1:9")
     assert (gone.returncode, "does not answer" in gone.stderr) == (1, True)
 
