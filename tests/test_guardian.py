@@ -38,7 +38,7 @@ def start(mark: str, controller: int = 0) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
-    assert len(marks.marked(mark)) == 2
+    wait_for(lambda: len(marks.marked(mark)) == 2)
     assert len(session_folders(mark)) == 1
     return process
 
