@@ -75,6 +75,20 @@ def test_what_the_standby_lacks_is_unknown_when_the_wal_of_the_old_primary_canno
     assert done.stdout.splitlines()[-1:] == ["promoted postgres-replica, unknown bytes behind"], done.stderr
 
 
+def test_what_an_earlier_test_left_running_is_ended(stack: Stack) -> None:
+    order = '{"pipeline": "transform", "input": {"text": "one"}, "wait_s": 10}'
+    assert stack.shell(f"curl -fsS \"$API_URL/api/execute/pipeline\" --json '{order}'").returncode == 0
+    stack.query("update pipeline_executions set status = 'running', completed_at = null")
+    left = int(stack.query("select count(*) from pipeline_executions where status = 'running'"))
+    assert left > 0
+    done = stack.shell("deployment/staging/settle.sh")
+    assert (done.returncode, done.stderr) == (0, "")
+    ended = "status = 'cancelled' and error_message = 'abandoned by an earlier test'"
+    assert stack.query(f"select count(*) from pipeline_executions where {ended}") == str(left)
+    assert stack.query("select count(*) from pipeline_executions where status = 'running'") == "0"
+    assert stack.shell("deployment/staging/settle.sh", DATABASE_URL="").returncode == 2
+
+
 def test_a_writable_server_is_not_rebuilt_and_one_that_streams_is_left_alone(stack: Stack) -> None:
     refused = stack.shell(f"{SCRIPTS}/rejoin.sh primary")
     assert refused.returncode == 1
