@@ -23,12 +23,15 @@ if [[ ! ${DATABASE_URL:-} ]]; then
   echo "settle.sh: DATABASE_URL is not set; take it from 'deployment/staging/stack env'" >&2
   exit 2
 fi
-sql() { psql -XqAt -v ON_ERROR_STOP=1 "$DATABASE_URL" -c "$1" || exit 1; }
+sql() { psql -XqAt -v ON_ERROR_STOP=1 "$DATABASE_URL" -c "$1"; }
+running() { sql "SELECT count(*) FROM pipeline_executions WHERE status = 'running'"; }
 deadline=$((SECONDS + 5))
-while running="$(sql "SELECT count(*) FROM pipeline_executions WHERE status = 'running'")" && ((running && SECONDS < deadline)); do
+left="$(running)" || exit 1
+while ((left && SECONDS < deadline)); do
   sleep 0.2
+  left="$(running)" || exit 1
 done
-if ((running)); then
+if ((left)); then
   sql "UPDATE pipeline_executions SET status = 'cancelled', completed_at = now() AT TIME ZONE 'UTC',
-       error_message = 'abandoned by an earlier test' WHERE status = 'running'"
+       error_message = 'abandoned by an earlier test' WHERE status = 'running'" || exit 1
 fi

@@ -84,8 +84,9 @@ def building(config_file: Path) -> Iterator[Building]:
         try:
             yield Building(receiver)
         finally:
-            if offered is None:
-                del os.environ[OFFERED]
+            del os.environ[OFFERED]
+            if offered is not None:
+                os.environ[OFFERED] = offered
             receiver.close()
             process.terminate()
             process.join(_STOP_WITHIN_S)

@@ -252,8 +252,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-110)  # after search, at -100, has written its index
     def on_post_build(self, **_: object) -> None:
         """See that all is published; raises PluginError when a file of it would lie outside the site."""
-        gc.unfreeze()
-        gc.set_threshold(*self._collected_at)
+        self._collect_as_before()
         try:
             self._meanwhile.finish()
             for publish in _PUBLISHERS_OF_PAGES:
@@ -262,9 +261,11 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             raise PluginError(str(error)) from error
 
     def on_build_error(self, **_: object) -> None:
-        """Leave no process behind."""
+        """Leave no process behind, and the collector as it was: `serve` goes on and builds again."""
         if hasattr(self, "_aside"):
             self._aside.stop()
+        if hasattr(self, "_collected_at"):
+            self._collect_as_before()
 
     def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, **_: object) -> LiveReloadServer:
         """Rebuild when the configuration, the evidence or a file that blocks name changes."""
@@ -304,6 +305,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     def first_environment(self) -> str:
         """Return the name of the environment that is meant where none is named."""
         return self._checks.environment().name
+
+    def _collect_as_before(self) -> None:
+        gc.unfreeze()
+        gc.set_threshold(*self._collected_at)
 
     def refuse(self, page: Page, near: str, reason: str) -> str:
         """Keep a problem of a page's macros, at the first line that holds ``near``, and return nothing to show."""

@@ -76,6 +76,13 @@ def test_the_snapshot_is_the_same_until_something_is_left_behind(stack: Stack) -
     assert set(after) - set(before) == {next(line for line in after if line.startswith("file left "))}
 
 
+def test_what_is_not_known_is_no_snapshot(other: Stack) -> None:
+    other.up()
+    assert other.shell("supervisorctl stop postgres").returncode == 0
+    done = other.run("snapshot")
+    assert (done.returncode, "psql said nothing: " in done.stderr) == (1, True)
+
+
 def test_notifications_for_a_drill_are_lines_of_json_and_none_is_no_failure(stack: Stack, tmp_path: Path) -> None:
     labels, url = {"alertname": "RedisDown"}, "https://example.org/troubleshooting/#redis-down"
     alert = {"status": "firing", "labels": labels, "annotations": {"runbook_url": url}}

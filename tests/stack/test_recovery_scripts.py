@@ -87,6 +87,8 @@ def test_what_an_earlier_test_left_running_is_ended(stack: Stack) -> None:
     assert stack.query(f"select count(*) from pipeline_executions where {ended}") == str(left)
     assert stack.query("select count(*) from pipeline_executions where status = 'running'") == "0"
     assert stack.shell("deployment/staging/settle.sh", DATABASE_URL="").returncode == 2
+    nobody = "postgresql://ia:ia@127.0.0.1:9/ia_modules"
+    assert stack.shell("deployment/staging/settle.sh", DATABASE_URL=nobody).returncode == 1
 
 
 def test_a_writable_server_is_not_rebuilt_and_one_that_streams_is_left_alone(stack: Stack) -> None:

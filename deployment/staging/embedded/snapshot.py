@@ -7,6 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from embedded import versions
+from embedded.errors import StagingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,10 @@ TIMEOUT_S = 10.0
 
 
 def lines(instance: Instance) -> Iterator[str]:
-    """Yield services with versions, programs with states, hashes of configuration files, and the database's shape."""
+    """Yield services with versions, programs with states, hashes of configuration files, and the database's shape.
+
+    Raises StagingError when supervisor or database say nothing: what is not known cannot be told to be as before.
+    """
     for name, version in versions.services(instance):
         yield f"service {name} {version}"
     for line in _said(instance, "supervisorctl", "status").splitlines():
@@ -44,16 +48,17 @@ def lines(instance: Instance) -> Iterator[str]:
         if path.is_file():
             yield f"file {path.relative_to(conf)} {_hash(path)}"
     answer = _said(instance, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", instance.service_database_url, "-c", SQL)
-    yield from answer.splitlines() or ["database does not answer"]
+    yield from answer.splitlines()
 
 
 def _said(instance: Instance, program: str, *arguments: str) -> str:
-    """Return what a program printed, nothing when it does not answer."""
     command = [str(instance.path / "bin" / program), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        return ""
+    except subprocess.TimeoutExpired as error:
+        raise StagingError(f"{program} took longer than {TIMEOUT_S:g} s") from error
+    if not done.stdout:
+        raise StagingError(f"{program} said nothing: {done.stderr.strip()}")
     return done.stdout
 
 
