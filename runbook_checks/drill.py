@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbook_checks.blocks import captures
-from runbook_checks.model import DRILL_FIGURES, Role, acts, runs_in
+from runbook_checks.model import DRILL_FIGURES, Role, runs_in
 from runbook_checks.monitoring import NoAnswerError, leads_to
+from runbook_checks.proof import proving_checks
 from runbook_checks.record import Moment
 
 if TYPE_CHECKING:
@@ -234,20 +233,6 @@ def differences(before: Sequence[str], after: Sequence[str]) -> str:
     named = [*gone[:_NAMED], *new[:_NAMED]]
     left = len(gone) + len(new) - len(named)
     return "\n".join(["the stack is not as before:", *named, *([f"and {left} more"] if left else [])])
-
-
-def proving_checks(procedure: Procedure, environment: str) -> tuple[Block, ...]:
-    """Return the checks after the last step that can be asked before the steps: they use no capture of a block."""
-    acting = [block for block in procedure.blocks if acts(block) and runs_in(block, environment)]
-    last = max((place for place, block in enumerate(acting) if block.role is Role.STEP), default=-1)
-    known = {name for block in acting for expectation in block.expectations for name in captures(expectation)}
-    return tuple(
-        block for block in acting[last + 1 :] if block.role is Role.CHECK and not known & set(_names_in(block.text))
-    )
-
-
-def _names_in(text: str) -> list[str]:
-    return re.findall(r"\$\{?([A-Za-z_]\w*)", text)
 
 
 def _names(alerts: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ import pytest
 from test_execute import FENCE, card, check, fence, log, step
 
 from runbook_checks.config import DrillSettings, load_config
-from runbook_checks.drill import MOMENTS, differences, proving_checks
+from runbook_checks.drill import MOMENTS, differences
 from runbook_checks.errors import UsageError
 from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.guards import refuse_unsafe
@@ -254,14 +254,6 @@ def test_an_interrupted_drill_is_cleaned_up_and_keeps_its_moments(alarm: Alarm) 
     assert [moment.name for moment in caught.value.record.moments] == ["fault"]
 
 
-def test_only_checks_after_the_last_step_that_use_no_capture_are_asked() -> None:
-    known = step("echo id 7", "id <id>")
-    procedure = procedure_of(
-        CARD, FAULT, check("before"), known, check('test "$id"', more=" #late"), check('test "$idle"', more=" #asked")
-    )
-    assert [block.id for block in proving_checks(procedure, "local")] == ["asked"]
-
-
 @pytest.mark.parametrize(
     ("before", "after", "difference"),
     [
@@ -304,7 +296,11 @@ def repository_with(repository: Repository, *blocks: str, alarm: Alarm | None = 
         ("box", (CARD, FAULT, MEND, HEALED), "environment box has no stack of our own; a fault never runs elsewhere"),
         ("unmonitored", (CARD, FAULT, MEND, HEALED), "does not say whom a drill asks; give it a `drill:`"),
         ("local", (FAULT, MEND, HEALED), "its card names no alert that the fault raises; give it `alerts:`"),
-        ("local", (CARD, FAULT, HEALED, MEND), "no check after its last step could be asked while the fault is on"),
+        (
+            "local",
+            (CARD, FAULT, MEND, check("test ! -e broken", more=" environment=box")),
+            "no check that runs in local after the last step can show that the fault is on; add one",
+        ),
     ],
 )
 def test_what_can_be_no_drill_is_refused_before_anything_runs(
@@ -317,6 +313,17 @@ def test_what_can_be_no_drill_is_refused_before_anything_runs(
     assert why in str(caught.value)
     line = one.line("docs/runbooks/extra.md", "{.fault}")
     assert str(caught.value).startswith(f"docs/runbooks/extra.md:{line}: extra/one has a fault block")
+
+
+def test_a_drill_that_only_asks_for_its_alert_again_is_exit_code_2_with_its_place(repository: Repository) -> None:
+    again = check("amtool alert query alertname=Broken", more=" within=5s")
+    one = repository_with(repository, CARD, FAULT, HEALED, MEND, again)
+    done = one.run("drill")
+    assert done.returncode == 2
+    line = one.line("docs/runbooks/extra.md", "amtool") - 1
+    assert f"docs/runbooks/extra.md:{line}: this check only asks for the alert again" in done.stderr
+    assert "add a `.check` there that asks what the fault breaks" in done.stderr
+    assert log(one.root) == []
 
 
 @pytest.mark.parametrize("command", ["verify", "drill"])
