@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runbook_checks.monitoring import Monitoring, Notification
 
 POLL_S = 0.25
+SOUND_S = 5.0  # what is well before the fault says so by then
 SETTLE_S = 20.0  # what starts again at the end may take so long to look as before
 _NAMED = 5  # differences that a reason names
 _FAULT, _FIRED, _NOTIFIED = "fault", "fired", "notified"
@@ -50,10 +51,10 @@ class Drill:
         procedure: Procedure,
         environment: str,
         monitoring: Monitoring,
-        holds_now: Callable[[Block], bool],
+        holds_now: Callable[[Block, float], bool],
         clock: Clock | None = None,
     ) -> None:
-        """Begin; ``holds_now`` asks a check once."""
+        """Begin; ``holds_now`` asks a check once, of samples that are newer than a time."""
         self.procedure = procedure
         self.alerts = procedure.card.alerts
         self.monitoring = monitoring
@@ -64,6 +65,7 @@ class Drill:
         self.at: dict[str, float] = {}
         self._broken_from = 0.0  # when the fault blocks began
         self._before: tuple[str, ...] = ()
+        self._sound: list[Block] = []  # the checks that held before the fault, and can show it
         fault = next(block for block in procedure.blocks if block.role is Role.FAULT and runs_in(block, environment))
         self._where = f"{procedure.page}:{fault.span.first}"
 
@@ -74,6 +76,17 @@ class Drill:
         except NoAnswerError as error:
             return self._failed(str(error))
         return ""
+
+    def is_sound(self) -> str:
+        """See that a check after the last step holds: what never did would fail for another reason than the fault."""
+        asked = proving_checks(self.procedure, self.environment)
+
+        def not_holding() -> str:
+            self._sound += [one for one in asked if one not in self._sound and self.holds_now(one, 0.0)]
+            return "" if len(self._sound) == len(asked) else "no check after the last step holds before the fault"
+
+        reason = self._until(not_holding, SOUND_S)
+        return "" if self._sound else self._failed(f"{reason}: none could show it")
 
     def is_silent(self) -> str:
         """See that no alert of the card is there yet, and that the fault may begin."""
@@ -100,9 +113,8 @@ class Drill:
         return self._failed(self._delivered("firing", self._broken_from, _NOTIFIED))
 
     def bites(self) -> str:
-        """See that one of the checks after the last step does not hold."""
-        asked = proving_checks(self.procedure, self.environment)
-        if any(not self.holds_now(check) for check in asked):
+        """See that a check that held before the fault does not hold now."""
+        if any(not self.holds_now(check, self.at[_FAULT]) for check in self._sound):
             return ""
         return self._failed("the checks hold while the fault is on: they prove nothing")
 

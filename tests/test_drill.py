@@ -184,6 +184,25 @@ def test_checks_that_hold_while_the_fault_is_on_prove_nothing(alarm: Alarm) -> N
     assert "step" not in log(alarm.folder)
 
 
+def test_a_check_that_never_held_before_the_fault_does_not_show_it(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook_checks.drill.SOUND_S", 0.5)
+    mended = step("rm -f broken; touch mended")
+    after = check("test -e mended")
+    reason = refused(alarm, CARD, FAULT, mended, after)
+    assert reason.endswith("no check after the last step holds before the fault: none could show it")
+    assert log(alarm.folder) == ["cleaned"]
+    (alarm.folder / "mended").unlink(missing_ok=True)
+    assert refused(alarm, CARD, FAULT, mended, after, check("true")).endswith("they prove nothing")
+
+
+def test_what_becomes_sound_a_moment_after_the_setup_counts(alarm: Alarm) -> None:
+    late = fence("bash {.setup}", "touch starting; (sleep 0.6; rm starting) &>/dev/null &")
+    record = drill(alarm, CARD, late, FAULT, MEND, check("test ! -e starting && test ! -e broken"), CLEANUP)
+    assert (record.outcome, record.reason) == (Outcome.PASSED, "")
+
+
 def test_an_alert_that_goes_away_by_itself_needs_no_steps(alarm: Alarm) -> None:
     alarm.lasts_s = 0.5
     assert refused(alarm, hold_s=3.0).endswith("not needed: Broken went away without the steps")
