@@ -13,7 +13,7 @@ Usage: deployment/scripts/attack.sh COMMAND …
                             send every payload of FILE (default deployment/security/payloads.toml) to every place that
                             takes a text; nothing may be executed, and no answer may tell about our insides
   forge                     change ada's session cookie in many ways; none may get in
-  sign-ins [COUNT]          bob signs in COUNT times at once (default 20), then signs out of one session COUNT times at once
+  sign-ins [COUNT]          bob signs in COUNT times (default 24), eight at once, then signs out of one session COUNT times at once
   keys [COUNT]              bob makes COUNT API keys at once (default 100)
   delete-while-read         eight readers use a key of bob's while he deletes it
   others                    eve, with a session and with a key, and somebody unknown try to see what bob has started

@@ -12,10 +12,23 @@ from attack.accounts import folder, make_accounts
 from attack.findings import Findings
 from attack.injection import inject
 from attack.payloads import read_payloads
-from attack.wire import Target, Unusable, target_of
+from attack.wire import Target, UnusableError, target_of
 
 PAYLOADS = Path("deployment/security/payloads.toml")
 MOST = 500
+ATTACKS = {
+    "forge": entry.forge,
+    "delete-while-read": entry.delete_while_read,
+    "others": entry.others,
+    "cross-site": entry.cross_site,
+}
+ATTACKS_OF_MANY = {
+    "race": entry.race,
+    "sign-ins": entry.sign_ins,
+    "keys": entry.make_keys,
+    "guess": entry.guess,
+}
+COUNTS = {"race": 20, "sign-ins": 24, "keys": 100, "guess": 30}
 
 
 def main() -> int:
@@ -24,7 +37,7 @@ def main() -> int:
     found = Findings()
     try:
         _run(given, target_of(os.environ["API_URL"]), found)
-    except Unusable as error:
+    except UnusableError as error:
         print(f"attack.sh: {error}", file=sys.stderr)
         return 2
     print("\n".join(found.lines))
@@ -34,9 +47,13 @@ def main() -> int:
 
 
 def _run(given: argparse.Namespace, target: Target, found: Findings) -> None:
+    if attack := ATTACKS.get(given.command):
+        attack(target, found)
+        return
+    if attack_of_many := ATTACKS_OF_MANY.get(given.command):
+        attack_of_many(target, given.count, found)
+        return
     match given.command:
-        case "race":
-            entry.race(target, given.count, found)
         case "accounts":
             found.lines += make_accounts(target)
         case "inject":
@@ -45,22 +62,8 @@ def _run(given: argparse.Namespace, target: Target, found: Findings) -> None:
             payloads = read_payloads(given.payloads, str(canary))
             kinds = sorted({payload.kind for payload in payloads.all})
             if given.kind not in {None, *kinds}:
-                raise Unusable(f"{given.payloads} has no class {given.kind!r}; there are: {', '.join(kinds)}")
+                raise UnusableError(f"{given.payloads} has no class {given.kind!r}; there are: {', '.join(kinds)}")
             inject(target, payloads, given.kind, canary, found)
-        case "forge":
-            entry.forge(target, found)
-        case "sign-ins":
-            entry.sign_ins(target, given.count, found)
-        case "keys":
-            entry.make_keys(target, given.count, found)
-        case "delete-while-read":
-            entry.delete_while_read(target, found)
-        case "others":
-            entry.others(target, found)
-        case "cross-site":
-            entry.cross_site(target, found)
-        case "guess":
-            entry.guess(target, given.count, found)
         case _:
             search.search(given.folders, found)
 
@@ -68,9 +71,9 @@ def _run(given: argparse.Namespace, target: Target, found: Findings) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="attack.sh", description="attack.sh --help tells more")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, count in {"race": 20, "sign-ins": 20, "keys": 100, "guess": 30}.items():
+    for name, count in COUNTS.items():
         commands.add_parser(name).add_argument("count", nargs="?", type=_count, default=count)
-    for name in ("accounts", "forge", "delete-while-read", "others", "cross-site"):
+    for name in ("accounts", *ATTACKS):
         commands.add_parser(name)
     inject_parser = commands.add_parser("inject")
     inject_parser.add_argument("--class", dest="kind")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attack.wire import Answer, Target, Unusable
+from attack.wire import Answer, Target, UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Session:
         """Make an API key."""
         answer = self.ask("POST", "/api/keys", {"name": name})
         if answer.status != 201:  # noqa: PLR2004 - created
-            raise Unusable(f"no API key was made: {answer.status} {answer.error}")
+            raise UnusableError(f"no API key was made: {answer.status} {answer.error}")
         made: dict[str, str] = answer.json()
         remember(made["key"])
         return made
@@ -72,11 +72,11 @@ def keep(role: str, account: Account) -> None:
 
 
 def kept(role: str) -> Account:
-    """Return the account of a role; raises Unusable."""
+    """Return the account of a role; raises UnusableError."""
     try:
         return Account(**json.loads((folder() / f"{role}.json").read_text()))
     except FileNotFoundError:
-        raise Unusable(f"there is no account {role} yet; run: deployment/scripts/attack.sh accounts") from None
+        raise UnusableError(f"there is no account {role} yet; run: deployment/scripts/attack.sh accounts") from None
 
 
 def remember(secret: str) -> None:
@@ -88,11 +88,11 @@ def remember(secret: str) -> None:
 
 
 def sign_in(target: Target, account: Account) -> Session:
-    """Sign in; raises Unusable."""
+    """Sign in; raises UnusableError."""
     answer = try_sign_in(target, account)
     session = session_of(target, answer)
     if session is None:
-        raise Unusable(f"{account.name} cannot sign in: {answer.status} {answer.error}")
+        raise UnusableError(f"{account.name} cannot sign in: {answer.status} {answer.error}")
     return session
 
 
@@ -118,13 +118,13 @@ def make_accounts(target: Target) -> list[str]:
     if added.status == 401:  # noqa: PLR2004 - there is a first user
         admin = kept("ada")
     elif added.status != 201:  # noqa: PLR2004 - created
-        raise Unusable(f"no first user was made: {added.status} {added.error}")
+        raise UnusableError(f"no first user was made: {added.status} {added.error}")
     keep("ada", admin)
     session = sign_in(target, admin)
     for role in ROLES[1:]:
         account = new_account(role)
         answer = session.ask("POST", "/api/users", asdict(account))
         if answer.status != 201:  # noqa: PLR2004 - created
-            raise Unusable(f"{role} was not added: {answer.status} {answer.error}")
+            raise UnusableError(f"{role} was not added: {answer.status} {answer.error}")
         keep(role, account)
     return [f"accounts: {', '.join(ROLES)}"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from attack.accounts import Session, kept, new_account, sign_in
+from attack.payloads import Form
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ class Injection:
     def send(self, payload: Payload) -> None:
         """Send one payload to every place."""
         self.tallies[payload.kind].payloads += 1
-        if payload.text is not payload.value:
+        if payload.form is Form.JSON:
             self._as_json(payload)
             return
         text = payload.text
@@ -90,11 +91,10 @@ class Injection:
             return
         job = started.json()["job_id"]
         shown = self._ask(payload, "GET", f"/api/execute/{job}", mine=True).json()
-        # PostgreSQL's JSON knows no NUL; the service says so rather than store something else.
         if self._expect(payload, "the input as it was stored", shown["input"], wanted=data):
             self.tallies[payload.kind].stored += 1
 
-    def _ask(
+    def _ask(  # noqa: PLR0913 - named, each of them
         self,
         payload: Payload,
         method: str,
@@ -110,13 +110,12 @@ class Injection:
         tally.rejected += 400 <= answer.status < FAILURE  # noqa: PLR2004 - the caller's error
         tally.slowest_s = max(tally.slowest_s, answer.seconds)
         where = f"{method} {path[:60]}"
-        self._expect(payload, f"{where}: an answer", answer.status not in {0} and answer.status < FAILURE, wanted=True)
+        self._expect(payload, f"{where}: an answer", 0 < answer.status < FAILURE, wanted=True)
         if answer.status >= 300:  # noqa: PLR2004 - refused
             told = _without_echo(answer.text, payload.text)
-            self._expect(
-                payload, f"{where}: words of our insides", [w for w in self.leaks if w.lower() in told], wanted=[]
-            )
-            self._expect(payload, f"{where}: kind of answer", answer.headers.get("content-type"), "application/json")
+            leaked = [word for word in self.leaks if word.lower() in told]
+            self._expect(payload, f"{where}: words of our insides", leaked, wanted=[])
+        self._expect(payload, f"{where}: kind of answer", answer.headers.get("content-type"), "application/json")
         executed = [each for each in payload.never if each in answer.text]
         self._expect(payload, f"{where}: signs that it was executed", executed, wanted=[])
         return answer
@@ -140,9 +139,8 @@ def inject(target: Target, payloads: Payloads, kind: str | None, canary: Path, f
         )
     total = [sum(getattr(tally, each) for tally in run.tallies.values()) for each in ("payloads", "requests", "broken")]
     slowest_s = max(tally.slowest_s for tally in run.tallies.values())
-    found.say(
-        f"payloads: {total[0]}, requests: {total[1]}, guards broken: {total[2]}, slowest answer: {slowest_s:.2f} s"
-    )
+    counts = f"payloads: {total[0]}, requests: {total[1]}, guards broken: {total[2]}"
+    found.say(f"{counts}, slowest answer: {slowest_s:.2f} s")
     found.expect("the file that a command would have made", canary.exists(), False)  # noqa: FBT003
     found.expect("bob's role", run.session.ask("GET", "/api/session").json()["role"], "member")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import tomllib
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from attack.wire import Unusable
+from attack.wire import UnusableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,11 +16,19 @@ if TYPE_CHECKING:
 KEYS = {"class", "text", "json", "never"}
 
 
+class Form(Enum):
+    """As what a payload is sent."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """A text or a JSON value to send, and what no answer may hold if it was not executed."""
 
     kind: str
+    form: Form
     text: str
     value: Any
     never: tuple[str, ...]
@@ -34,23 +43,23 @@ class Payloads:
 
 
 def read_payloads(path: Path, canary: str) -> Payloads:
-    """Return what a file says, `{canary}` replaced; raises Unusable with path:line."""
+    """Return what a file says, `{canary}` replaced; raises UnusableError with path:line."""
     try:
         source = path.read_text(encoding="utf-8")
         found = tomllib.loads(source)
     except FileNotFoundError:
-        raise Unusable(f"{path} is not there") from None
+        raise UnusableError(f"{path} is not there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Unusable(f"{path}: this is no TOML: {error}") from None
+        raise UnusableError(f"{path}: this is no TOML: {error}") from None
     if unknown := sorted(found.keys() - {"leaks", "payload"}):
-        raise Unusable(f"{path}: unknown key {unknown[0]!r}; there are: leaks, payload")
+        raise UnusableError(f"{path}: unknown key {unknown[0]!r}; there are: leaks, payload")
     starts = [number for number, line in enumerate(source.splitlines(), 1) if line.strip() == "[[payload]]"]
     leaks = found.get("leaks")
     if not isinstance(leaks, list) or not leaks or not all(isinstance(each, str) and each for each in leaks):
-        raise Unusable(f'{path}: `leaks` must be a list of words, such as "Traceback"')
+        raise UnusableError(f'{path}: `leaks` must be a list of words, such as "Traceback"')
     entries = found.get("payload", [])
     if not entries:
-        raise Unusable(f"{path}: there is no [[payload]]")
+        raise UnusableError(f"{path}: there is no [[payload]]")
     return Payloads(
         tuple(leaks),
         tuple(_payload(f"{path}:{start}", entry, canary) for start, entry in zip(starts, entries, strict=True)),
@@ -59,19 +68,19 @@ def read_payloads(path: Path, canary: str) -> Payloads:
 
 def _payload(where: str, entry: dict[str, Any], canary: str) -> Payload:
     if unknown := sorted(entry.keys() - KEYS):
-        raise Unusable(f"{where}: unknown key {unknown[0]!r}; there are: {', '.join(sorted(KEYS))}")
+        raise UnusableError(f"{where}: unknown key {unknown[0]!r}; there are: {', '.join(sorted(KEYS))}")
     kind, never = entry.get("class"), entry.get("never", [])
     if not isinstance(kind, str) or not kind:
-        raise Unusable(f'{where}: a payload needs a `class`, such as "sql"')
+        raise UnusableError(f'{where}: a payload needs a `class`, such as "sql"')
     if not isinstance(never, list) or not all(isinstance(each, str) and each for each in never):
-        raise Unusable(f"{where}: `never` must be a list of texts")
+        raise UnusableError(f"{where}: `never` must be a list of texts")
     if ("text" in entry) == ("json" in entry) or not isinstance(entry.get("text", entry.get("json")), str):
-        raise Unusable(f"{where}: a payload needs either `text` or `json`, as a text")
+        raise UnusableError(f"{where}: a payload needs either `text` or `json`, as a text")
     source = entry.get("text", entry.get("json", "")).replace("{canary}", canary)
     if any(each in source for each in never):
-        raise Unusable(f"{where}: the payload itself holds what `never` names; write what only executing it would make")
+        raise UnusableError(f"{where}: the payload itself holds what `never` names; name what only executing it makes")
     try:
         value = json.loads(source) if "json" in entry else source
     except ValueError as error:
-        raise Unusable(f"{where}: `json` is no JSON: {error}") from None
-    return Payload(kind, source, value, tuple(never))
+        raise UnusableError(f"{where}: `json` is no JSON: {error}") from None
+    return Payload(kind, Form.JSON if "json" in entry else Form.TEXT, source, value, tuple(never))

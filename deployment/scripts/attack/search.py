@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from attack.accounts import folder
-from attack.wire import Unusable
+from attack.wire import UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def search(folders: list[Path], found: Findings) -> None:
     """Look for all of them in the logs, in `folders` and in the command lines of all processes."""
     secrets = _secrets()
     if not secrets:
-        raise Unusable("no secret is known yet; run other commands first, such as: attack.sh accounts")
+        raise UnusableError("no secret is known yet; run other commands first, such as: attack.sh accounts")
     places = [Path(os.environ["STACK_DIR"]) / "logs", *folders]
     files = [path for place in places for path in sorted(place.rglob("*")) if path.is_file()]
     size = 0
@@ -48,13 +48,10 @@ def _look(where: str, text: bytes, secrets: dict[str, str], found: Findings) -> 
 
 def _secrets() -> dict[str, str]:
     """Return each secret, as it is and as a URL has it, with what it is."""
+    secrets = dict(_of_service())
     seen = folder() / "seen"
-    secrets = (
-        dict.fromkeys(seen.read_text().splitlines(), "a password, cookie, token or key of these attacks")
-        if seen.exists()
-        else {}
-    )
-    secrets |= dict(_of_service())
+    if seen.exists():
+        secrets |= dict.fromkeys(seen.read_text().splitlines(), "a password, cookie, token or key of these attacks")
     secrets |= {quote(secret, safe=""): what for secret, what in secrets.items()}
     return {secret: what for secret, what in secrets.items() if len(secret) >= SHORTEST}
 
@@ -70,5 +67,5 @@ def _of_service() -> Iterator[tuple[str, str]]:
             if name == "SESSION_SECRET":
                 for secret in word.split(","):
                     yield secret, name
-            elif "://" in word and (password := urlsplit(word.replace(",", "@x,", 0)).password):
+            elif "://" in word and (password := urlsplit(word).password):
                 yield unquote(password), f"the password of {name}"

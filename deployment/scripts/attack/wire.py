@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 20
 
 
-class Unusable(Exception):
+class UnusableError(Exception):
     """The command cannot be carried out as it was given; the text is one line for the operator."""
 
 
@@ -69,7 +69,7 @@ class Target:
 
 
 def target_of(url: str) -> Target:
-    """Return what `url` names; raises Unusable unless it is this machine."""
+    """Return what `url` names; raises UnusableError unless it is this machine."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
@@ -78,5 +78,5 @@ def target_of(url: str) -> Target:
     except ValueError:
         here, port = False, 0
     if parts.scheme != "http" or not here or not port:
-        raise Unusable(f"API_URL is {url!r}; only http:// addresses of this machine are attacked, such as 127.0.0.1")
+        raise UnusableError(f"API_URL is {url!r}; only http:// addresses of this machine are attacked")
     return Target(host, port)
