@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from attack.accounts import Session, keep, kept, new_account, session_of, sign_in, try_sign_in
+from attack.accounts import Session, keep, kept, new_account, remember, session_of, sign_in, try_sign_in
 from attack.wire import Answer, Target, UnusableError
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def make_keys(target: Target, count: int, found: Findings) -> None:
     answers = at_once(count, lambda number: session.ask("POST", "/api/keys", {"name": f"key {number}"}))
     made = [answer.json() for answer in answers if answer.status == CREATED]
     texts = {each["key"] for each in made}
+    for text in texts:
+        remember(text)
     found.say(f"keys made at once: {count}, different: {len(texts)}")
     found.expect("keys", (len(made), len(texts), len({each["prefix"] for each in made})), (count, count, count))
     used = at_once(len(made), lambda number: _with_key(target, made[number]["key"], "GET", "/api/pipelines"))

@@ -56,7 +56,7 @@ def read_payloads(path: Path, canary: str) -> Payloads:
     starts = [number for number, line in enumerate(source.splitlines(), 1) if line.strip() == "[[payload]]"]
     leaks = found.get("leaks")
     if not isinstance(leaks, list) or not leaks or not all(isinstance(each, str) and each for each in leaks):
-        raise UnusableError(f'{path}: `leaks` must be a list of words, such as "Traceback"')
+        raise UnusableError(f"{path}: `leaks` must be a list of words, such as `psycopg`")
     entries = found.get("payload", [])
     if not entries:
         raise UnusableError(f"{path}: there is no [[payload]]")
