@@ -102,6 +102,21 @@ def test_what_is_not_known_is_no_snapshot(other: Stack) -> None:
     assert (done.returncode, "psql said nothing: " in done.stderr) == (1, True)
 
 
+def test_quiet_refuses_an_alert_that_is_only_pending_and_waits_until_it_is_over(stack: Stack) -> None:
+    pending = 'promtool query instant "$PROMETHEUS_URL" \'ALERTS{alertname="RedisDown"}\' | grep -q .'
+    stopped = stack.shell(
+        f"supervisorctl stop valkey; for _ in {{1..300}}; do {pending} && exit; sleep 0.1; done; exit 1"
+    )
+    try:
+        refused = stack.shell("deployment/staging/quiet.sh RedisDown", QUIET_S="0")
+    finally:
+        started = stack.shell("supervisorctl start valkey")
+    assert (stopped.returncode, started.returncode) == (0, 0)
+    assert (refused.returncode, "quiet.sh: still there after 0 s: " in refused.stderr) == (1, True)
+    assert stack.shell("deployment/staging/quiet.sh RedisDown").returncode == 0
+    assert stack.shell(pending).returncode == 1
+
+
 def test_notifications_for_a_drill_are_lines_of_json_and_none_is_no_failure(stack: Stack, tmp_path: Path) -> None:
     labels, url = {"alertname": "RedisDown"}, "https://example.org/troubleshooting/#redis-down"
     alert = {"status": "firing", "labels": labels, "annotations": {"runbook_url": url}}
