@@ -70,11 +70,10 @@ def _meaning(instance: Instance, path: Path) -> bytes:
     try:
         if path == instance.service_env:
             return "\n".join(sorted(shlex.split(content.decode(), comments=True))).encode()
-        if path.suffix == ".json":
+        if path == balancer.endpoints_file(instance):
             read = json.loads(content)
-            if path == balancer.endpoints_file(instance):
-                for endpoints in read["resources"][0]["endpoints"]:
-                    endpoints["lb_endpoints"].sort(key=lambda host: host["endpoint"]["hostname"])
+            for endpoints in read["resources"][0]["endpoints"]:
+                endpoints["lb_endpoints"].sort(key=lambda host: host["endpoint"]["hostname"])
             return json.dumps(read, sort_keys=True).encode()
     except (ValueError, LookupError, TypeError, AttributeError):
         pass  # damaged: then every byte counts
