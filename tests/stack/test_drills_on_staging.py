@@ -76,6 +76,25 @@ def test_the_snapshot_is_the_same_until_something_is_left_behind(stack: Stack) -
     assert set(after) - set(before) == {next(line for line in after if line.startswith("file left "))}
 
 
+def test_the_snapshot_asks_what_a_file_says_and_not_how_a_script_has_written_it(stack: Stack) -> None:
+    before = stack.run("snapshot").stdout.splitlines()
+    shares, configuration = "deployment/scripts/weights.sh", "deployment/scripts/reconfigure.sh"
+
+    def differ_after(command: str) -> set[str]:
+        done = stack.shell(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {line.split()[1] for line in set(stack.run("snapshot").stdout.splitlines()) - set(before)}
+
+    assert differ_after(f"{shares} b=60 a=40") == {"endpoints.json"}
+    assert differ_after(f"{shares} b=50 a=50") == set()
+    assert differ_after(f"{configuration} POOL_SIZE=11") == {"service.env"}
+    assert differ_after(f"{configuration} POOL_SIZE=10") == set()
+    endpoints = stack.folder / "conf/endpoints.json"
+    whole = endpoints.read_text()
+    assert differ_after(f"echo '{{' >{endpoints}") == {"endpoints.json"}
+    endpoints.write_text(whole)
+
+
 def test_what_is_not_known_is_no_snapshot(other: Stack) -> None:
     other.up()
     assert other.shell("supervisorctl stop postgres").returncode == 0
