@@ -72,39 +72,52 @@ def _changed(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def expressions(expression: str) -> Iterator[str]:
     """Yield an expression with one thing changed each."""
-    outside = _BRACES.sub(lambda found: " " * len(found[0]), expression)
+    for (start, end), new in (*_other_numbers(expression), *_other_labels(expression)):
+        yield expression[:start] + new + expression[end:]
 
-    def put(start: int, end: int, new: str) -> str:
-        return expression[:start] + new + expression[end:]
 
+def _other_numbers(expression: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """Yield where a comparison, a threshold or a window stands, and what to write there."""
+    outside = _outside(expression)
     for found in _COMPARISON.finditer(outside):
         operator, number = found[1], found[3]
-        yield put(*found.span(1), FLIPPED[operator])
-        if operator in STRICT and (number is None or (float(number) <= 1 and "." not in number)):
-            yield put(*found.span(1), STRICT[operator])
-        if number is not None:
-            for value in _next(number):
-                yield put(*found.span(3), value)
+        yield found.span(1), FLIPPED[operator]
+        if operator in STRICT and (number is None or _counts(number)):
+            yield found.span(1), STRICT[operator]
+        for value in _next(number) if number is not None else ():
+            yield found.span(3), value
     for found in _WINDOW.finditer(outside):
         for changed_s in (seconds(found[1]) // 2, seconds(found[1]) * 2):
-            yield put(*found.span(1), f"{changed_s}s")
-    for found in _LABELS.finditer(outside):
+            yield found.span(1), f"{changed_s}s"
+
+
+def _other_labels(expression: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """Yield where labels are grouped by, matched on or selected, and what to write there."""
+    for found in _LABELS.finditer(_outside(expression)):
         labels = [label.strip() for label in found[2].split(",") if label.strip()]
         for label in labels if len(labels) > 1 else ():
-            left = ", ".join(one for one in labels if one != label)
-            yield put(*found.span(2), left)
-        yield put(*found.span(), "")
+            yield found.span(2), ", ".join(one for one in labels if one != label)
+        yield found.span(), ""
     for braces in _BRACES.finditer(expression):
         matchers = _MATCHER.findall(braces[0])
         for matcher in matchers:
             left = ",".join(one for one in matchers if one != matcher)
-            yield put(*braces.span(), f"{{{left}}}" if left else "")
+            yield braces.span(), f"{{{left}}}" if left else ""
+
+
+def _outside(expression: str) -> str:
+    """Return an expression with blanks for its selectors."""
+    return _BRACES.sub(lambda found: " " * len(found[0]), expression)
+
+
+def _counts(number: str) -> bool:
+    return "." not in number and int(number) <= 1
 
 
 def _next(number: str) -> list[str]:
     """Return the values to which a threshold moves: by one when it counts something, else by a fifth."""
     value = float(number)
-    if "." in number or value > 1:
+    if not _counts(number):
         return [f"{value * FIFTH:.4g}", f"{value / FIFTH:.4g}"]
     return [str(int(value) + 1), *([str(int(value) - 1)] if value else [])]
 
