@@ -8,12 +8,13 @@ from pathlib import Path
 
 import httpx
 import people
+import psycopg2
 import pytest
 from conftest import RunningReplica, StartReplica, create_database, query, replica_starter, wait_until
 from itsdangerous import URLSafeTimedSerializer
 from people import PASSWORD, SECRET, Person, cookies_of
 
-from ia_service import users
+from ia_service import sessions, users
 from ia_service.database import Pool, PooledDatabase
 from ia_service.errors import CrossSiteError, NotConfiguredError, UnauthenticatedError
 from ia_service.passwords import Passwords
@@ -297,6 +298,22 @@ def test_a_seal_takes_nothing_that_it_did_not_make() -> None:
         Seal((f"{SECRET}!",), 60).session_hash(cookie)
     with pytest.raises(NotConfiguredError):
         Seal((), 60).new_cookie()
+
+
+def test_of_two_sign_ins_that_end_old_sessions_at_once_none_keeps_the_other_from_it(database: str) -> None:
+    query(database, "INSERT INTO users (name, password_hash, role) VALUES ('eve', 'x', 'member')")
+    ((user,),) = query(database, "SELECT user_id::text FROM users")
+    values = "SELECT md5(n::text) || md5(n::text), user_id, 'infinity' FROM users, generate_series(1, 12) AS n"
+    query(database, f"INSERT INTO user_sessions (session_hash, user_id, expires_at) {values}")
+    pool = Pool(database, size=1, wait_s=10, query_s=20, name="test")
+    pooled = PooledDatabase(database, pool)
+    with psycopg2.connect(database) as other:
+        whose = {"user_id": user, "kept": PER_USER}
+        other.cursor().execute(*pooled._convert_params(sessions._END_OLDEST, whose))
+        sessions.start(pooled, "a" * 64, str(user), 60)
+    other.close()
+    assert query(database, "SELECT count(*) FROM user_sessions") == [(PER_USER,)]
+    pool.close()
 
 
 def test_a_cookie_ends_by_its_own_date_whatever_the_database_says() -> None:
