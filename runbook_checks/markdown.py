@@ -195,6 +195,11 @@ class _Page:
                     f"the figure `{figure.name}` is neither a capture nor a block's id in this procedure",
                     did_you_mean(figure.name, sorted(known)),
                 )
+        tried = [block.id for block in blocks if block.role in _PROOFS]
+        for name, _ in card.unproven:
+            if name not in tried:
+                reason = f"`unproven: {name}` is no step, check or rollback of this procedure"
+                self.problem(card.line, reason, did_you_mean(name, tried))
         return Procedure(self.path, heading.id, heading.title, heading.line, card, tuple(blocks))
 
     def proves(self, section: _Section) -> None:

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config
     from runbook_checks.model import Procedure
+    from runbook_checks.need import Need
     from runbook_checks.record import Record
     from runbook_checks.verify import Verifier
 
 RECORD = "record"  # the record as a line of JSON …
+PROOF = "proof"  # … or the proof of need …
+NOT_TRIED = "not_tried"  # … or why there is none, for want of time …
 ERROR = "error"  # … or what kept us from judging …
 EXIT_CODE = "exit_code"  # … and the exit code that it asks for
 INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
@@ -95,6 +98,15 @@ class ProcedureFailedError(Exception):
         self.record = record
 
 
+class UnprovenError(Exception):
+    """Carries what a proof of need could not prove to pytest's report."""
+
+    def __init__(self, need: Need) -> None:
+        """Keep it."""
+        super().__init__(need.standing.value)
+        self.need = need
+
+
 class RunbookFile(pytest.File):
     """A runbook page."""
 
@@ -131,6 +143,9 @@ class ProcedureItem(pytest.Item):
         environment = self.runbooks.environment.name
         if not proves(self.procedure, environment):
             pytest.skip(f"nothing of it could fail in environment {environment}: its checks are for others")
+        if self.config.getoption("runbook_mutate"):
+            self._prove()
+            return
         try:
             record = self.runbooks.verifier().verify(self.procedure)
         except RunbookError as error:
@@ -143,12 +158,32 @@ class ProcedureItem(pytest.Item):
         if record.outcome is not Outcome.PASSED:
             raise ProcedureFailedError(record)
 
+    def _prove(self) -> None:
+        """Prove the need of the procedure's blocks; one that is neither proven nor excepted is a failure of the item."""
+        from runbook_checks.mutate import OutOfTimeError, prove  # noqa: PLC0415 - collecting needs none of it
+        from runbook_checks.need import Standing, to_line  # noqa: PLC0415
+
+        until = float(self.config.getoption("runbook_until")) or None
+        try:
+            need = prove(self.runbooks.verifier(), self.procedure, until)
+        except OutOfTimeError as error:
+            self.told = {NOT_TRIED: self.procedure.id}
+            pytest.skip(str(error))
+        except RunbookError as error:
+            self.told = {ERROR: str(error), EXIT_CODE: error.exit_code}
+            raise
+        self.told = {PROOF: to_line(need.proof)} if need.proof else {}
+        if need.standing is Standing.UNPROVEN:
+            raise UnprovenError(need)
+
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401 - pytest's own
         """Show the block, its output and the difference; never our internals."""
-        from runbook_checks.failure import describe  # noqa: PLC0415 - only failures pay for it
+        from runbook_checks.failure import describe, describe_need  # noqa: PLC0415 - only failures pay for it
 
         if isinstance(excinfo.value, ProcedureFailedError):
             return describe(excinfo.value.record)
+        if isinstance(excinfo.value, UnprovenError):
+            return describe_need(excinfo.value.need)
         if isinstance(excinfo.value, RunbookError | OSError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -183,6 +218,9 @@ class Workers:
         from runbook_checks.verify import keep_crashed  # noqa: PLC0415
 
         config = self.nodes[0].config
+        if config.getoption("runbook_mutate"):  # a part of the procedure was left out: it has not failed
+            report.longrepr = f"{crashitem}: worker crashed: the process that ran the procedure died"
+            return
         if any((getattr(node, "workeroutput", None) or {}).get(_INTERRUPTED_OUTPUT) for node in self.nodes):
             return  # it was interrupted, and has kept a record that says so
         page, _, anchor = crashitem.partition("::")
@@ -230,10 +268,16 @@ class Workers:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that names the environment."""
+    """Add our options."""
     group = parser.getgroup("runbook-checks")
     group.addoption(
         "--runbook-environment", default="", metavar="NAME", help="run procedures there (default: the first configured)"
+    )
+    group.addoption(
+        "--runbook-mutate", action="store_true", help="leave out blocks in turn instead, for the proof of need"
+    )
+    group.addoption(
+        "--runbook-until", default="0", metavar="TIME", help="begin no run for it after this, in seconds since the epoch"
     )
 
 

@@ -13,11 +13,12 @@ from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
+from runbook_checks.need import Need, worth
 from runbook_checks.proof import proves
 from runbook_checks.record import CHANGED
 from runbook_checks.status import Judgement, Status, judge, told
 from runbook_checks.store import Store
-from runbook_checks.trust import believe, why_newest_is_refused
+from runbook_checks.trust import believe, believe_need, why_newest_is_refused
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,6 +43,7 @@ class Entry:
     parts: tuple[
         tuple[str, str], ...
     ] = ()  # shortened, as they are now, of a procedure that has changed since it was last proven, or failed
+    need: Need = Need()  # what its proof of need is worth
 
     @property
     def status(self) -> Status:
@@ -117,7 +119,14 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
             judgement = told(judgement, why_newest_is_refused(evidence))
-            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
+            need = worth(
+                believe_need(store, environment.name, procedure.id, keys),
+                digest=current,
+                reasons=dict(procedure.card.unproven),
+                now=now,
+                strict=strict,
+            )
+            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered, need))
     return Report(catalog, tuple(entries), strict, tuple(forged))
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runbook_checks.alerts import Coverage
     from runbook_checks.config import Exemption
     from runbook_checks.model import Procedure
+    from runbook_checks.need import Proof
     from runbook_checks.report import Entry
     from runbook_checks.trust import Verdict
 
@@ -46,6 +47,26 @@ def records_table(records: Iterable[Record]) -> Table:
             printable(figures),
             Text(printable(record.reason.partition("\n")[0])),
         )
+    return table
+
+
+def proofs_table(proofs: Iterable[Proof]) -> Table:
+    """Return what was left out of procedures, and what noticed; then, for each check, without what it said no."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("block", "role", "proven by", "why not"):
+        table.add_column(heading, overflow="fold")
+    for proof in proofs:
+        proven = sum(one.proven for one in proof.blocks)
+        words = f"{proven} of {len(proof.blocks)} proven" if proof.blocks else "nothing to leave out"
+        table.add_row(Text(proof.procedure, "bold"), "", Text(words, "bold"), "")
+        for one in proof.blocks:
+            by = f"{one.by} {one.place}" if one.role != "check" or not one.by else f"without {one.by} {one.place}"
+            table.add_row(
+                Text(f"  {one.id}:{one.line}", "" if one.proven else "bold red"),
+                one.role,
+                printable(by.strip()),
+                Text(printable(one.reason)),
+            )
     return table
 
 

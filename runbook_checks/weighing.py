@@ -1,0 +1,145 @@
+"""What runs without a block prove: which steps are missed when they are left out, and which checks ever said no."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbook_checks.blocks import can_fail
+from runbook_checks.expect import compare
+from runbook_checks.model import Block, Expectation, Procedure, Role, Stream, acts, runs_in
+from runbook_checks.mutants import Kind, Mutant
+from runbook_checks.need import Came, Trial, Tried
+from runbook_checks.record import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runbook_checks.record import BlockRecord, Record
+
+DRILL = "drill"  # what noticed, when no block did: the alert did not go, the stack is not as before
+_UNSET = "unbound variable"  # what bash says of one
+_CHANGING = frozenset({Role.STEP, Role.ROLLBACK})
+_WITHOUT_TROUBLE = frozenset({Kind.FAULT, Kind.SETUP})
+
+
+def trial_of(procedure: Procedure, environment: str, mutant: Mutant, record: Record) -> Trial:
+    """Return what came of the run of a mutant."""
+    came, by, place, reason = _came(procedure, environment, mutant, record)
+    refused = () if came is Came.UNDECIDED else tuple(one.id for one in refusals(procedure, mutant, record))
+    if mutant.kind in _WITHOUT_TROUBLE and came is Came.CAUGHT and not refused:
+        came, by, place, reason = Came.UNNOTICED, "", "", ""
+    return Trial(
+        mutant.kind.value,
+        tuple(block.id for block in mutant.left_out),
+        came,
+        by,
+        place,
+        reason.partition("\n")[0],
+        refused,
+        record.duration_s,
+    )
+
+
+def weigh(
+    procedure: Procedure, environment: str, runs: Sequence[tuple[Mutant, Record]]
+) -> tuple[tuple[Trial, ...], tuple[Tried, ...]]:
+    """Return what came of the runs of mutants, and what they prove of each block that a reader runs."""
+    trials = tuple(trial_of(procedure, environment, mutant, record) for mutant, record in runs)
+    decided = [run for run, trial in zip(runs, trials, strict=True) if trial.came is not Came.UNDECIDED]
+    own = {trial.left_out: trial for trial in trials}
+    return trials, tuple(
+        _step(block, own[block.id,]) if block.role in _CHANGING else _check(procedure, block, decided)
+        for block in _acting(procedure, environment)
+        if block.role is Role.CHECK or (block.id,) in own
+    )
+
+
+def refusals(procedure: Procedure, mutant: Mutant, record: Record) -> Iterator[BlockRecord]:
+    """Yield the blocks that said no to what the run had left out, not only to something that they miss themselves.
+
+    Where a setup block was left out, nothing behind the first step that could not be done counts: it may have prepared
+    that, and what a test prepares is no trouble.
+    """
+    roles = {block.id: block.role for block in procedure.blocks}
+    for one in record.blocks:
+        if one.outcome is Outcome.FAILED and roles[one.id] in {*_CHANGING, Role.CHECK} and not _trivial(one):
+            yield one
+        if mutant.kind is Kind.SETUP and roles[one.id] in _CHANGING and one.outcome is not Outcome.PASSED:
+            return
+
+
+def accepts_silence(expectation: Expectation) -> bool:
+    """Return whether an expectation holds of no output at all, although it asks for some."""
+    return bool(expectation.text.strip()) and compare(expectation, "", "").held
+
+
+def _acting(procedure: Procedure, environment: str) -> list[Block]:
+    return [block for block in procedure.blocks if acts(block) and runs_in(block, environment)]
+
+
+def _trivial(record: BlockRecord) -> bool:
+    return _UNSET in record.stderr
+
+
+def _came(procedure: Procedure, environment: str, mutant: Mutant, record: Record) -> tuple[Came, str, str, str]:
+    """Return what came of a run, what noticed, its page:line, and in which words."""
+    acting = [block.id for block in _acting(procedure, environment)]
+    first = min((acting.index(block.id) for block in mutant.left_out if block.id in acting), default=-1)
+    failed = [one for one in record.blocks if one.outcome is Outcome.FAILED]
+    early = [one for one in failed if one.id not in acting and one.role != Role.CLEANUP.value]
+    early += [one for one in failed if one.id in acting and acting.index(one.id) < first]
+    if early:
+        return Came.UNDECIDED, "", f"{procedure.page}:{early[0].line}", early[0].message
+    noticed = next((one for one in failed if one.id in acting and not _trivial(one)), None)
+    if noticed is not None:
+        return Came.CAUGHT, noticed.id, f"{procedure.page}:{noticed.line}", noticed.message
+    if record.outcome is Outcome.PASSED or failed:  # a cleanup block, or what only missed a name, has failed
+        return Came.UNNOTICED, "", "", ""
+    if not any(one.attempts and one.id in acting for one in record.blocks):
+        return Came.UNDECIDED, "", "", record.reason
+    card = f"{procedure.page}:{procedure.card.line}"
+    broken = next((figure for figure in record.figures if not figure.kept), None)
+    if broken is not None:
+        return Came.CAUGHT, broken.name, card, record.reason
+    if record.reason.startswith(f"{card}: figure "):  # what it is measured by did not run
+        return Came.UNNOTICED, "", "", ""
+    return Came.CAUGHT, DRILL, ":".join(record.reason.split(":", 2)[:2]), record.reason
+
+
+def _step(block: Block, trial: Trial) -> Tried:
+    why = {
+        Came.CAUGHT: "",
+        Came.UNNOTICED: "left out, and nothing noticed",
+        Came.UNDECIDED: f"without it the run failed too early to tell: {trial.reason}",
+    }[trial.came]
+    why = "; ".join(filter(None, (why, *_silent(block.expectations))))
+    return Tried(block.id, block.role.value, block.span.first, not why, trial.caught_by, trial.place, why)
+
+
+def _check(procedure: Procedure, block: Block, runs: Sequence[tuple[Mutant, Record]]) -> Tried:
+    said_no = [
+        (mutant, one) for mutant, record in runs for one in refusals(procedure, mutant, record) if one.id == block.id
+    ]
+    if not said_no:
+        return Tried(block.id, block.role.value, block.span.first, proven=False, reason="never refused anything")
+    never = [
+        f"the expectation of line {one.span.first} never refused anything"
+        for one in block.expectations
+        if can_fail(one) and all(_holds(one, record) for _, record in said_no)
+    ]
+    why = "; ".join((*never, *_silent(block.expectations)))
+    without = said_no[0][0].left_out[0]
+    place = f"{procedure.page}:{without.span.first}"
+    return Tried(block.id, block.role.value, block.span.first, not why, without.id, place, why)
+
+
+def _holds(expectation: Expectation, record: BlockRecord) -> bool:
+    if expectation.stream is Stream.STDOUT:
+        return compare(expectation, record.stdout, "", cut_bytes=record.stdout_cut).held
+    return compare(expectation, record.stderr, "", cut_bytes=record.stderr_cut).held
+
+
+def _silent(expectations: Iterable[Expectation]) -> Iterator[str]:
+    for one in expectations:
+        if accepts_silence(one):
+            yield f"the expectation of line {one.span.first} holds of no output too"
