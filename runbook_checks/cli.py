@@ -254,7 +254,7 @@ def _mutate(options: argparse.Namespace) -> int:
     return _run(config, environment, procedures, options, {}, "--runbook-mutate", "--runbook-until", end)
 
 
-def _run(  # noqa: PLR0913, PLR0917 - what a session of pytest needs
+def _run(
     config: Config,
     environment: Environment,
     procedures: Sequence[Procedure],

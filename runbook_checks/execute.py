@@ -40,8 +40,8 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: 
 
     Setup blocks come first, then steps, checks and rollbacks as the page has them. The first failure ends that, but for
     the rollbacks; cleanup blocks run in any case. With fault blocks it is a drill: they run after setup, and between
-    the blocks monitoring is asked whether the fault was noticed and is over. With a probe, which says how it differs, it
-    is a run for the proof of need.
+    the blocks monitoring is asked whether the fault was noticed and is over. With a probe it is a run for the proof of
+    need, and differs as that says.
     """
     started_at, started = datetime.now(UTC), time.monotonic()
     execution = _Execution(procedure, target, run, probe)

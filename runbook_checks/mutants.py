@@ -1,4 +1,4 @@
-"""Procedures without one of their blocks: which ones are worth a run, and how such a run differs from an ordinary one."""
+"""Procedures without one of their blocks: which are worth a run, and how such a run differs from an ordinary one."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How a run for the proof of need differs: it uses no unset variable, and without a block it goes on when one fails.
+    """How a run for the proof of need differs: it uses no unset variable, and without a block goes on when one fails.
 
     ``lent`` are captures of the baseline that blocks left out would have made; only checks may use them: what they name
     may be anything by now. ``needed_s`` is how long blocks took in the baseline, by their ids.
@@ -69,7 +69,9 @@ class Probe:
         """Return whether blocks after a failure run too."""
         return bool(self.left_out)
 
-    def why_not(self, block: Block, page: Sequence[Block], records: Iterable[BlockRecord], given: Collection[str]) -> str:
+    def why_not(
+        self, block: Block, page: Sequence[Block], records: Iterable[BlockRecord], given: Collection[str]
+    ) -> str:
         """Return why a block cannot be judged, or ''; ``page`` has all blocks of the procedure that is run.
 
         It uses what a block that was left out, or has not passed, would have made.

@@ -53,8 +53,9 @@ def refuse_elsewhere(environment: Environment, procedures: Sequence[Procedure]) 
 def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) -> Need:
     """Return the proof of need of a procedure, after keeping it as evidence.
 
-    No run begins after ``until``, seconds since the epoch. Raises BaselineError when the procedure does not pass as it is, OutOfTimeError when the time is over, what
-    Verifier.verify raises for a stack or a guard, and KeyboardInterrupt: then nothing is kept.
+    No run begins after ``until``, seconds since the epoch. Raises BaselineError when the procedure does not pass as it
+    is, OutOfTimeError when the time is over, what Verifier.verify raises for a stack or a guard, and KeyboardInterrupt:
+    then nothing is kept.
     """
     if until is not None and time.time() >= until:
         raise OutOfTimeError(f"{procedure.id}: not tried, the time is over")
@@ -99,7 +100,7 @@ class _Runner:
         self.services: tuple[Service, ...] = ()
 
     def trials(self, mutants: Sequence[Mutant]) -> tuple[tuple[Trial, ...], tuple[Tried, ...]]:
-        """Run the baseline and the mutants, and return what they prove; a run that can prove nothing more is not made."""
+        """Run the baseline and the mutants, and return what they prove; one that could prove nothing more is left out."""
         baseline = self._run(self.procedure, Probe())
         if baseline.outcome is not Outcome.PASSED:
             raise BaselineError(f"{self.procedure.id} does not pass as it is: {baseline.reason}")

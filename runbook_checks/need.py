@@ -1,4 +1,4 @@
-"""The proof of need: what came of leaving out the blocks of a procedure in turn, its one-line form, and its worth now."""
+"""The proof of need: what came of leaving out blocks of a procedure in turn, its one-line form, and its worth now."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Trial:
 class Tried:
     """A block that a reader runs, and whether anything depends on it.
 
-    ``by`` is what noticed that a step was missing, or what was left out when a check refused; ``place`` is its page:line.
+    ``by`` is what noticed that a step was missing, or what was left out when a check refused; ``place`` is its
+    page:line.
     """
 
     id: str
@@ -112,6 +113,9 @@ class Need:
     def tried_at(self) -> datetime | None:
         """Return when it was tried, UTC."""
         return datetime.fromisoformat(self.proof.ended_at).astimezone(UTC) if self.proof else None
+
+
+NEVER = Need()
 
 
 def worth(proofs: Iterable[Proof], *, digest: str, reasons: Mapping[str, str], now: datetime, strict: bool) -> Need:

@@ -159,7 +159,7 @@ class ProcedureItem(pytest.Item):
             raise ProcedureFailedError(record)
 
     def _prove(self) -> None:
-        """Prove the need of the procedure's blocks; one that is neither proven nor excepted is a failure of the item."""
+        """Prove the need of the procedure's blocks; one neither proven nor excepted is a failure of the item."""
         from runbook_checks.mutate import OutOfTimeError, prove  # noqa: PLC0415 - collecting needs none of it
         from runbook_checks.need import Standing, to_line  # noqa: PLC0415
 
@@ -277,7 +277,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--runbook-mutate", action="store_true", help="leave out blocks in turn instead, for the proof of need"
     )
     group.addoption(
-        "--runbook-until", default="0", metavar="TIME", help="begin no run for it after this, in seconds since the epoch"
+        "--runbook-until",
+        default="0",
+        metavar="TIME",
+        help="begin no run for it after this, in seconds since the epoch",
     )
 
 

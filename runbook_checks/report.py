@@ -13,7 +13,7 @@ from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
-from runbook_checks.need import Need, worth
+from runbook_checks.need import NEVER, Need, worth
 from runbook_checks.proof import proves
 from runbook_checks.record import CHANGED
 from runbook_checks.status import Judgement, Status, judge, told
@@ -43,7 +43,7 @@ class Entry:
     parts: tuple[
         tuple[str, str], ...
     ] = ()  # shortened, as they are now, of a procedure that has changed since it was last proven, or failed
-    need: Need = Need()  # what its proof of need is worth
+    need: Need = NEVER  # what its proof of need is worth
 
     @property
     def status(self) -> Status:

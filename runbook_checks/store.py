@@ -98,7 +98,9 @@ class Store:
             try:
                 proof = need.from_line(raw.decode())
             except OtherSchemaError as error:
-                raise StoreError(f"{path}:{number}: {error}: use the version of runbook-checks that wrote it") from error
+                raise StoreError(
+                    f"{path}:{number}: {error}: use the version of runbook-checks that wrote it"
+                ) from error
             except ValueError as error:
                 log.warning("%s:%d: skipped a line that is not a proof: %s", path, number, error)
                 continue

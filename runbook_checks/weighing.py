@@ -97,6 +97,11 @@ def _came(procedure: Procedure, environment: str, mutant: Mutant, record: Record
         return Came.UNNOTICED, "", "", ""
     if not any(one.attempts and one.id in acting for one in record.blocks):
         return Came.UNDECIDED, "", "", record.reason
+    return _at_the_end(procedure, record)
+
+
+def _at_the_end(procedure: Procedure, record: Record) -> tuple[Came, str, str, str]:
+    """Return what noticed after all blocks have passed: a figure, or the drill."""
     card = f"{procedure.page}:{procedure.card.line}"
     broken = next((figure for figure in record.figures if not figure.kept), None)
     if broken is not None:
