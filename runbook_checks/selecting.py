@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_checks.config import FILE_NAME, load_config
-from runbook_checks.digest import digest_in
+from runbook_checks.digest import digest_of, parts
 from runbook_checks.durations import seconds
 from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.files import FileHashes
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runbook_checks.model import Procedure
 
 _GIT_TIMEOUT_S = 60.0
+_OF_THE_STACK = ("environment ", "stack ")  # how the names of parts begin that are the same for every procedure
 
 
 def until(within: str) -> str:
@@ -52,28 +53,31 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
 ) -> tuple[Procedure, ...]:
     """Return the procedures to try: with ``stale`` those without a believed proof of what is written now.
 
-    With ``changed``, a commit, only those that it does not have, or has with another digest.
+    With ``changed``, a commit, only those that it does not have or has differently: blocks, card, what they name and
+    need. A change of the stack alone changes no procedure here.
     """
     found = tuple(one for one in procedures if proves(one, environment.name))
     if not (stale or changed):
         return found
     hashes = FileHashes(config.root)
-    now = {one.id: digest_in(config, environment, one, catalog, hashes) for one in found}
+    now = {one.id: parts(config, environment, one, catalog, hashes) for one in found}
     if changed:
-        then = digests_at(config, environment.name, changed)
-        found = tuple(one for one in found if then.get(one.id) != now[one.id])
+        then = own_at(config, environment.name, changed)
+        found = tuple(one for one in found if then.get(one.id) != _own(now[one.id]))
     if stale:
         store, keys = Store(config.root / config.evidence), trusted_keys(config)
         found = tuple(
             one
             for one in found
-            if all(proof.digest != now[one.id] for proof in believe_need(store, environment.name, one.id, keys))
+            if all(
+                proof.digest != digest_of(now[one.id]) for proof in believe_need(store, environment.name, one.id, keys)
+            )
         )
     return found
 
 
-def digests_at(config: Config, environment: str, commit: str) -> Mapping[str, str]:
-    """Return the digests of all procedures of a commit, by public id; none where its pages could not be read.
+def own_at(config: Config, environment: str, commit: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the own parts of all procedures of a commit, by public id; none where its pages could not be read.
 
     Raises UsageError for what git does not know as a commit.
     """
@@ -86,7 +90,14 @@ def digests_at(config: Config, environment: str, commit: str) -> Mapping[str, st
         except (RunbookError, OSError):
             return {}
         hashes = FileHashes(then.root)
-        return {one.id: digest_in(then, there, one, catalog, hashes) for one in catalog.procedures}
+        return {one.id: _own(parts(then, there, one, catalog, hashes)) for one in catalog.procedures}
+
+
+def _own(covered: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the parts of a digest that are a procedure's own; blocks by their order, not by their ids."""
+    found = {name: value for name, value in covered.items() if not name.startswith(_OF_THE_STACK)}
+    blocks = [found.pop(name) for name in list(found) if name.startswith("block ")]
+    return {**found, "blocks": " ".join(blocks)}
 
 
 def _extract(root: Path, commit: str, folder: Path) -> None:

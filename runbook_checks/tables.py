@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from rich.table import Table
 from rich.text import Text
 
+from runbook_checks.need import Standing
 from runbook_checks.record import Outcome, Record
 from runbook_checks.status import Status
 from runbook_checks.trust import Worth
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from runbook_checks.alerts import Coverage
     from runbook_checks.config import Exemption
     from runbook_checks.model import Procedure
-    from runbook_checks.need import Proof
+    from runbook_checks.need import Need, Proof
     from runbook_checks.report import Entry
     from runbook_checks.trust import Verdict
 
@@ -74,8 +75,10 @@ def status_table(entries: Iterable[Entry]) -> Table:
     """Return what every procedure is worth now; the environment is a column where there are several."""
     entries = tuple(entries)
     several = len({entry.environment for entry in entries}) > 1
+    tried = any(entry.need.proof for entry in entries)
     table = Table(box=None, pad_edge=False)
-    for heading in ("status", "procedure", *(["environment"] if several else []), "verified (UTC)"):
+    more = ["need"] if tried else []
+    for heading in ("status", "procedure", *(["environment"] if several else []), "verified (UTC)", *more):
         table.add_column(heading, no_wrap=True)
     table.add_column("why", overflow="fold")
     for entry in entries:
@@ -84,9 +87,28 @@ def status_table(entries: Iterable[Entry]) -> Table:
             entry.procedure.id,
             *([entry.environment] if several else []),
             f"{entry.verified_at:%Y-%m-%d %H:%M}" if entry.verified_at else "never",
+            *([_need(entry.need)] if tried else []),
             Text(printable(entry.reason.partition("\n")[0])),
         )
     return table
+
+
+def _need(need: Need) -> Text:
+    """Return the proof of need of a procedure in one word."""
+    counts = f"{need.proven}/{need.total}"
+    match need.standing:
+        case Standing.PROVEN:
+            return Text(counts)
+        case Standing.UNPROVEN:
+            return Text(f"{counts} !", "bold red")
+        case Standing.STALE:
+            return Text("stale", "yellow")
+        case Standing.NOTHING:
+            return Text("-", "dim")
+        case Standing.NEVER:
+            return Text("never", "dim")
+        case _:
+            assert_never(need.standing)
 
 
 def alerts_table(covered: Coverage) -> Table:
