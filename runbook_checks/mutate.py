@@ -100,7 +100,7 @@ class _Runner:
         self.services: tuple[Service, ...] = ()
 
     def trials(self, mutants: Sequence[Mutant]) -> tuple[tuple[Trial, ...], tuple[Tried, ...]]:
-        """Run the baseline and the mutants, and return what they prove; one that could prove nothing more is left out."""
+        """Run the baseline and the mutants, and return what they prove; one that can prove no more is left out."""
         baseline = self._run(self.procedure, Probe())
         if baseline.outcome is not Outcome.PASSED:
             raise BaselineError(f"{self.procedure.id} does not pass as it is: {baseline.reason}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from records import record
 from test_execute import HEAD, check, fence, step
 
 from runbook_checks.markdown import scan
-from runbook_checks.model import Block, Procedure
 from runbook_checks.mutants import Probe, made_by, mutants_of, probe_of
 from runbook_checks.record import BlockRecord, Outcome
+
+if TYPE_CHECKING:
+    from runbook_checks.model import Block, Procedure
 
 SETUP = fence("bash {.setup}", "true")
 FAULT = fence("bash {.fault}", "true")

@@ -34,13 +34,13 @@ def told(folder: Path, need: Need) -> str:
 @pytest.mark.parametrize(
     ("need", "said"),
     [
-        (need_of(proof(STEP, LOOK)), "2 of 2 proven, 2026-11-21 11:00 UTC."),
+        (need_of(proof(STEP, LOOK)), "2 of 2 proven, 2026-11-21 11:00 UTC ."),
         (need_of(proof(STEP, IDLE), idle="for show"), "1 of 2 proven, and 1 with a written reason why not, 2026-11-21"),
         (need_of(proof(STEP, IDLE)), "Only 1 of 2 proven, 2026-11-21"),
         (need_of(proof(STEP), make="x"), "1 of 1 proven, and the card still gives a reason why some of them are not"),
         (need_of(proof(STEP, digest="then")), "Out of date: 1 of 1 were proven, and something has changed since"),
         (need_of(proof()), "Nothing to leave out: it has no step, no rollback and no trouble, 2026"),
-        (need_of(proof(STEP, dirty=True)), "1 of 1 proven, 2026-11-21 11:00 UTC. uncommitted changes"),
+        (need_of(proof(STEP, dirty=True)), "1 of 1 proven, 2026-11-21 11:00 UTC . uncommitted changes"),
         (NEVER, "Never tried."),
         (
             need_of(proof(STEP, age_h=-5)),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A block of the procedure, and what is known of its need; ``href`` is empty when it is not on the page any more."""
+    """A block of the procedure, and what is known of its need; ``href`` is empty for one that the page has no more."""
 
     role: str
     title: str
@@ -55,14 +55,12 @@ def shown(need: Need, on_page: Mapping[str, Block], page: str) -> Shown:
 def _sentence(need: Need) -> str:
     counts = f"{need.proven} of {need.total}"
     match need.standing:
-        case Standing.PROVEN if need.excepted:
-            return f"{counts} proven, and {len(need.excepted)} with a written reason why not"
         case Standing.PROVEN:
-            return f"{counts} proven"
-        case Standing.UNPROVEN if not need.left:
-            return f"{counts} proven, and the card still gives a reason why some of them are not"
+            excepted = len(need.excepted)
+            return f"{counts} proven" + (f", and {excepted} with a written reason why not" if excepted else "")
         case Standing.UNPROVEN:
-            return f"Only {counts} proven"
+            needless = f"{counts} proven, and the card still gives a reason why some of them are not"
+            return f"Only {counts} proven" if need.left else needless
         case Standing.STALE:
             return f"Out of date: {counts} were proven, and something has changed since"
         case Standing.NOTHING:
