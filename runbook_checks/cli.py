@@ -244,13 +244,13 @@ def _mutate(options: argparse.Namespace) -> int:
     procedures = catalog.select(options.selection) if options.selection else catalog.procedures
     refuse_elsewhere(environment, catalog.in_needs_order(procedures))
     procedures = to_mutate(config, catalog, environment, procedures, stale=options.stale, changed=options.changed)
-    if not procedures and (options.stale or options.changed):
-        print("nothing to try: every proof of need is of what is written now", file=sys.stderr)  # noqa: T201 - this is the command line
-        if options.json:
-            _print({"schema_version": SCHEMA_VERSION, "proofs": [], "not_tried": [], "errors": []})
-        return Exit.VERIFIED
-    if not procedures:
+    if not procedures and not (options.stale or options.changed):
         raise UsageError("there is no procedure to mutate")
+    if not procedures:
+        print("nothing to try: nothing has changed, or every proof of need is of what is written now", file=sys.stderr)  # noqa: T201 - this is the command line
+        if options.json:
+            _print(documents.proofs_document((), (), ()))
+        return Exit.VERIFIED
     return _run(config, environment, procedures, options, {}, "--runbook-mutate", "--runbook-until", end)
 
 
@@ -369,7 +369,8 @@ def _evidence(options: argparse.Namespace) -> int:
 
 
 def _site(options: argparse.Namespace) -> int:
-    from runbook_checks.site.offline import building  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.site.mkdocs_command import run  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.site.offline import building  # noqa: PLC0415
 
     config = _config(options)
     mkdocs_file = config.root / config.mkdocs
@@ -377,28 +378,14 @@ def _site(options: argparse.Namespace) -> int:
     if options.action == "build":
         arguments.append("--strict")
     if not options.offline:
-        return _mkdocs(arguments)
+        return run(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the other process ends too
     with building(mkdocs_file) as edition:
-        code = _mkdocs(arguments)
+        code = run(arguments)
         if code == Exit.VERIFIED:
             placed = edition.place()
             print(f"The offline edition is {placed}", file=sys.stderr)  # noqa: T201 - this is the command line
     return code
-
-
-def _mkdocs(arguments: list[str]) -> int:
-    import click  # noqa: PLC0415 - only what the command needs
-    from mkdocs.__main__ import cli  # noqa: PLC0415
-
-    try:
-        return int(cli.main(arguments, standalone_mode=False) or 0)
-    except click.Abort as aborted:  # what click makes of it
-        raise KeyboardInterrupt from aborted
-    except click.ClickException as error:
-        raise UsageError(error.format_message()) from error
-    except SystemExit as ended:  # a strict build that failed has said why
-        return Exit.USAGE if ended.code else Exit.VERIFIED
 
 
 _COMMANDS = {

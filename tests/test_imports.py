@@ -34,7 +34,7 @@ ORDER = [
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
     *("store", "signing", "keys", "trust", "status", "report", "alerts", "links", "holes", "documents", "tags"),
     *("guardian", "stack", "guards", "verify", "mutate", "selecting", "scheduling"),
-    *("failure", "pytest_plugin", "progress", "engine", "tables", "attest", "promql"),
+    *("failure", "sharing", "pytest_plugin", "progress", "engine", "tables", "attest", "promql"),
     *("site", "__init__", "arguments", "cli", "__main__"),
 ]
 
