@@ -88,7 +88,7 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
     )
     line = to_line(proof).encode().removesuffix(b"\n")
     verifier.store.append_need(proof, sign(signed_as(proof), line, verifier.signer) if verifier.signer else b"")
-    return held(proof, dict(procedure.card.unproven))
+    return held(proof, procedure)
 
 
 class _Runner:

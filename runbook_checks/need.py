@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from runbook_checks.model import Procedure, acts, runs_in
 from runbook_checks.record import BlockRecord, OtherSchemaError, Outcome, Record, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 SCHEMA_VERSION = 1
 SUBJECT = "#need"  # behind a public id: what a signature of a proof is about
@@ -118,8 +119,8 @@ class Need:
 NEVER = Need()
 
 
-def worth(proofs: Iterable[Proof], *, digest: str, reasons: Mapping[str, str], now: datetime, strict: bool) -> Need:
-    """Return what proofs say of a procedure whose digest is now ``digest``, given the card's reasons by block id.
+def worth(proofs: Iterable[Proof], procedure: Procedure, *, digest: str, now: datetime, strict: bool) -> Need:
+    """Return what proofs say of a procedure whose digest is now ``digest``.
 
     The newest of this digest decides, else the newest, which is stale. One dated in the future counts for nothing, nor,
     when ``strict``, does one from a tree with uncommitted changes.
@@ -131,11 +132,13 @@ def worth(proofs: Iterable[Proof], *, digest: str, reasons: Mapping[str, str], n
     same = [one for one in counted if one.digest == digest]
     if not same:
         return Need(Standing.STALE, counted[-1])
-    return held(same[-1], reasons)
+    return held(same[-1], procedure)
 
 
-def held(proof: Proof, reasons: Mapping[str, str]) -> Need:
-    """Return a proof of what is written now, held against the card's reasons."""
+def held(proof: Proof, procedure: Procedure) -> Need:
+    """Return a proof of what is written now, held against the reasons of the procedure's card."""
+    reasons = dict(procedure.card.unproven)
+    proof = _as_named_now(proof, procedure)
     excepted = tuple((one, reasons[one.id]) for one in proof.blocks if not one.proven and one.id in reasons)
     left = tuple(one for one in proof.blocks if not one.proven and one.id not in reasons)
     needless = tuple(one.id for one in proof.blocks if one.proven and one.id in reasons)
@@ -143,6 +146,21 @@ def held(proof: Proof, reasons: Mapping[str, str]) -> Need:
         return Need(Standing.NOTHING, proof)
     standing = Standing.UNPROVEN if left or needless else Standing.PROVEN
     return Need(standing, proof, excepted, left, needless)
+
+
+def _as_named_now(proof: Proof, procedure: Procedure) -> Proof:
+    """Return a proof with the ids and lines that its blocks have now: neither is in the digest, their order is."""
+    blocks = [one for one in procedure.blocks if acts(one) and runs_in(one, proof.environment)]
+    if len(blocks) != len(proof.blocks):  # nothing was to be left out
+        return proof
+    now = {old.id: new for old, new in zip(proof.blocks, blocks, strict=True)}
+    named = []
+    for one in proof.blocks:
+        by = now.get(one.by)
+        place = f"{procedure.page}:{by.span.first}" if by else one.place
+        new = now[one.id]
+        named.append(replace(one, id=new.id, line=new.span.first, by=by.id if by else one.by, place=place))
+    return replace(proof, blocks=tuple(named))
 
 
 def to_line(proof: Proof) -> str:

@@ -121,8 +121,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             judgement = told(judgement, why_newest_is_refused(evidence))
             need = worth(
                 believe_need(store, environment.name, procedure.id, keys),
+                procedure,
                 digest=current,
-                reasons=dict(procedure.card.unproven),
                 now=now,
                 strict=strict,
             )

@@ -134,6 +134,7 @@ def test_a_reason_may_be_written_after_the_run_and_one_for_what_is_proven_is_ref
             "{good-mak: x}",
             "`unproven: good-mak` is no step, check or rollback of this procedure; did you mean `good-make`",
         ),
+        ("{good-check-1: x}", "is an id that counts blocks, and is another one's when one is put before it; give"),
         ('{good-make: ""}', "`unproven: good-make` has no reason; say why nothing can prove it"),
         ("[good-make]", "`unproven:` must be `key: value` lines"),
     ],

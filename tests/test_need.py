@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from records import NOW
 
+from runbook_checks.model import Block, Card, Procedure, Role, Span
 from runbook_checks.need import NEVER, Came, Proof, Standing, Trial, Tried, from_line, signed_as, to_line, worth
 from runbook_checks.record import OtherSchemaError, Outcome, Service
 from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runbook_checks.need import Need
 
 STEP = Tried("make", "step", 7, proven=True, by="look", place="docs/p.md:12")
 IDLE = Tried("idle", "step", 20, proven=False, reason="left out, and nothing noticed")
@@ -42,8 +45,19 @@ def proof(*blocks: Tried, age_h: float = 1, **changes: Any) -> Proof:
     return Proof(**{**fields, **changes})
 
 
+def written(*blocks: Tried, **reasons: str) -> Procedure:
+    """Return a procedure that has these blocks, and reasons."""
+    page = tuple(Block(one.id, Role(one.role), "bash", "", Span(one.line, one.line)) for one in blocks)
+    return Procedure("docs/p.md", "one", "One", 1, Card(unproven=tuple(reasons.items())), page)
+
+
+def need_of(*proofs: Proof, strict: bool = False, **reasons: str) -> Need:
+    procedure = written(*(proofs[0].blocks if proofs else ()), **reasons)
+    return worth(proofs, procedure, digest="now", now=NOW, strict=strict)
+
+
 def judged(*proofs: Proof, strict: bool = False, **reasons: str) -> tuple[Standing, int, int]:
-    need = worth(proofs, digest="now", reasons=reasons, now=NOW, strict=strict)
+    need = need_of(*proofs, strict=strict, **reasons)
     return need.standing, need.proven, need.total
 
 
@@ -106,6 +120,21 @@ def test_a_proof_of_another_text_is_stale_and_the_newest_of_this_text_decides() 
     assert judged(proof(STEP, IDLE, age_h=3), other) == (Standing.UNPROVEN, 1, 2)
     assert judged(proof(STEP, age_h=3), proof(STEP, IDLE, age_h=2), other) == (Standing.UNPROVEN, 1, 2)
     assert judged(proof(STEP, digest="changed while it ran")) == (Standing.STALE, 1, 1)
+
+
+def test_blocks_have_the_ids_and_lines_that_the_page_gives_them_now() -> None:
+    look = Tried("look", "check", 12, proven=True, by="make", place="docs/p.md:7")
+    now = written(
+        replace(STEP, id="made", line=8), replace(look, id="looked", line=14), replace(IDLE, line=30), idle="x"
+    )
+    need = worth([proof(STEP, look, IDLE)], now, digest="now", now=NOW, strict=False)
+    assert need.proof is not None
+    assert [(one.id, one.line, one.by, one.place) for one in need.proof.blocks] == [
+        ("made", 8, "looked", "docs/p.md:14"),
+        ("looked", 14, "made", "docs/p.md:8"),
+        ("idle", 30, "", ""),
+    ]
+    assert need.standing is Standing.PROVEN
 
 
 def test_a_signature_of_a_proof_speaks_of_no_run() -> None:

@@ -6,25 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from records import NOW
-from test_need import IDLE, STEP, proof
+from test_need import IDLE, STEP, need_of, proof
 from test_site_badges import entry
 from test_site_evidence import page_of, words
 
 from runbook_checks.documents import need_document
-from runbook_checks.need import NEVER, Need, Tried, worth
+from runbook_checks.need import NEVER, Tried
 from runbook_checks.tables import status_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runbook_checks.need import Proof
+    from runbook_checks.need import Need
 
 LOOK = Tried("look", "check", 12, proven=True, by="make", place="docs/p.md:7")
-
-
-def need_of(*proofs: Proof, **reasons: str) -> Need:
-    return worth(proofs, digest="now", reasons=reasons, now=NOW, strict=False)
 
 
 def told(folder: Path, need: Need) -> str:
