@@ -119,8 +119,10 @@ class Need:
 NEVER = Need()
 
 
-def worth(proofs: Iterable[Proof], procedure: Procedure, *, digest: str, now: datetime, strict: bool) -> Need:
-    """Return what proofs say of a procedure whose digest is now ``digest``.
+def worth(  # noqa: PLR0913 - what decides
+    proofs: Iterable[Proof], procedure: Procedure, *, digest: str, now: datetime, strict: bool, doubt: str = ""
+) -> Need:
+    """Return what proofs say of a procedure whose digest is now ``digest``; ``doubt`` is why others do not count.
 
     The newest of this digest decides, else the newest, which is stale. One dated in the future counts for nothing, nor,
     when ``strict``, does one from a tree with uncommitted changes.
@@ -128,7 +130,7 @@ def worth(proofs: Iterable[Proof], procedure: Procedure, *, digest: str, now: da
     found = sorted(proofs, key=_ended_at)
     counted = [one for one in found if _ended_at(one) <= now + _CLOCK_SKEW and not (strict and one.dirty)]
     if not counted:
-        return Need(doubt="it is from a tree with uncommitted changes, or dated in the future" if found else "")
+        return Need(doubt="it is from a tree with uncommitted changes, or dated in the future" if found else doubt)
     same = [one for one in counted if one.digest == digest]
     if not same:
         return Need(Standing.STALE, counted[-1])
@@ -186,6 +188,14 @@ def from_line(line: str) -> Proof:
     except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a proof: {error!r}") from error
     return proof
+
+
+def distrusted(proof: Proof, why: str) -> Proof:
+    """Return a proof that proves nothing, for a reason."""
+    return replace(
+        proof,
+        blocks=tuple(replace(one, proven=False, by="", place="", reason=one.reason or why) for one in proof.blocks),
+    )
 
 
 def signed_as(proof: Proof) -> Record:

@@ -119,13 +119,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
             judgement = told(judgement, why_newest_is_refused(evidence))
-            need = worth(
-                believe_need(store, environment.name, procedure.id, keys),
-                procedure,
-                digest=current,
-                now=now,
-                strict=strict,
-            )
+            proofs, doubt = believe_need(store, environment.name, procedure.id, keys)
+            need = worth(proofs, procedure, digest=current, now=now, strict=strict, doubt=doubt)
             entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered, need))
     return Report(catalog, tuple(entries), strict, tuple(forged))
 

@@ -70,7 +70,8 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
             one
             for one in found
             if all(
-                proof.digest != digest_of(now[one.id]) for proof in believe_need(store, environment.name, one.id, keys)
+                proof.digest != digest_of(now[one.id])
+                for proof in believe_need(store, environment.name, one.id, keys)[0]
             )
         )
     return found

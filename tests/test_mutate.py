@@ -239,6 +239,17 @@ def test_an_interrupt_keeps_nothing_and_leaves_nothing(
     assert repository.left() == ([], [])
 
 
+def test_a_crashed_worker_is_a_failure_and_says_nothing_about_the_procedure(repository: Repository) -> None:
+    crash = "## Bad { #bad }\n```bash {.step}\nkill -9 $PPID\n```\n```bash {.check}\ntrue\n```\n"
+    repository.only(good("one"), crash)
+    done = repository.run("mutate", "-n", "2")
+    assert done.returncode == 1
+    assert "worker crashed: the process that ran the procedure died" in done.stderr
+    assert (proofs(repository, "extra/bad"), repository.records("extra/bad")) == ([], ())
+    assert len(proofs(repository, "extra/one")) == 1
+    wait_for(lambda: repository.left() == ([], []))  # the crashed worker's guardian may be the last to go
+
+
 def test_a_killed_run_is_ended_by_the_guardian_and_swept_by_the_next(repository: Repository) -> None:
     repository.only(SLOW, good())
     repository.write("hold", "")
@@ -267,4 +278,6 @@ def test_where_keys_are_trusted_only_a_signed_proof_counts(repository: Repositor
     path = ".runbook-checks/evidence/local/extra/good.need.jsonl"
     (repository.root / path).write_text((repository.root / path).read_text().replace("good-make", "good-fake"))
     assert standing(repository) == {"extra/good": None}, "it was changed after it was signed"
+    repository.replace(path, '"proven":true', '"proven":false')
+    assert standing(repository) == {"extra/good": "unproven"}, "bad news needs no signature"
     assert repository.run("evidence", "check").returncode == 0, "no record was touched"
