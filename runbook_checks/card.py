@@ -143,7 +143,7 @@ def _figures(reader: Reader, node: Node | None) -> tuple[FigureBound, ...]:
 
 def _reasons(reader: Reader, node: Node | None) -> tuple[tuple[str, str], ...]:
     given = reader.mapping(node, "`unproven:`") if node is not None else None
-    found = {name: reader.text(value, f"the reason of `{name}`") for name, value in (given or {}).items()}
+    found = {name: reader.text(value, f"unproven: {name}") for name, value in (given or {}).items()}
     for name, reason in found.items():
         if not reason:
             reader.problem((given or {})[name], f"`unproven: {name}` has no reason", "say why nothing can prove it")
