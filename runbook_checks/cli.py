@@ -240,18 +240,17 @@ def _mutate(options: argparse.Namespace) -> int:
 
     config, catalog = _load(options)
     environment = config.environment(options.environment)
-    end = until(options.within)
     procedures = catalog.select(options.selection) if options.selection else catalog.procedures
     refuse_elsewhere(environment, catalog.in_needs_order(procedures))
-    procedures = to_mutate(config, catalog, environment, procedures, stale=options.stale, changed=options.changed)
-    if not procedures and not (options.stale or options.changed):
-        raise UsageError("there is no procedure to mutate")
+    wanted = {"stale": options.stale, "changed": options.changed, "mark": options.mark or ""}
+    procedures = to_mutate(config, catalog, environment, procedures, **wanted)
     if not procedures:
         print("nothing to try: nothing has changed, or every proof of need is of what is written now", file=sys.stderr)  # noqa: T201 - this is the command line
         if options.json:
             _print(documents.proofs_document((), (), ()))
         return Exit.VERIFIED
-    return _run(config, environment, procedures, options, {}, "--runbook-mutate", "--runbook-until", end)
+    limit = ("--runbook-until", until(options.within))
+    return _run(config, environment, procedures, options, {}, "--runbook-mutate", *limit)
 
 
 def _run(
@@ -271,8 +270,8 @@ def _run(
         with contextlib.redirect_stderr(own_stderr):
             console = _console(stderr=True)
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for the document
-            code, progress = session(config, environment, procedures, options, console, groups, more)
-        return _conclude(code, progress, options)
+            ended = session(config, environment, procedures, options, console, groups, more)
+        return _conclude(*ended, options)
 
 
 def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:

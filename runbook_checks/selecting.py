@@ -19,6 +19,7 @@ from runbook_checks.keys import trusted_keys
 from runbook_checks.proof import proves
 from runbook_checks.report import load_catalog
 from runbook_checks.store import Store
+from runbook_checks.tags import marks_of, matcher
 from runbook_checks.trust import believe_need
 
 if TYPE_CHECKING:
@@ -50,15 +51,22 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
     *,
     stale: bool,
     changed: str,
+    mark: str = "",
 ) -> tuple[Procedure, ...]:
     """Return the procedures to try: with ``stale`` those without a believed proof of what is written now.
 
     With ``changed``, a commit, only those that it does not have or has differently: blocks, card, what they name and
-    need. A change of the stack alone changes no procedure here.
+    need. A change of the stack alone changes no procedure here. ``mark`` is an expression of marks that they must have.
+    Raises UsageError when there is nothing to choose from.
     """
     found = tuple(one for one in procedures if proves(one, environment.name))
+    if not found:
+        raise UsageError("there is no procedure to mutate")
     if not (stale or changed):
         return found
+    if mark:
+        matches = matcher(mark)
+        found = tuple(one for one in found if matches(marks_of(one, catalog.runbook_of(one))))
     hashes = FileHashes(config.root)
     now = {one.id: parts(config, environment, one, catalog, hashes) for one in found}
     if changed:

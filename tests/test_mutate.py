@@ -201,6 +201,8 @@ def test_only_what_a_commit_has_differently_is_tried(repository: Repository) -> 
     repository.replace(PAGE, 'touch "$SITE/two"', 'touch -- "$SITE/two"')
     done = repository.run("mutate", "--changed", "HEAD", "--json")
     assert [one["procedure"] for one in document(done)["proofs"]] == ["extra/two"]
+    marked = repository.run("mutate", "--changed", "HEAD", "-m", "not step")
+    assert (marked.returncode, marked.stderr[:14]) == (0, "nothing to try"), "what has changed has other marks"
 
 
 def test_what_there_is_no_time_for_is_named_and_not_kept(repository: Repository) -> None:
