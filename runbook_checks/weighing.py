@@ -126,7 +126,8 @@ def _check(procedure: Procedure, block: Block, runs: Sequence[tuple[Mutant, Reco
         (mutant, one) for mutant, record in runs for one in refusals(procedure, mutant, record) if one.id == block.id
     ]
     if not said_no:
-        return Tried(block.id, block.role.value, block.span.first, proven=False, reason="never refused anything")
+        why = f"never refused anything: {_when_asked(block, [record for _, record in runs])}"
+        return Tried(block.id, block.role.value, block.span.first, proven=False, reason=why)
     never = [
         f"the expectation of line {one.span.first} never refused anything"
         for one in block.expectations
@@ -136,6 +137,15 @@ def _check(procedure: Procedure, block: Block, runs: Sequence[tuple[Mutant, Reco
     without = said_no[0][0].left_out[0]
     place = f"{procedure.page}:{without.span.first}"
     return Tried(block.id, block.role.value, block.span.first, not why, without.id, place, why)
+
+
+def _when_asked(block: Block, records: Iterable[Record]) -> str:
+    """Return what became of a check that has not refused anything, in a writer's words."""
+    found = [one for record in records for one in record.blocks if one.id == block.id]
+    held = sum(one.outcome is Outcome.PASSED for one in found)
+    skipped = [one.message.removeprefix("not run: ") for one in found if one.outcome is Outcome.SKIPPED]
+    told = [f"it held in {held} of {len(found)} runs"] if found else ["no run could tell"]
+    return ", and ".join([*told, *([f"was not asked, because {skipped[0]}"] if skipped else [])])
 
 
 def _holds(expectation: Expectation, record: BlockRecord) -> bool:

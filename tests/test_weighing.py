@@ -56,7 +56,7 @@ class Proven:
 
     @property
     def unproven(self) -> dict[str, str]:
-        return {name: one.reason for name, one in self.blocks.items() if not one.proven}
+        return {name: one.reason.partition(":")[0] for name, one in self.blocks.items() if not one.proven}
 
     def said(self, left_out: str, block: str) -> str:
         """Return what the record of a block says in the run without another one."""
@@ -78,6 +78,7 @@ def test_a_step_that_nobody_misses_and_a_check_that_cannot_refuse_are_not_proven
         "one-check-2": "never refused anything",
     }
     assert proven.trials["one-step-2"].came is Came.UNNOTICED
+    assert proven.blocks["one-check-2"].reason == "never refused anything: it held in 2 of 2 runs"
 
 
 def test_blocks_after_a_failure_are_asked_too(tmp_path: Path) -> None:
@@ -126,6 +127,9 @@ def test_what_a_failed_block_would_have_captured_is_not_asked_for(tmp_path: Path
     proven = Proven(tmp_path, MAKE, check("ls made", "<name>"), check('test "$name" = made'))
     assert proven.said("one-step-1", "one-check-2").startswith("not run: it uses name, which one-check-1")
     assert proven.unproven == {"one-check-2": "never refused anything"}
+    assert proven.blocks["one-check-2"].reason.endswith(
+        "it held in 0 of 1 runs, and was not asked, because it uses name, which one-check-1 would have made"
+    )
 
 
 @pytest.mark.parametrize("made", ["dir=$PWD/here", "read -r dir <<<here", "dir() { echo; }"])

@@ -67,7 +67,8 @@ def test_a_healing_step_and_the_diagnosis_of_a_drill_are_proven(alarm: Alarm) ->
 
 def test_a_diagnosis_that_holds_of_a_healthy_system_is_not_proven(alarm: Alarm) -> None:
     _, blocks = proven(alarm, CARD, FAULT, check("ls >/dev/null", more=" #seen"), MEND, HEALED, CLEANUP)
-    assert {name: one.reason for name, one in blocks.items() if not one.proven} == {"seen": "never refused anything"}
+    assert [name for name, one in blocks.items() if not one.proven] == ["seen"]
+    assert blocks["seen"].reason == "never refused anything: it held in 2 of 2 runs"
 
 
 def test_a_step_that_only_the_snapshot_misses_is_proven_by_the_drill(
