@@ -20,7 +20,7 @@ from runbook_checks.verify import as_committed, does_something_in
 from runbook_checks.weighing import weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runbook_checks.config import Environment
     from runbook_checks.model import Procedure
@@ -28,9 +28,17 @@ if TYPE_CHECKING:
     from runbook_checks.record import Service
     from runbook_checks.verify import Verifier
 
+_NAMED = 3  # of the things that changed meanwhile
+
 
 class BaselineError(RunbookError):
     """The procedure does not pass as it is written, so nothing can be learnt from leaving out a part of it."""
+
+    exit_code = 1
+
+
+class ChangedError(RunbookError):
+    """What was tried is not what it was when that began, so nobody can say what is proven; nothing is kept."""
 
     exit_code = 1
 
@@ -53,9 +61,9 @@ def refuse_elsewhere(environment: Environment, procedures: Sequence[Procedure]) 
 def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) -> Need:
     """Return the proof of need of a procedure, after keeping it as evidence.
 
-    No run begins after ``until``, seconds since the epoch. Raises BaselineError when the procedure does not pass as it
-    is, OutOfTimeError when the time is over, what Verifier.verify raises for a stack or a guard, and KeyboardInterrupt:
-    then nothing is kept.
+    No run begins after ``until``, seconds since the epoch. Nothing is kept when this raises: BaselineError when the
+    procedure does not pass as it is, ChangedError when it is changed meanwhile, OutOfTimeError when the time is over,
+    what Verifier.verify raises for a stack or a guard, and KeyboardInterrupt.
     """
     if until is not None and time.time() >= until:
         raise OutOfTimeError(f"{procedure.id}: not tried, the time is over")
@@ -70,12 +78,14 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
     blocks: tuple[Tried, ...] = ()
     if mutants:
         trials, blocks = runner.trials(mutants)
+    if changed := _changed(covered, verifier.covered(procedure)):
+        raise ChangedError(f"{procedure.id}: {CHANGED}: {changed}; nothing is proven, and nothing kept")
     proof = Proof(
         run=run.id,
         procedure=procedure.id,
         page=procedure.page,
         title=procedure.title,
-        digest=digest_of(covered) if verifier.covered(procedure) == covered else CHANGED,
+        digest=digest_of(covered),
         environment=verifier.environment.name,
         started_at=started_at.isoformat(timespec="milliseconds"),
         ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -89,6 +99,11 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
     line = to_line(proof).encode().removesuffix(b"\n")
     verifier.store.append_need(proof, sign(signed_as(proof), line, verifier.signer) if verifier.signer else b"")
     return held(proof, procedure)
+
+
+def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 class _Runner:

@@ -157,6 +157,15 @@ def test_a_procedure_that_fails_as_it_is_exits_1_with_the_reason_and_nothing_is_
     assert repository.left() == ([], [])
 
 
+def test_what_is_changed_while_it_is_tried_proves_nothing(repository: Repository) -> None:
+    repository.write("scripts/used", "true\n")
+    repository.only(good() + '```bash {.cleanup}\necho >>"$(pwd)/scripts/used"\n```\n')
+    done = repository.run("mutate")
+    assert done.returncode == 1
+    assert "extra/good: changed while it ran: file scripts/used; nothing is proven, and nothing kept" in done.stderr
+    assert proofs(repository) == []
+
+
 def test_where_nothing_can_be_left_out_it_says_so(repository: Repository) -> None:
     repository.only(LOOK)
     done = repository.run("mutate")
