@@ -76,11 +76,45 @@ def test_the_snapshot_is_the_same_until_something_is_left_behind(stack: Stack) -
     assert set(after) - set(before) == {next(line for line in after if line.startswith("file left "))}
 
 
+def test_the_snapshot_asks_what_a_file_says_and_not_how_a_script_has_written_it(stack: Stack) -> None:
+    before = stack.run("snapshot").stdout.splitlines()
+    shares, configuration = "deployment/scripts/weights.sh", "deployment/scripts/reconfigure.sh"
+
+    def differ_after(command: str) -> set[str]:
+        done = stack.shell(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {line.split()[1] for line in set(stack.run("snapshot").stdout.splitlines()) - set(before)}
+
+    assert differ_after(f"{shares} b=60 a=40") == {"endpoints.json"}
+    assert differ_after(f"{shares} b=50 a=50") == set()
+    assert differ_after(f"{configuration} POOL_SIZE=11") == {"service.env"}
+    assert differ_after(f"{configuration} POOL_SIZE=10") == set()
+    endpoints = stack.folder / "conf/endpoints.json"
+    whole = endpoints.read_text()
+    assert differ_after(f"echo '{{' >{endpoints}") == {"endpoints.json"}
+    endpoints.write_text(whole)
+
+
 def test_what_is_not_known_is_no_snapshot(other: Stack) -> None:
     other.up()
     assert other.shell("supervisorctl stop postgres").returncode == 0
     done = other.run("snapshot")
     assert (done.returncode, "psql said nothing: " in done.stderr) == (1, True)
+
+
+def test_quiet_refuses_an_alert_that_is_only_pending_and_waits_until_it_is_over(stack: Stack) -> None:
+    pending = 'promtool query instant "$PROMETHEUS_URL" \'ALERTS{alertname="RedisDown"}\' | grep -q .'
+    stopped = stack.shell(
+        f"supervisorctl stop valkey; for _ in {{1..300}}; do {pending} && exit; sleep 0.1; done; exit 1"
+    )
+    try:
+        refused = stack.shell("deployment/staging/quiet.sh RedisDown", QUIET_S="0")
+    finally:
+        started = stack.shell("supervisorctl start valkey")
+    assert (stopped.returncode, started.returncode) == (0, 0)
+    assert (refused.returncode, "quiet.sh: still there after 0 s: " in refused.stderr) == (1, True)
+    assert stack.shell("deployment/staging/quiet.sh RedisDown").returncode == 0
+    assert stack.shell(pending).returncode == 1
 
 
 def test_notifications_for_a_drill_are_lines_of_json_and_none_is_no_failure(stack: Stack, tmp_path: Path) -> None:
