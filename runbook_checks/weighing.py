@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from runbook_checks.blocks import can_fail
@@ -14,6 +15,8 @@ from runbook_checks.record import Outcome
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from runbook_checks.expect import Verdict
+    from runbook_checks.model import FigureBound
     from runbook_checks.record import BlockRecord, Record
 
 DRILL = "drill"  # what noticed, when no block did: the alert did not go, the stack is not as before
@@ -57,14 +60,15 @@ def weigh(
 def refusals(procedure: Procedure, mutant: Mutant, record: Record) -> Iterator[BlockRecord]:
     """Yield the blocks that said no to what the run had left out, not only to something that they miss themselves.
 
-    Where a setup block was left out, nothing behind the first step that could not be done counts: it may have prepared
-    that, and what a test prepares is no trouble.
+    One that captured a figure outside of its bounds has refused too. Where a setup block was left out, nothing behind
+    the first step that could not be done counts: it may have prepared that, and what a test prepares is no trouble.
     """
-    roles = {block.id: block.role for block in procedure.blocks}
+    blocks = {block.id: block for block in procedure.blocks}
     for one in record.blocks:
-        if one.outcome is Outcome.FAILED and roles[one.id] in {*_CHANGING, Role.CHECK} and not _trivial(one):
+        block = blocks[one.id]
+        if block.role in {*_CHANGING, Role.CHECK} and _refuses(procedure, block, one):
             yield one
-        if mutant.kind is Kind.SETUP and roles[one.id] in _CHANGING and one.outcome is not Outcome.PASSED:
+        if mutant.kind is Kind.SETUP and block.role in _CHANGING and one.outcome is not Outcome.PASSED:
             return
 
 
@@ -75,6 +79,12 @@ def accepts_silence(expectation: Expectation) -> bool:
 
 def _acting(procedure: Procedure, environment: str) -> list[Block]:
     return [block for block in procedure.blocks if acts(block) and runs_in(block, environment)]
+
+
+def _refuses(procedure: Procedure, block: Block, record: BlockRecord) -> bool:
+    if record.outcome is Outcome.PASSED:
+        return any(_breaks_a_bound(procedure, one, record) for one in block.expectations)
+    return record.outcome is Outcome.FAILED and not _trivial(record)
 
 
 def _trivial(record: BlockRecord) -> bool:
@@ -131,7 +141,7 @@ def _check(procedure: Procedure, block: Block, runs: Sequence[tuple[Mutant, Reco
     never = [
         f"the expectation of line {one.span.first} never refused anything"
         for one in block.expectations
-        if can_fail(one) and all(_holds(one, record) for _, record in said_no)
+        if can_fail(one) and not any(_said_no(procedure, one, record) for _, record in said_no)
     ]
     why = "; ".join((*never, *_silent(block.expectations)))
     without = said_no[0][0].left_out[0]
@@ -148,10 +158,30 @@ def _when_asked(block: Block, records: Iterable[Record]) -> str:
     return ", and ".join([*told, *([f"was not asked, because {skipped[0]}"] if skipped else [])])
 
 
-def _holds(expectation: Expectation, record: BlockRecord) -> bool:
-    if expectation.stream is Stream.STDOUT:
-        return compare(expectation, record.stdout, "", cut_bytes=record.stdout_cut).held
-    return compare(expectation, record.stderr, "", cut_bytes=record.stderr_cut).held
+def _said_no(procedure: Procedure, expectation: Expectation, record: BlockRecord) -> bool:
+    return not _verdict(expectation, record).held or _breaks_a_bound(procedure, expectation, record)
+
+
+def _breaks_a_bound(procedure: Procedure, expectation: Expectation, record: BlockRecord) -> bool:
+    """Return whether an expectation captured a figure of the card that is out of its bounds, or no number."""
+    captured = dict(_verdict(expectation, record).captures)
+    bounds = [bound for bound in procedure.card.figures if bound.name in captured]
+    return not all(_keeps(bound, captured[bound.name]) for bound in bounds)
+
+
+def _keeps(bound: FigureBound, text: str) -> bool:
+    try:
+        value = float(text)
+    except ValueError:
+        return False
+    low, high = bound.minimum, bound.maximum
+    return math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
+
+
+def _verdict(expectation: Expectation, record: BlockRecord) -> Verdict:
+    of_stdout = expectation.stream is Stream.STDOUT
+    text, cut = (record.stdout, record.stdout_cut) if of_stdout else (record.stderr, record.stderr_cut)
+    return compare(expectation, text, "", cut_bytes=cut)
 
 
 def _silent(expectations: Iterable[Expectation]) -> Iterator[str]:

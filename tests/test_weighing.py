@@ -34,6 +34,7 @@ class Proven:
         found = scan(HEAD + "".join(blocks), "docs/p.md")
         assert not found.problems
         assert found.runbook is not None
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         (self.procedure,) = found.runbook.procedures
         baseline = self._run(self.procedure, Probe())
@@ -196,6 +197,18 @@ def test_a_figure_out_of_its_bounds_notices_and_one_that_nothing_measures_does_n
     )
     assert (proven.blocks["one-step-1"].by, proven.blocks["one-step-1"].place) == ("left", "docs/p.md:6")
     assert proven.blocks["one-step-2"].reason == "left out, and nothing noticed"
+
+
+def test_a_check_refuses_by_the_bound_of_the_figure_that_it_captures(tmp_path: Path) -> None:
+    bound = card("figures:\n  files: {min: 2}")
+    count = check("ls | wc -l", "<files>")
+    proven = Proven(tmp_path, bound, MAKE, IS_MADE, step("touch more"), count, check("test -e more"))
+    assert proven.unproven == {}
+    assert proven.trials["one-step-2"].caught_by == "one-check-3"
+    assert "one-check-2" in proven.trials["one-step-2"].refused
+    assert proven.blocks["one-check-2"].by == "one-step-1"
+    loose = Proven(tmp_path / "x", bound.replace("min: 2", "min: 0"), MAKE, IS_MADE, step("touch more"), count)
+    assert "one-check-2" in loose.unproven
 
 
 def test_a_rollback_is_left_out_too_and_what_is_for_another_environment_is_nobodys(tmp_path: Path) -> None:
