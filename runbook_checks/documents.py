@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from runbook_checks.alerts import last_drill
 from runbook_checks.need import to_line
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ def _alert(answer: Answer) -> dict[str, Any]:
         "name": answer.name,
         "severity": answer.severity,
         "rules": [{"path": rule.path, "line": rule.line, "runbook_url": rule.runbook_url} for rule in answer.rules],
-        "procedures": [{"id": entry.procedure.id, "status": entry.status.value} for entry in answer.entries],
+        "procedures": [
+            {"id": entry.procedure.id, "status": entry.status.value, "last_drill": _last_drill(entry)}
+            for entry in answer.entries
+        ],
         "exception": {"owner": without.owner, "until": without.until.isoformat(), "reason": without.reason}
         if without
         else None,
@@ -84,6 +88,11 @@ def need_document(need: Need) -> dict[str, Any] | None:
         "unproven": [{"id": one.id, "line": one.line, "reason": one.reason} for one in need.left],
         "excepted": [{"id": one.id, "line": one.line, "reason": reason} for one, reason in need.excepted],
     }
+
+
+def _last_drill(entry: Entry) -> dict[str, Any] | None:
+    drill = last_drill(entry)
+    return {"at": drill.at.isoformat(), "outcome": drill.outcome.value, "current": drill.current} if drill else None
 
 
 def _nowhere(_: Procedure) -> str:

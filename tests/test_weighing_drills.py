@@ -12,6 +12,7 @@ from runbook_checks import drill as drills
 from runbook_checks.config import DrillSettings
 from runbook_checks.execute import execute
 from runbook_checks.languages import DEFAULTS
+from runbook_checks.links import SiteMap, follow
 from runbook_checks.monitoring import Monitoring
 from runbook_checks.mutants import Probe, mutants_of, probe_of
 from runbook_checks.need import Came
@@ -37,7 +38,8 @@ def proven(alarm: Alarm, *blocks: str, **settings: Any) -> tuple[dict[str, Trial
         "cat told",
         **{"snapshot": "cat conf 2>/dev/null || true", "within_s": 2.0, "hold_s": 0.3, **settings},
     )
-    monitoring = Monitoring(asked, alarm.url, alarm.folder, environ)
+    site = SiteMap("https://runbooks.example/docs/", {"docs/p.md": "p/"})
+    monitoring = Monitoring(asked, alarm.url, alarm.folder, environ, lambda url: follow(url, site, (procedure,)))
     target = Target("local", environ, frozenset(environ), monitoring=monitoring)
 
     def run(one: Procedure, probe: Probe) -> Record:
