@@ -72,7 +72,11 @@ def error_body(code: str, message: str) -> dict[str, Any]:
 
 async def _answer_service_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # noqa: S101  # what it is registered for
-    headers = {"retry-after": str(error.retry_after_s)} if error.status == 503 else None  # noqa: PLR2004  # service unavailable
+    headers = {}
+    if error.status == 503:  # noqa: PLR2004  # service unavailable
+        headers["retry-after"] = str(error.retry_after_s)
+    if error.status == 401:  # noqa: PLR2004  # unauthenticated
+        headers["www-authenticate"] = "Bearer"
     return JSONResponse(error_body(error.code, str(error)), error.status, headers)
 
 

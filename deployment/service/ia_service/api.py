@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from ia_service import sockets
+from ia_service import sockets, span_api
 from ia_service.answers import answer_errors, execution_body, step_body
 from ia_service.catalog import Pipeline
 from ia_service.errors import NotFoundError, NotResumableError, PipelinePausedError
@@ -56,6 +56,7 @@ def create_app(replica: Replica) -> FastAPI:
     app.state.replica = replica
     app.include_router(router)
     app.include_router(sockets.router)
+    app.include_router(span_api.router)
     app.add_middleware(Observe, replica=replica)
     answer_errors(app)
     return app

@@ -18,6 +18,41 @@ class NotFoundError(ServiceError):
     code = "not_found"
 
 
+class UnauthenticatedError(ServiceError):
+    """The caller has shown nothing, or nothing that is valid."""
+
+    status = 401
+    code = "unauthenticated"
+
+
+class MalformedSpansError(ServiceError):
+    """The body cannot be read, so none of its spans can."""
+
+    status = 400
+    code = "malformed_spans"
+
+
+class TooLargeError(ServiceError):
+    """The request is larger than allowed."""
+
+    status = 413
+    code = "too_large"
+
+
+class MediaTypeError(ServiceError):
+    """The body is of a type that is not read here."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class InvalidQueryError(ServiceError):
+    """A parameter of the request cannot be read."""
+
+    status = 422
+    code = "invalid_request"
+
+
 class DatabaseUnavailableError(ServiceError):
     """The database does not answer; the request may be tried again."""
 
@@ -71,3 +106,17 @@ class StatementError(ServiceError):
     """The database refused a statement; the reason is in the log, not in the answer."""
 
     code = "database_error"
+
+
+class ForbiddenError(ServiceError):
+    """The caller is known and may not do this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class TooManyError(ServiceError):
+    """There are as many as allowed."""
+
+    status = 409
+    code = "too_many"

@@ -22,6 +22,7 @@ from ia_service.live import LiveUpdates, cancel
 from ia_service.metrics import Metrics
 from ia_service.release import Release
 from ia_service.settings import Settings
+from ia_service.signals import Signals
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Replica:
         self.metrics = Metrics(release, settings.name, self.config)
         self.pipelines = load_pipelines()
         self.metrics.expect(self.pipelines)
+        self.metrics.expect_spans()
         self.pool = Pool(
             settings.database_url,
             size=settings.pool_size,
@@ -50,6 +52,7 @@ class Replica:
             name=settings.name,
         )
         self.database = PooledDatabase(settings.database_url, self.pool)
+        self.signals = Signals(settings, release, self.metrics, self.database)
         self.live = LiveUpdates(settings.redis_url, self.metrics.live_dropped.inc)
         self.claims = Claims(settings.name, release.release, settings.stuck_after_s)
         self.executions = Executions(
@@ -83,7 +86,7 @@ class Replica:
         """Return the library's parts, opened at the first call that finds the database there and migrated."""
         with self._library_lock:
             if self._library is None:
-                library = open_library(self.database, self.executions.owns)
+                library = open_library(self.database, self.executions.owns, self.signals.telemetry)
                 library.tracker.add_websocket_connection(self.live)
                 self._library = library
             return self._library
@@ -109,6 +112,7 @@ class Replica:
         tasks = [asyncio.create_task(self.live.run()), asyncio.create_task(self._keep_claims())]
         for task in tasks:
             task.add_done_callback(_report_failure)
+        self.signals.start()
         self.started = True
         logger.info("started", extra={"pipelines": len(self.pipelines)})
         try:
@@ -117,6 +121,7 @@ class Replica:
             self.draining = True
             left_s = min(self.settings.shutdown_s, max(0.0, self._stop_at - time.monotonic()))
             await asyncio.to_thread(self.executions.stop, left_s)
+            await asyncio.to_thread(self.signals.stop)
             await cancel(*tasks)
             await self.prober.close()
             self.pool.close()

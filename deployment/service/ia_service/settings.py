@@ -36,6 +36,16 @@ class Settings:
     shutdown_s: float = 10.0
     stuck_after_s: float = 300.0
     paused_pipelines: tuple[str, ...] = ()
+    otlp_endpoint: str = ""
+    otlp_api_key: str = ""
+    otlp_grpc_listen: str = ""
+    max_body_bytes: int = 2_097_152
+    metrics_export_s: float = 10.0
+    statsd_address: str = ""
+    cloudwatch_namespace: str = ""
+    cloudwatch_region: str = "us-east-1"
+    datadog_api_key: str = ""
+    datadog_app_key: str = ""
 
 
 def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) -> Settings:
@@ -54,6 +64,16 @@ def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) ->
         shutdown_s=_number(environ, "SHUTDOWN_SECONDS", 10, minimum=0, maximum=3600),
         stuck_after_s=_number(environ, "STUCK_AFTER_SECONDS", 300, minimum=1, maximum=86_400),
         paused_pipelines=_paused(environ),
+        otlp_endpoint=_endpoint(environ, "OTLP_ENDPOINT"),
+        otlp_api_key=environ.get("OTLP_API_KEY", "").strip(),
+        otlp_grpc_listen=_address(environ, "OTLP_GRPC_LISTEN"),
+        max_body_bytes=int(_number(environ, "MAX_BODY_BYTES", 2_097_152, minimum=1024, maximum=1_073_741_824)),
+        metrics_export_s=_number(environ, "METRICS_EXPORT_SECONDS", 10, minimum=0.1, maximum=3600),
+        statsd_address=_address(environ, "STATSD_ADDRESS"),
+        cloudwatch_namespace=environ.get("CLOUDWATCH_NAMESPACE", "").strip(),
+        cloudwatch_region=environ.get("CLOUDWATCH_REGION", "").strip() or "us-east-1",
+        datadog_api_key=environ.get("DATADOG_API_KEY", "").strip(),
+        datadog_app_key=environ.get("DATADOG_APP_KEY", "").strip(),
     )
 
 
@@ -95,6 +115,18 @@ def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str
         complete = False
     if not complete:
         raise _unusable(name, schemes[0])
+    return value
+
+
+def _endpoint(environ: Mapping[str, str], name: str) -> str:
+    return _url(environ, name, ("http", "https")) if environ.get(name, "").strip() else ""
+
+
+def _address(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isdecimal() and 0 < int(port) < _PORTS):
+        raise ConfigurationError(f"{name} is {value!r}; expected host:port")
     return value
 
 

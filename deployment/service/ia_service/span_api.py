@@ -1,0 +1,123 @@
+"""Spans over HTTP: OTLP in, pages of what was stored out."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from ia_service import keys, spans
+from ia_service.database import Row
+from ia_service.errors import InvalidQueryError, MalformedSpansError, MediaTypeError, NotFoundError, TooLargeError
+from ia_service.replica import Replica
+
+router = APIRouter()
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+INGESTION = "/v1/traces"
+
+Limit = Annotated[int, Query(ge=1, le=spans.MAX_PAGE)]
+
+
+@router.post(INGESTION)
+async def ingest(request: Request) -> Response:
+    """Store the spans of one OTLP request; what cannot be stored is told in ``partial_success``."""
+    replica: Replica = request.app.state.replica
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {PROTOBUF, JSON}:
+        raise MediaTypeError(f"send {PROTOBUF} or {JSON}")
+    await run_in_threadpool(_check_key, request)
+    body = await _read(request, replica.settings.max_body_bytes)
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    answer = await run_in_threadpool(_store, replica, body, kind, encoding)
+    return Response(answer, media_type=kind)
+
+
+@router.get("/api/traces/{trace_id}")
+def trace(request: Request, trace_id: str, after: str = "0.", limit: Limit = spans.MAX_PAGE) -> dict[str, Any]:
+    """List the spans of a trace, the first ones first."""
+    _check_key(request)
+    wanted = trace_id.lower()
+    if not spans.TRACE_ID.fullmatch(wanted):
+        raise InvalidQueryError("trace_id: expected 32 hex digits")
+    found = spans.read_trace(_database(request), wanted, _position(after), limit + 1)
+    if not found and after == "0.":
+        raise NotFoundError(f"there is no trace {wanted}")
+    shown = found[:limit]
+    following = f"{shown[-1]['started_ns']}.{shown[-1]['span_id']}" if len(found) > limit else None
+    return {"trace_id": wanted, "spans": [_body(row) for row in shown], "next": following}
+
+
+@router.get("/api/spans")
+def page(
+    request: Request, after: Annotated[int, Query(ge=0, lt=2**63)] = 0, limit: Limit = 100, attribute: str | None = None
+) -> dict[str, Any]:
+    """List the stored spans in the order in which they came, all or those with an attribute, ``name=value``."""
+    _check_key(request)
+    if attribute is None:
+        found = spans.read_page(_database(request), after, limit + 1)
+    else:
+        name, equals, value = attribute.partition("=")
+        if not name or not equals or "\0" in attribute:
+            raise InvalidQueryError("attribute: expected name=value")
+        found = spans.find(_database(request), name, value, after, limit + 1)
+    shown = found[:limit]
+    return {"spans": [_body(row) for row in shown], "next": shown[-1]["number"] if len(found) > limit else None}
+
+
+def _check_key(request: Request) -> None:
+    keys.authenticate(_database(request), request.headers.get("authorization", ""))
+
+
+def _database(request: Request) -> Any:
+    return request.app.state.replica.database
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLargeError(f"the body is larger than {limit} bytes")
+    return bytes(body)
+
+
+def _store(replica: Replica, body: bytes, kind: str, encoding: str) -> bytes:
+    # Imported here: protobuf and its messages take as long as a tenth of the start of a replica.
+    from google.protobuf.json_format import MessageToJson  # noqa: PLC0415
+
+    from ia_service import otlp  # noqa: PLC0415
+
+    if encoding not in {"", "identity", "gzip"}:
+        raise MediaTypeError("send the body as it is, or with gzip")
+    plain = _unzipped(body, replica.settings.max_body_bytes) if encoding == "gzip" else body
+    batch = otlp.read_protobuf(plain) if kind == PROTOBUF else otlp.read_json(plain)
+    replica.signals.store("http", batch)
+    answer = batch.answer()
+    return MessageToJson(answer, indent=None).encode() if kind == JSON else bytes(answer.SerializeToString())
+
+
+def _unzipped(body: bytes, limit: int) -> bytes:
+    unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        plain = unzip.decompress(body, limit + 1)
+    except zlib.error:
+        raise MalformedSpansError("the body is not what gzip makes") from None
+    if len(plain) > limit:
+        raise TooLargeError(f"the body is larger than {limit} bytes once it is unzipped")
+    if not unzip.eof:
+        raise MalformedSpansError("the body breaks off")
+    return plain
+
+
+def _position(after: str) -> tuple[int, str]:
+    started, dot, span_id = after.partition(".")
+    if not (dot and started.isdecimal() and int(started) < 2**63 and spans.SPAN_ID.fullmatch(span_id or "0" * 16)):
+        raise InvalidQueryError("after: expected what an answer gave as next")
+    return int(started), span_id
+
+
+def _body(row: Row) -> dict[str, Any]:
+    return {**row, "received_at": row["received_at"].isoformat()}
