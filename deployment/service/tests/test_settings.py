@@ -47,6 +47,12 @@ def test_a_database_may_be_several_servers(url: str) -> None:
         ("LOG_LEVEL", "loud"),
         ("DRAIN_SECONDS", "-1"),
         ("STUCK_AFTER_SECONDS", "0"),
+        ("OTLP_ENDPOINT", "collector:4318"),
+        ("OTLP_GRPC_LISTEN", "4317"),
+        ("OTLP_GRPC_LISTEN", "127.0.0.1:0"),
+        ("STATSD_ADDRESS", "127.0.0.1:many"),
+        ("METRICS_EXPORT_SECONDS", "0"),
+        ("MAX_BODY_BYTES", "10"),
     ],
 )
 def test_a_bad_value_is_refused_by_name_and_without_the_password(name: str, value: str) -> None:
