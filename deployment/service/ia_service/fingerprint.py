@@ -27,13 +27,22 @@ VARIABLES = {
     "otlp_endpoint": "OTLP_ENDPOINT",
     "otlp_api_key": "OTLP_API_KEY",
     "otlp_grpc_listen": "OTLP_GRPC_LISTEN",
-    "max_body_bytes": "MAX_BODY_BYTES",
     "metrics_export_s": "METRICS_EXPORT_SECONDS",
     "statsd_address": "STATSD_ADDRESS",
     "cloudwatch_namespace": "CLOUDWATCH_NAMESPACE",
     "cloudwatch_region": "CLOUDWATCH_REGION",
     "datadog_api_key": "DATADOG_API_KEY",
     "datadog_app_key": "DATADOG_APP_KEY",
+    "anonymous_refused": "ANONYMOUS",
+    "session_secrets": "SESSION_SECRET",
+    "session_s": "SESSION_SECONDS",
+    "cookie_secure": "COOKIE_SECURE",
+    "allowed_origins": "ALLOWED_ORIGINS",
+    "proxy_hops": "PROXY_HOPS",
+    "max_body_bytes": "MAX_BODY_BYTES",
+    "rate_limit": "RATE_LIMIT",
+    "sign_in_per_account": "SIGN_IN_PER_ACCOUNT",
+    "sign_in_per_address": "SIGN_IN_PER_ADDRESS",
 }
 
 # What only one replica can have, so that no two need to agree.
@@ -53,10 +62,9 @@ def fingerprint(settings: Settings) -> str:
 
 def shown(settings: Settings) -> dict[str, Any]:
     """Return the settings by variable, passwords replaced."""
-    return {
-        VARIABLES[name]: "***" if value and name in _SECRET else _without_password(value)
-        for name, value in asdict(settings).items()
-    }
+    secret = {name: "***" for name in _SECRET if getattr(settings, name)}
+    values = asdict(settings) | secret | {"session_secrets": ["***" for _ in settings.session_secrets]}
+    return {VARIABLES[name]: _without_password(value) for name, value in values.items()}
 
 
 def _without_password(value: Any) -> Any:

@@ -114,7 +114,7 @@ def test_cloudwatch_adds_up_what_it_is_sent(start_replica: StartReplica, databas
                 )["Datapoints"]
             )  # fmt: skip
 
-        wait_until(lambda: total() == 3, "three executions are counted")
+        wait_until(lambda: total() == 3, "three executions are counted", 60)
         time.sleep(1)
         assert total() == 3
 

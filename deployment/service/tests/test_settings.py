@@ -52,7 +52,18 @@ def test_a_database_may_be_several_servers(url: str) -> None:
         ("OTLP_GRPC_LISTEN", "127.0.0.1:0"),
         ("STATSD_ADDRESS", "127.0.0.1:many"),
         ("METRICS_EXPORT_SECONDS", "0"),
+        ("ANONYMOUS", "perhaps"),
+        ("SESSION_SECRET", "a short secret"),
+        ("SESSION_SECRET", f"{'long enough' * 3},a short secret"),
+        ("SESSION_SECONDS", "0"),
+        ("COOKIE_SECURE", "perhaps"),
+        ("ALLOWED_ORIGINS", "https://ops.example/path"),
+        ("ALLOWED_ORIGINS", "ops.example"),
+        ("PROXY_HOPS", "-1"),
         ("MAX_BODY_BYTES", "10"),
+        ("RATE_LIMIT", "often"),
+        ("SIGN_IN_PER_ACCOUNT", "none"),
+        ("SIGN_IN_PER_ADDRESS", "0/minute"),
     ],
 )
 def test_a_bad_value_is_refused_by_name_and_without_the_password(name: str, value: str) -> None:
