@@ -32,6 +32,13 @@ class PoolExhaustedError(ServiceError):
     code = "pool_exhausted"
 
 
+class RedisUnavailableError(ServiceError):
+    """Redis does not answer; the request may be tried again."""
+
+    status = 503
+    code = "redis_unavailable"
+
+
 class NotMigratedError(ServiceError):
     """The database lacks tables that this release needs."""
 

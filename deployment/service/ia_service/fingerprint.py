@@ -24,6 +24,8 @@ VARIABLES = {
     "shutdown_s": "SHUTDOWN_SECONDS",
     "stuck_after_s": "STUCK_AFTER_SECONDS",
     "paused_pipelines": "PAUSED_PIPELINES",
+    "checkpoints_in_redis": "CHECKPOINTS",
+    "checkpoint_s": "CHECKPOINT_SECONDS",
     "otlp_endpoint": "OTLP_ENDPOINT",
     "otlp_api_key": "OTLP_API_KEY",
     "otlp_grpc_listen": "OTLP_GRPC_LISTEN",

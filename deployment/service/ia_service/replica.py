@@ -22,6 +22,7 @@ from ia_service.live import LiveUpdates, cancel
 from ia_service.metrics import Metrics
 from ia_service.passwords import Passwords
 from ia_service.ratelimits import RequestLimit, SignInLimits
+from ia_service.redis_checkpoints import RedisCheckpoints
 from ia_service.release import Release
 from ia_service.sessions import Seal
 from ia_service.settings import Settings
@@ -95,7 +96,9 @@ class Replica:
         """Return the library's parts, opened at the first call that finds the database there and migrated."""
         with self._library_lock:
             if self._library is None:
-                library = open_library(self.database, self.executions.owns, self.signals.telemetry)
+                library = open_library(
+                    self.database, self.executions.owns, self.signals.telemetry, _checkpoints(self.settings)
+                )
                 library.tracker.add_websocket_connection(self.live)
                 self._library = library
             return self._library
@@ -144,6 +147,11 @@ class Replica:
             except ServiceError as error:
                 # A claim is good for several of these rounds, and what is overdue is checked before it is used.
                 logger.warning("claims were not refreshed: %s", error)
+
+
+def _checkpoints(settings: Settings) -> RedisCheckpoints | None:
+    """Return where checkpoints are kept when not in the database."""
+    return RedisCheckpoints(settings.redis_url, int(settings.checkpoint_s)) if settings.checkpoints_in_redis else None
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

@@ -37,6 +37,8 @@ class Settings:
     shutdown_s: float = 10.0
     stuck_after_s: float = 300.0
     paused_pipelines: tuple[str, ...] = ()
+    checkpoints_in_redis: bool = False
+    checkpoint_s: float = 86_400.0
     otlp_endpoint: str = ""
     otlp_api_key: str = ""
     otlp_grpc_listen: str = ""
@@ -79,6 +81,8 @@ def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) ->
         shutdown_s=_number(environ, "SHUTDOWN_SECONDS", 10, minimum=0, maximum=3600),
         stuck_after_s=_number(environ, "STUCK_AFTER_SECONDS", 300, minimum=1, maximum=86_400),
         paused_pipelines=_paused(environ),
+        checkpoints_in_redis=_choice(environ, "CHECKPOINTS", ("database", "redis")) == "redis",
+        checkpoint_s=_number(environ, "CHECKPOINT_SECONDS", 86_400, minimum=1, maximum=30 * 86_400),
         otlp_endpoint=_endpoint(environ, "OTLP_ENDPOINT"),
         otlp_api_key=environ.get("OTLP_API_KEY", "").strip(),
         otlp_grpc_listen=_address(environ, "OTLP_GRPC_LISTEN"),

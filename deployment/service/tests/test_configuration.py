@@ -21,6 +21,7 @@ OTHER = {
     "COOKIE_SECURE": "no",
     "ALLOWED_ORIGINS": "https://ops.example.com",
     "MAX_BODY_BYTES": "4096",
+    "CHECKPOINTS": "redis",
     "OTLP_ENDPOINT": "http://c:4318",
     "OTLP_GRPC_LISTEN": "h:7",
     "STATSD_ADDRESS": "h:7",

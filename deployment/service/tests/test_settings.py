@@ -47,6 +47,8 @@ def test_a_database_may_be_several_servers(url: str) -> None:
         ("LOG_LEVEL", "loud"),
         ("DRAIN_SECONDS", "-1"),
         ("STUCK_AFTER_SECONDS", "0"),
+        ("CHECKPOINTS", "disk"),
+        ("CHECKPOINT_SECONDS", "0"),
         ("OTLP_ENDPOINT", "collector:4318"),
         ("OTLP_GRPC_LISTEN", "4317"),
         ("OTLP_GRPC_LISTEN", "127.0.0.1:0"),

@@ -227,7 +227,11 @@ def _replica(instance: Instance, replica: str) -> Supervised:
     return Supervised(
         f"service-{replica}",
         ("/bin/sh", "-c", start, str(program), str(instance.ports[f"service-{replica}"])),
-        environment={"SERVICE_ENV": str(instance.service_env), "SERVICE_NAME": f"service-{replica}"},
+        environment={
+            "SERVICE_ENV": str(instance.service_env),
+            "SERVICE_NAME": f"service-{replica}",
+            "OTLP_GRPC_LISTEN": f"127.0.0.1:{instance.ports[f'otlp-{replica}']}",
+        },
         stop_s=40,
         starts=replica in REPLICAS,
     )

@@ -19,7 +19,10 @@ CREATE TABLE IF NOT EXISTS spans (
     PRIMARY KEY (trace_id, span_id)
 );
 
--- Pages go by it.
+-- Pages of a trace go by it.
+CREATE INDEX IF NOT EXISTS idx_spans_trace ON spans (trace_id, started_ns, span_id);
+
+-- Pages of all spans go by it.
 CREATE UNIQUE INDEX IF NOT EXISTS idx_spans_number ON spans (number);
 
 -- For containment alone, and by hash: an attribute of 100 KB is no longer in it than one of ten bytes.
