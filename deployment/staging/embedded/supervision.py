@@ -40,7 +40,7 @@ class Supervised:
 def programs(instance: Instance, tools: Toolbox, *, with_service: bool) -> tuple[Supervised, ...]:
     """Return every program of the instance, those too that are not started with it."""
     stores = (*_databases(instance, tools), *_exporters(instance, tools), *_monitoring(instance, tools))
-    stores = (*stores, _backup_schedule(instance))
+    stores = (*stores, _backup_schedule(instance), *_receivers(instance))
     if not with_service:
         return stores
     replicas = (_replica(instance, replica) for replica in REPLICAS + SPARE_REPLICAS)
@@ -217,6 +217,24 @@ def _monitoring(instance: Instance, tools: Toolbox) -> tuple[Supervised, ...]:
                 "--rules.alert.resend-delay=2s",
             ),
         ),
+    )
+
+
+def _receivers(instance: Instance) -> tuple[Supervised, ...]:
+    """Return what takes metrics in place of the products of others; none is started with the stack."""
+    ports = {"statsd": ("statsd", "statsd-admin"), "cloudwatch": ("cloudwatch",), "datadog": ("datadog",)}
+    return tuple(
+        Supervised(
+            name,
+            (str(HERE.parent / "receiver.sh"), "run", name, *(str(instance.ports[port]) for port in own)),
+            environment={
+                "RECEIVERS_DIR": str(instance.receivers),
+                "STACK_DIR": instance.folder,
+                "PATH": instance.variables(os.environ)["PATH"],
+            },
+            starts=False,
+        )
+        for name, own in ports.items()
     )
 
 
