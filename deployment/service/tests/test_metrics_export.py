@@ -155,6 +155,7 @@ def test_datadog_is_sent_counts_with_tags(start_replica: StartReplica, database:
     (series,) = sent()
     assert (series["type"], series["points"][0][1], series["path"].partition("?")[0]) == ("count", 1, "/api/v1/series")
     assert "status:success" in series["tags"]
+    assert series["host"] == "dog"
 
 
 def test_a_receiver_that_is_gone_holds_up_no_execution(start_replica: StartReplica, database: str) -> None:
