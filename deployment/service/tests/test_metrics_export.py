@@ -107,7 +107,7 @@ def test_cloudwatch_adds_up_what_it_is_sent(start_replica: StartReplica, databas
             found: list[Any] = client.list_metrics(Namespace="Tests", MetricName="pipeline_executions_total")["Metrics"]
             return sum(
                 float(point["Sum"])
-                for each in found
+                for each in {str(each["Dimensions"]): each for each in found}.values()  # listed once for each value
                 for point in client.get_metric_statistics(
                     Namespace="Tests", MetricName=each["MetricName"], Dimensions=each["Dimensions"],
                     StartTime=time.time() - 600, EndTime=time.time() + 60, Period=60, Statistics=["Sum"],
