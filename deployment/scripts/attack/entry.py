@@ -155,7 +155,7 @@ def others(target: Target, found: Findings) -> None:
         "somebody": target.ask,
         "ada, the admin": sign_in(target, kept("ada")).ask,
     }
-    order = {"pipeline": "fail", "input": {"fail": True}, "wait_s": 10}
+    order = {"pipeline": "transform", "input": {"text": "mine"}, "wait_s": 10}
     job = bob.ask("POST", "/api/execute/pipeline", order).json()["job_id"]
     routes = [("GET", f"/api/execute/status/{job}"), ("GET", f"/api/execute/{job}"), ("GET", f"/api/checkpoints/{job}")]
     routes.append(("POST", f"/api/execute/{job}/resume"))

@@ -28,7 +28,7 @@ from ia_service.headers import SECURITY_HEADERS
 from ia_service.replica import Replica
 from ia_service.settings import Settings
 
-_OPEN = frozenset({"/health", "/ready", "/version", "/metrics", "/openapi.json"})
+_OPEN = frozenset({"/health", "/ready", "/version", "/metrics"})
 # Without these nobody could ever sign in; they check for themselves whom they serve.
 _DOORS = frozenset({("POST", "/api/session"), ("POST", "/api/users")})
 _SIGN_IN = ("POST", "/api/session")

@@ -1,7 +1,8 @@
-"""Users, sessions and API keys over HTTP."""
+"""Users, sessions and API keys over HTTP; the log keeps who did what, and never a secret."""
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,11 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from ia_service import caller as callers
 from ia_service import keys, sessions, users
 from ia_service.caller import Caller, Role
-from ia_service.errors import ForbiddenError, UnauthenticatedError
+from ia_service.errors import ForbiddenError, RateLimitedError, UnauthenticatedError
 from ia_service.guard import client_address
 from ia_service.replica import Replica
 
 router = APIRouter(prefix="/api")
+audit = logging.getLogger("ia_service.audit")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{1,63}", re.ASCII)
 
@@ -71,14 +73,17 @@ async def add_user(request: Request, order: NewUser) -> dict[str, Any]:
     """Add a user: the first one, whoever asks, who becomes admin; after that only an admin can."""
     replica, caller = _replica(request), _caller(request)
     first = caller is None and not await run_in_threadpool(users.exist, replica.database)
-    if not first:
-        callers.admin(caller)
+    by = None if first else callers.admin(caller)
     password_hash = await replica.passwords.hashed(order.password.get_secret_value())
-    if not first:
-        return await run_in_threadpool(users.add, replica.database, order.name, password_hash, order.role)
+    if by is not None:
+        body = await run_in_threadpool(users.add, replica.database, order.name, password_hash, order.role)
+        audit.info("user added", extra={"user": order.name, "role": order.role.value, "by": by.name})
+        return body
     added = await run_in_threadpool(users.add_first, replica.database, order.name, password_hash)
     if added is None:
         raise UnauthenticatedError("there is a first user already; an admin adds the others")
+    address = client_address(request, replica.settings)
+    audit.warning("first user added", extra={"user": order.name, "address": address})
     return added
 
 
@@ -92,9 +97,11 @@ def list_users(request: Request) -> dict[str, Any]:
 @router.delete("/users/{name}", status_code=204)
 def remove_user(request: Request, name: str) -> None:
     """Remove a user with their sessions and keys; an admin does it, and not to themselves."""
-    if callers.admin(_caller(request)).name == name:
+    caller = callers.admin(_caller(request))
+    if caller.name == name:
         raise ForbiddenError("nobody removes themselves: the last admin might")
     users.remove(_replica(request).database, name)
+    audit.info("user removed", extra={"user": name, "by": caller.name})
 
 
 @router.post("/session")
@@ -103,15 +110,26 @@ async def sign_in(request: Request, response: Response, order: Credentials) -> d
     replica = _replica(request)
     account = order.name.lower()
     cookie, session_hash = replica.seal.new_cookie()
-    await replica.sign_in_limits.count(client_address(request, replica.settings), account)
+    address = client_address(request, replica.settings)
+    try:
+        await replica.sign_in_limits.count(address, account)
+    except RateLimitedError:
+        audit.warning("sign-in refused", extra={"reason": "too many tries", "address": address})
+        raise
     # A name that no user can have needs no look: the time it takes is the password's all the same.
     found = await run_in_threadpool(users.find, replica.database, account) if _NAME.fullmatch(account) else None
     kept = found["password_hash"] if found else None
     if not await replica.passwords.matches(kept, order.password.get_secret_value()) or found is None:
+        # A name that nobody has may be a password that was typed into the wrong field.
+        audit.warning(
+            "sign-in refused",
+            extra={"reason": "wrong", "user": found["name"] if found else "unknown", "address": address},
+        )
         raise UnauthenticatedError("this name and password do not belong together")
     lifetime_s = replica.settings.session_s
     await run_in_threadpool(sessions.start, replica.database, session_hash, str(found["user_id"]), lifetime_s)
     await replica.sign_in_limits.forget(account)
+    audit.info("signed in", extra={"user": found["name"], "address": address})
     response.set_cookie(
         replica.settings.cookie_name,
         cookie,
@@ -136,6 +154,7 @@ def sign_out(request: Request, response: Response) -> None:
     """End this session, and no other."""
     caller, settings = callers.signed_in(_caller(request)), _replica(request).settings
     sessions.end(_replica(request).database, caller.session_hash or "")
+    audit.info("signed out", extra={"user": caller.name})
     response.delete_cookie(
         settings.cookie_name, path="/", secure=settings.cookie_secure, httponly=True, samesite="strict"
     )
@@ -145,7 +164,9 @@ def sign_out(request: Request, response: Response) -> None:
 def create_key(request: Request, order: NewKey) -> dict[str, Any]:
     """Make an API key of the signed-in user; this answer alone shows it."""
     caller = callers.signed_in(_caller(request))
-    return keys.create(_replica(request).database, caller.user_id, order.name, order.lifetime_s)
+    made = keys.create(_replica(request).database, caller.user_id, order.name, order.lifetime_s)
+    audit.info("key made", extra={"user": caller.name, "key_id": made["key_id"], "prefix": made["prefix"]})
+    return made
 
 
 @router.get("/keys")
@@ -157,7 +178,9 @@ def list_keys(request: Request) -> dict[str, Any]:
 @router.delete("/keys/{key_id}", status_code=204)
 def delete_key(request: Request, key_id: UUID) -> None:
     """Delete one of the signed-in user's API keys."""
-    keys.delete(_replica(request).database, callers.signed_in(_caller(request)).user_id, str(key_id))
+    caller = callers.signed_in(_caller(request))
+    keys.delete(_replica(request).database, caller.user_id, str(key_id))
+    audit.info("key deleted", extra={"user": caller.name, "key_id": str(key_id)})
 
 
 def _session_body(replica: Replica, name: str, role: str, session_hash: str) -> dict[str, Any]:

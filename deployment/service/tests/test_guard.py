@@ -77,6 +77,7 @@ ROUTES = [
     ("GET", "/api/keys"),
     ("GET", "/api/nowhere"),
     ("GET", "/nowhere"),
+    ("GET", "/openapi.json"),
     ("GET", "//api/pipelines"),
 ]
 
