@@ -112,6 +112,7 @@ def test_a_wrong_command_line_is_a_usage_error(stack: Stack, arguments: str) -> 
     "script",
     [
         "scripts/spans.sh",
+        "scripts/prune-spans.sh",
         "scripts/api-key.sh",
         "scripts/statsd.sh",
         "scripts/cloudwatch.sh",
@@ -123,6 +124,21 @@ def test_each_script_explains_itself(stack: Stack, script: str) -> None:
     done = stack.shell(f"deployment/{script} --help")
     assert (done.returncode, done.stdout[: len(f"Usage: deployment/{script}")]) == (0, f"Usage: deployment/{script}")
     assert stack.shell(f"deployment/{script} --no-such-option").returncode == 2
+
+
+@pytest.mark.usefixtures("key")
+def test_only_spans_older_than_told_are_removed(stack: Stack) -> None:
+    old, new = (sent(stack.shell(f"{SPANS} send --spans 30").stdout)[0] for _ in range(2))
+    stack.query(f"update spans set received_at = now() - interval '2 days 1 minute' where trace_id = '{old}'")
+    assert stack.shell("deployment/scripts/prune-spans.sh --older-than 3").stdout.startswith("removed 0 spans, ")
+    assert stack.shell("deployment/scripts/prune-spans.sh --older-than 2").stdout.startswith("removed 30 spans, ")
+    assert stack.query(f"select count(*) from spans where trace_id = '{new}'") == "30"
+    for arguments in ("", "--older-than 0", "--older-than", "--older-than 1.5", "--older-than 1 2"):
+        assert stack.shell(f"deployment/scripts/prune-spans.sh {arguments}").returncode == 2
+    lost = stack.shell(
+        "deployment/scripts/prune-spans.sh --older-than 2", DATABASE_URL="postgresql://ia@127.0.0.1:9/ia"
+    )
+    assert (lost.returncode, lost.stdout) == (1, "")
 
 
 def test_statsd_that_is_not_there_or_is_none_is_an_error(stack: Stack) -> None:
