@@ -55,12 +55,12 @@ class TracedSpan(Span):  # type: ignore[misc]
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set an attribute."""
-        self.traced.set_attribute(key, value if isinstance(value, (bool, int, float, str)) else str(value))
+        self.traced.set_attribute(key, value if isinstance(value, (bool, int, float)) else _sendable(str(value)))
 
     def set_status(self, status: str, description: str | None = None) -> None:
         """Say how it ended."""
         if status in _STATUS:
-            self.traced.set_status(_STATUS[status], description if status == "error" else None)
+            self.traced.set_status(_STATUS[status], _sendable(description or "") if status == "error" else None)
 
 
 class Traced(Tracer):  # type: ignore[misc]
@@ -82,3 +82,8 @@ class Traced(Tracer):  # type: ignore[misc]
         """End the span."""
         span.finish()
         span.traced.end()
+
+
+def _sendable(text: str) -> str:
+    """Return ``text`` without halves of characters, which JSON may bring in: no batch with one could be sent."""
+    return text.encode(errors="replace").decode()

@@ -11,7 +11,6 @@ from starlette.concurrency import run_in_threadpool
 
 from ia_service import spans
 from ia_service.caller import Caller, Means
-from ia_service.database import Row
 from ia_service.errors import (
     InvalidQueryError,
     MalformedSpansError,
@@ -51,12 +50,10 @@ def trace(request: Request, trace_id: str, after: str = "0.", limit: Limit = spa
     wanted = trace_id.lower()
     if not spans.TRACE_ID.fullmatch(wanted):
         raise InvalidQueryError("trace_id: expected 32 hex digits")
-    found = spans.read_trace(_database(request), wanted, _position(after), limit + 1)
-    if not found and after == "0.":
+    found = spans.read_trace(_database(request), wanted, _position(after), limit)
+    if not found.rows and after == "0.":
         raise NotFoundError(f"there is no trace {wanted}")
-    shown = found[:limit]
-    following = f"{shown[-1]['started_ns']}.{shown[-1]['span_id']}" if len(found) > limit else None
-    return _page(shown, following)
+    return _page(found, "{started_ns}.{span_id}")
 
 
 @router.get("/api/spans")
@@ -66,14 +63,11 @@ def page(
     """List the stored spans in the order in which they came, all or those with an attribute, ``name=value``."""
     _known(request)
     if attribute is None:
-        found = spans.read_page(_database(request), after, limit + 1)
-    else:
-        name, equals, value = attribute.partition("=")
-        if not name or not equals or "\0" in attribute:
-            raise InvalidQueryError("attribute: expected name=value")
-        found = spans.find(_database(request), name, value, after, limit + 1)
-    shown = found[:limit]
-    return _page(shown, shown[-1]["number"] if len(found) > limit else None)
+        return _page(spans.read_page(_database(request), after, limit), "{number}")
+    name, equals, value = attribute.partition("=")
+    if not name or not equals or "\0" in attribute:
+        raise InvalidQueryError("attribute: expected name=value")
+    return _page(spans.find(_database(request), name, value, after, limit), "{number}")
 
 
 def _known(request: Request, *, only: Means | None = None) -> None:
@@ -122,8 +116,8 @@ def _position(after: str) -> tuple[int, str]:
     return int(started), span_id
 
 
-def _page(rows: list[Row], following: str | int | None) -> Response:
+def _page(found: spans.Page, position: str) -> Response:
+    following = position.format(**found.rows[-1]) if found.more else None
+    rows = [{**row, "received_at": row["received_at"].isoformat()} for row in found.rows]
     # A response of its own: the framework would go through every attribute of every span in search of what is no JSON.
-    return JSONResponse(
-        {"spans": [{**row, "received_at": row["received_at"].isoformat()} for row in rows], "next": following}
-    )
+    return JSONResponse({"spans": rows, "next": following})

@@ -47,7 +47,7 @@ class SpanReceiver:
     def stop(self) -> None:
         """Let requests end, and stop."""
         self._stopping.set()
-        self._thread.join(_RETRY_S + _END_S)
+        self._thread.join(_END_S + 0.5)
 
     def _run(self) -> None:
         refused = False

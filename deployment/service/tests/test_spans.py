@@ -195,6 +195,20 @@ def test_the_size_of_a_body_is_limited_zipped_or_not(start_replica: StartReplica
     assert stored(database) == 1
 
 
+def test_a_page_has_as_many_spans_as_fit_into_8_mib_and_the_others_follow(client: Client) -> None:
+    for _ in range(12):
+        client.send(make_request([make_span(text="x" * 1_000_000) for _ in range(2)]))
+    ids: list[str] = []
+    sizes, after = [], "0"
+    while after is not None:
+        page = client.get("/api/spans", limit=1000, after=after)
+        ids += [span["span_id"] for span in page["spans"]]
+        sizes.append(len(page["spans"]))
+        after = page["next"]
+    assert sizes == [9, 9, 6]
+    assert len(set(ids)) == 24
+
+
 def test_the_number_of_spans_in_a_request_is_limited(client: Client, spans_database: str) -> None:
     many = {"resourceSpans": [{"scopeSpans": [{"spans": [0] * 10_001}]}]}
     answer = client.send(json.dumps(many).encode(), "application/json")

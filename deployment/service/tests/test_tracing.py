@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 from conftest import RunningReplica, StartReplica, free_port, query, wait_until
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from otlp_client import Client, make_key
+
+from ia_service.pipeline_telemetry import Traced
 
 
 @pytest.fixture
@@ -124,3 +130,15 @@ def test_without_an_endpoint_nothing_is_traced_or_kept(start_replica: StartRepli
     assert replica.execute("transform", text="plain")["status"] == "completed"
     assert query(database, "SELECT count(*) FROM spans") == [(0,)]
     assert Path(replica.log).read_text().count("opentelemetry") == 0
+
+
+def test_half_a_character_does_not_keep_a_batch_from_being_sent() -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    tracer = Traced(provider.get_tracer("test"), "e-1")
+    span = tracer.start_span("step.clean")
+    span.set_attribute("error.message", "half: \ud800")
+    span.set_status("error", "half: \ud800")
+    tracer.end_span(span)
+    assert b"half: ?" in encode_spans(spans.get_finished_spans()).SerializeToString()
