@@ -48,9 +48,5 @@ done
 source deployment/scripts/rolling.sh
 need_variables RELEASES_DIR DATABASE_URL
 release="$(find_release "$release")"
-if [[ $database ]]; then
-  [[ $database =~ ^[A-Za-z0-9_-]+$ ]] || say_and_exit 2 "a database is named by letters, digits, - and _, not '$database'"
-  address="${DATABASE_URL%%\?*}" tail="${DATABASE_URL#"${DATABASE_URL%%\?*}"}"
-  export DATABASE_URL="${address%/*}/$database$tail"
-fi
+[[ ! $database ]] || use_database "$database"
 exec "$RELEASES_DIR/$release/bin/ia-service" migrate ${options[@]+"${options[@]}"}
