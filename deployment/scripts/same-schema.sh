@@ -32,7 +32,7 @@ connect_to "$DATABASE_URL"
 schema_of() {
   local dump
   dump="$(pg_dump --schema-only --dbname="$1")"
-  grep -v -e '^--' -e '^\\' -e '^$' <<<"$dump"
+  grep -v -e '^--' -e '^[\]' -e '^$' <<<"$dump"
 }
 first="$(schema_of "$1")"
 second="$(schema_of "$2")"
