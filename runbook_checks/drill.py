@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbook_checks.blocks import captures
-from runbook_checks.model import DRILL_FIGURES, Role, acts, runs_in
+from runbook_checks.model import DRILL_FIGURES, Role, runs_in
 from runbook_checks.monitoring import NoAnswerError, leads_to
+from runbook_checks.proof import proving_checks
 from runbook_checks.record import Moment
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from runbook_checks.monitoring import Monitoring, Notification
 
 POLL_S = 0.25
+SOUND_S = 5.0  # what is well before the fault says so by then
 SETTLE_S = 20.0  # what starts again at the end may take so long to look as before
 _NAMED = 5  # differences that a reason names
 _FAULT, _FIRED, _NOTIFIED = "fault", "fired", "notified"
@@ -51,10 +51,10 @@ class Drill:
         procedure: Procedure,
         environment: str,
         monitoring: Monitoring,
-        holds_now: Callable[[Block], bool],
+        holds_now: Callable[[Block, float], bool],
         clock: Clock | None = None,
     ) -> None:
-        """Begin; ``holds_now`` asks a check once."""
+        """Begin; ``holds_now`` asks a check once, of samples that are newer than a time."""
         self.procedure = procedure
         self.alerts = procedure.card.alerts
         self.monitoring = monitoring
@@ -65,6 +65,7 @@ class Drill:
         self.at: dict[str, float] = {}
         self._broken_from = 0.0  # when the fault blocks began
         self._before: tuple[str, ...] = ()
+        self._sound: list[Block] = []  # the checks that held before the fault, and can show it
         fault = next(block for block in procedure.blocks if block.role is Role.FAULT and runs_in(block, environment))
         self._where = f"{procedure.page}:{fault.span.first}"
 
@@ -75,6 +76,17 @@ class Drill:
         except NoAnswerError as error:
             return self._failed(str(error))
         return ""
+
+    def is_sound(self) -> str:
+        """See that a check after the last step holds: what never did would fail for another reason than the fault."""
+        asked = proving_checks(self.procedure, self.environment)
+
+        def not_holding() -> str:
+            self._sound += [one for one in asked if one not in self._sound and self.holds_now(one, 0.0)]
+            return "" if len(self._sound) == len(asked) else "no check after the last step holds before the fault"
+
+        reason = self._until(not_holding, SOUND_S)
+        return "" if self._sound else self._failed(f"{reason}: none could show it")
 
     def is_silent(self) -> str:
         """See that no alert of the card is there yet, and that the fault may begin."""
@@ -101,9 +113,8 @@ class Drill:
         return self._failed(self._delivered("firing", self._broken_from, _NOTIFIED))
 
     def bites(self) -> str:
-        """See that one of the checks after the last step does not hold."""
-        asked = proving_checks(self.procedure, self.environment)
-        if any(not self.holds_now(check) for check in asked):
+        """See that a check that held before the fault does not hold now."""
+        if any(not self.holds_now(check, self.at[_FAULT]) for check in self._sound):
             return ""
         return self._failed("the checks hold while the fault is on: they prove nothing")
 
@@ -234,20 +245,6 @@ def differences(before: Sequence[str], after: Sequence[str]) -> str:
     named = [*gone[:_NAMED], *new[:_NAMED]]
     left = len(gone) + len(new) - len(named)
     return "\n".join(["the stack is not as before:", *named, *([f"and {left} more"] if left else [])])
-
-
-def proving_checks(procedure: Procedure, environment: str) -> tuple[Block, ...]:
-    """Return the checks after the last step that can be asked before the steps: they use no capture of a block."""
-    acting = [block for block in procedure.blocks if acts(block) and runs_in(block, environment)]
-    last = max((place for place, block in enumerate(acting) if block.role is Role.STEP), default=-1)
-    known = {name for block in acting for expectation in block.expectations for name in captures(expectation)}
-    return tuple(
-        block for block in acting[last + 1 :] if block.role is Role.CHECK and not known & set(_names_in(block.text))
-    )
-
-
-def _names_in(text: str) -> list[str]:
-    return re.findall(r"\$\{?([A-Za-z_]\w*)", text)
 
 
 def _names(alerts: Iterable[str]) -> str:

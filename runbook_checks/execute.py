@@ -122,7 +122,8 @@ class _Execution:
         if drill is None:
             return [*setup, *(one for one in faults if not runs_in(one, self.target.environment)), *work]
         noticed = (drill.is_noticed, drill.bites, drill.lasts)
-        return [drill.take_snapshot, *setup, drill.is_silent, *faults, *noticed, *work, drill.heals]
+        before = (drill.is_silent, drill.is_sound, drill.is_silent)  # the second may take a while
+        return [drill.take_snapshot, *setup, *before, *faults, *noticed, *work, drill.heals]
 
     def _work(self, acts: Sequence[Act], outcome: Outcome = Outcome.PASSED) -> Outcome:
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook_checks.drill import proving_checks
 from runbook_checks.errors import UsageError
 from runbook_checks.model import Procedure, Role, is_drill, runs_in
+from runbook_checks.proof import proving_checks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,5 +51,8 @@ def _no_drill(procedure: Procedure, environment: Environment) -> str:
     if not procedure.card.alerts:
         return "its card names no alert that the fault raises; give it `alerts:`"
     if not proving_checks(procedure, environment.name):
-        return "no check after its last step could be asked while the fault is on: one without captures is needed"
+        return (
+            f"no check that runs in {environment.name} after the last step can show that the fault is on; add one that"
+            " asks what the fault breaks, uses no capture and asks for no alert"
+        )
     return ""

@@ -14,6 +14,7 @@ from runbook_checks.errors import Problem
 from runbook_checks.fences import Fence, Layout, normal, read
 from runbook_checks.headings import Heading
 from runbook_checks.model import DRILL_FIGURES, Block, Card, Expectation, Match, Procedure, Role, Runbook
+from runbook_checks.proof import asks_for_alerts, drilled_in, proving_checks
 
 __all__ = ["Fence", "Heading", "Scan", "is_runbook", "scan"]
 
@@ -195,7 +196,9 @@ class _Page:
                     f"the figure `{figure.name}` is neither a capture nor a block's id in this procedure",
                     did_you_mean(figure.name, sorted(known)),
                 )
-        return Procedure(self.path, heading.id, heading.title, heading.line, card, tuple(blocks))
+        procedure = Procedure(self.path, heading.id, heading.title, heading.line, card, tuple(blocks))
+        self.bites(procedure)
+        return procedure
 
     def proves(self, section: _Section) -> None:
         proofs = [block for block in section.blocks if block.role in _PROOFS]
@@ -210,6 +213,24 @@ class _Page:
                 "a procedure without a check or an expectation proves nothing",
                 "add a `.check` block or an `.expect` fence",
             )
+
+    def bites(self, procedure: Procedure) -> None:
+        """Report a drill in which no check can show, in any environment, that the fault is on."""
+        environments = drilled_in(procedure.blocks)
+        if not environments or any(proving_checks(procedure, environment) for environment in environments):
+            return
+        fault = next(block for block in procedure.blocks if block.role is Role.FAULT)
+        last = max((block.span.first for block in procedure.blocks if block.role is Role.STEP), default=0)
+        asking = [block for block in procedure.blocks if block.role is Role.CHECK and block.span.first > last]
+        asking = [block for block in asking if asks_for_alerts(block, procedure.card)]
+        self.problem(
+            (asking[0] if asking else fault).span.first,
+            "this check only asks for the alert again, and no other after the last step can show that the fault is on"
+            if asking
+            else "a drill needs a check after the last step that shows that the fault is on, and none can",
+            "add a `.check` there that asks what the fault breaks (http, sql, promql, a command), uses no capture and"
+            " names no alert",
+        )
 
 
 def _nest(headings: tuple[Heading, ...]) -> list[_Section]:

@@ -72,7 +72,7 @@ class Blocks:
         if not runs_in(block, self.target.environment):
             self.skip(block, f"not run: for environment {block.environment}")
             return True
-        self._prepare(block)
+        self._prepare(block, self._changed_at)
         started = time.monotonic()
         self.running = block
         ended, verdicts, attempts = self._attempt(block)
@@ -97,17 +97,17 @@ class Blocks:
             self.reason = message
         return not message
 
-    def holds_now(self, check: Block) -> bool:
-        """Ask a check once and return whether it holds; nothing of it is kept or carried on."""
-        self._prepare(check)
+    def holds_now(self, check: Block, since: float) -> bool:
+        """Ask a check once and return whether it holds, by samples since then; nothing of it is kept or carried on."""
+        self._prepare(check, since)
         ended = self._session.run(script(check, self.run.languages), timeout_s=_timeout_s(check), subshell=True)
         return _exited(check, ended) and all(verdict.held for verdict in self._verdicts(check, ended))
 
-    def _prepare(self, block: Block) -> None:
+    def _prepare(self, block: Block, since: float) -> None:
         if not self._session.alive:
             self._reopen()
         if block.language == "promql":
-            self._set("RUNBOOK_CHECKS_SINCE", f"{self._changed_at:.3f}", exported=True)
+            self._set("RUNBOOK_CHECKS_SINCE", f"{since:.3f}", exported=True)
 
     def _attempt(self, block: Block) -> tuple[Ended, tuple[Verdict, ...], int]:
         """Run a block: once, but for a check with a deadline, which is asked again until it holds."""

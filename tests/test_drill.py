@@ -16,7 +16,7 @@ import pytest
 from test_execute import FENCE, card, check, fence, log, step
 
 from runbook_checks.config import DrillSettings, load_config
-from runbook_checks.drill import MOMENTS, differences, proving_checks
+from runbook_checks.drill import MOMENTS, differences
 from runbook_checks.errors import UsageError
 from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.guards import refuse_unsafe
@@ -184,6 +184,25 @@ def test_checks_that_hold_while_the_fault_is_on_prove_nothing(alarm: Alarm) -> N
     assert "step" not in log(alarm.folder)
 
 
+def test_a_check_that_never_held_before_the_fault_does_not_show_it(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook_checks.drill.SOUND_S", 0.5)
+    mended = step("rm -f broken; touch mended")
+    after = check("test -e mended")
+    reason = refused(alarm, CARD, FAULT, mended, after)
+    assert reason.endswith("no check after the last step holds before the fault: none could show it")
+    assert log(alarm.folder) == ["cleaned"]
+    (alarm.folder / "mended").unlink(missing_ok=True)
+    assert refused(alarm, CARD, FAULT, mended, after, check("true")).endswith("they prove nothing")
+
+
+def test_what_becomes_sound_a_moment_after_the_setup_counts(alarm: Alarm) -> None:
+    late = fence("bash {.setup}", "touch starting; (sleep 0.6; rm starting) &>/dev/null &")
+    record = drill(alarm, CARD, late, FAULT, MEND, check("test ! -e starting && test ! -e broken"), CLEANUP)
+    assert (record.outcome, record.reason) == (Outcome.PASSED, "")
+
+
 def test_an_alert_that_goes_away_by_itself_needs_no_steps(alarm: Alarm) -> None:
     alarm.lasts_s = 0.5
     assert refused(alarm, hold_s=3.0).endswith("not needed: Broken went away without the steps")
@@ -254,14 +273,6 @@ def test_an_interrupted_drill_is_cleaned_up_and_keeps_its_moments(alarm: Alarm) 
     assert [moment.name for moment in caught.value.record.moments] == ["fault"]
 
 
-def test_only_checks_after_the_last_step_that_use_no_capture_are_asked() -> None:
-    known = step("echo id 7", "id <id>")
-    procedure = procedure_of(
-        CARD, FAULT, check("before"), known, check('test "$id"', more=" #late"), check('test "$idle"', more=" #asked")
-    )
-    assert [block.id for block in proving_checks(procedure, "local")] == ["asked"]
-
-
 @pytest.mark.parametrize(
     ("before", "after", "difference"),
     [
@@ -304,7 +315,11 @@ def repository_with(repository: Repository, *blocks: str, alarm: Alarm | None = 
         ("box", (CARD, FAULT, MEND, HEALED), "environment box has no stack of our own; a fault never runs elsewhere"),
         ("unmonitored", (CARD, FAULT, MEND, HEALED), "does not say whom a drill asks; give it a `drill:`"),
         ("local", (FAULT, MEND, HEALED), "its card names no alert that the fault raises; give it `alerts:`"),
-        ("local", (CARD, FAULT, HEALED, MEND), "no check after its last step could be asked while the fault is on"),
+        (
+            "local",
+            (CARD, FAULT, MEND, check("test ! -e broken", more=" environment=box")),
+            "no check that runs in local after the last step can show that the fault is on; add one",
+        ),
     ],
 )
 def test_what_can_be_no_drill_is_refused_before_anything_runs(
@@ -317,6 +332,17 @@ def test_what_can_be_no_drill_is_refused_before_anything_runs(
     assert why in str(caught.value)
     line = one.line("docs/runbooks/extra.md", "{.fault}")
     assert str(caught.value).startswith(f"docs/runbooks/extra.md:{line}: extra/one has a fault block")
+
+
+def test_a_drill_that_only_asks_for_its_alert_again_is_exit_code_2_with_its_place(repository: Repository) -> None:
+    again = check("amtool alert query alertname=Broken", more=" within=5s")
+    one = repository_with(repository, CARD, FAULT, HEALED, MEND, again)
+    done = one.run("drill")
+    assert done.returncode == 2
+    line = one.line("docs/runbooks/extra.md", "amtool") - 1
+    assert f"docs/runbooks/extra.md:{line}: this check only asks for the alert again" in done.stderr
+    assert "add a `.check` there that asks what the fault breaks" in done.stderr
+    assert log(one.root) == []
 
 
 @pytest.mark.parametrize("command", ["verify", "drill"])
