@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 TIMEOUT_S = 40
 WAIT_S = 20
+METRICS_S = 20
 # How the example of each pipeline ends; a slow one has nothing to add.
 ENDS = {
     "transform": "completed",
@@ -54,7 +56,11 @@ def flow(url: str) -> tuple[int, int, int]:
         if not ended or not kept:
             raise FlowError(f"{pipeline} has {len(ended)} steps that ended and {len(kept)} checkpoints")
         steps, checkpoints = steps + len(ended), checkpoints + len(kept)
-    _expect("the steps in the reliability metrics", _steps_so_far(url) - before, steps)
+    # A replica keeps its report for a moment.
+    deadline = time.monotonic() + METRICS_S
+    while (counted := _steps_so_far(url) - before) < steps and time.monotonic() < deadline:
+        time.sleep(0.2)
+    _expect("the steps in the reliability metrics", counted, steps)
     with urlopen(f"{url}/metrics", timeout=TIMEOUT_S) as answer:  # noqa: S310  # the replica that we have started
         page = answer.read().decode()
     for pipeline, end in ENDS.items():
