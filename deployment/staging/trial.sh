@@ -69,8 +69,9 @@ env SERVICE_NAME=trial DRAIN_SECONDS=0 "$@" "$release/bin/ia-service" serve --po
 started+=($!)
 deadline=$((SECONDS + HEALTHY_S))
 until curl -sf --max-time 5 "http://127.0.0.1:$port/health" >/dev/null; do
-  ((SECONDS < deadline)) && kill -0 "${started[-1]}" 2>/dev/null ||
+  if ((SECONDS >= deadline)) || ! kill -0 "${started[-1]}" 2>/dev/null; then
     say_and_exit 1 "the replica does not come up: $(tail -n 3 "$folder/log")"
+  fi
   sleep 0.1
 done
 echo "http://127.0.0.1:$port" >"$folder/url.part"

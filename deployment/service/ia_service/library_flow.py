@@ -1,8 +1,9 @@
 """The API flow without the HTTP service: the library, and the service's seam to it, on any database that it speaks to.
 
-Run it as ``python -m ia_service.library_flow``, by the Python of a release, with the address in DATABASE_URL. Applies V001 with the library's own runner, and then
-does what the API does: list, execute, status, steps, checkpoints, metrics. A line per part; exit 1 when one does not
-work. ``--migrate`` tries the library's way to its newest schema instead, ``--limits`` what a service needs besides.
+Run as ``python -m ia_service.library_flow`` by the Python of a release, with the address in DATABASE_URL. Applies V001
+with the library's own runner, and then does what the API does: list, execute, status, steps, checkpoints, metrics. A
+line per part; exit 1 when one does not work. ``--migrate`` tries the library's way to its newest schema instead,
+``--limits`` what a service needs besides.
 """
 
 from __future__ import annotations

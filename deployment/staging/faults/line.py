@@ -31,8 +31,8 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deployment/staging/faults/line.py",
-        description="Forward a free loopback port to TARGET until TERM. STATE is read at every piece of an answer: `pass` "
-        "forwards it, `silent` keeps it back, `nonsense` sends something else in its place. For tests only.",
+        description="Forward a free loopback port to TARGET until TERM. STATE is read at every piece of an answer: "
+        "`pass` forwards it, `silent` keeps it back, `nonsense` sends something else in its place. For tests only.",
     )
     parser.add_argument("target", metavar="TARGET", help="host:port of the server")
     parser.add_argument("state", type=Path, metavar="STATE", help="the file to read; written with `pass` at the start")
