@@ -123,8 +123,8 @@ def test_mariadb_answers_with_a_driver_for_it_and_leaves_nothing(stack: Stack, t
         asked = stack.shell(
             f'. {folder}/env && PYTHONPATH=$MARIADB_PYTHONPATH python3 -c "import pymysql, sys, urllib.parse as p; '
             "u = p.urlparse(sys.argv[1]); c = pymysql.connect(host=u.hostname, port=u.port, user=u.username, "
-            "password=u.password, database=u.path[1:]).cursor(); c.execute('SELECT version()'); print(c.fetchone()[0])\" "
-            '"$MARIADB_URL"'
+            "password=u.password, database=u.path[1:]).cursor(); c.execute('SELECT version()'); "
+            'print(c.fetchone()[0])" "$MARIADB_URL"'
         )
         assert asked.stdout.startswith("10.11."), asked.stderr
         assert (folder / "env").stat().st_mode & 0o077 == 0
