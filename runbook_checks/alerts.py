@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from yaml.nodes import Node
 
     from runbook_checks.config import Config, Exemption
+    from runbook_checks.record import Outcome
     from runbook_checks.report import Entry
 
 LARGEST_RULE_FILE = 4 * 1024 * 1024  # bytes; generated ones are long
@@ -31,6 +33,20 @@ class Alert:
     line: int
     runbook_url: str = ""
     severity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LastDrill:
+    """When a procedure was last drilled, whether that passed, and whether it was the procedure as it is now."""
+
+    at: datetime
+    outcome: Outcome
+    current: bool
+
+    @property
+    def words(self) -> str:
+        """Return the day and the rest in words."""
+        return f"{self.at:%Y-%m-%d} {self.outcome.value}" + ("" if self.current else ", changed since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,14 @@ def coverage(alerts: Iterable[Alert], entries: Iterable[Entry], exemptions: Iter
             for name, found in answering.items()
         )
     )
+
+
+def last_drill(entry: Entry) -> LastDrill | None:
+    """Return the last drill of an entry's procedure, None when it was never drilled."""
+    record = entry.drill
+    if record is None:
+        return None
+    return LastDrill(datetime.fromisoformat(record.ended_at), record.outcome, record.digest == entry.digest)
 
 
 def load_alerts(config: Config) -> tuple[Alert, ...]:

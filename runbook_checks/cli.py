@@ -184,11 +184,11 @@ def _alerts(options: argparse.Namespace) -> int:
     from datetime import UTC, datetime  # noqa: PLC0415 - only what the command needs
 
     from runbook_checks import tables  # noqa: PLC0415
+    from runbook_checks.addresses import site_map  # noqa: PLC0415
     from runbook_checks.alerts import coverage, load_alerts  # noqa: PLC0415
     from runbook_checks.holes import holes  # noqa: PLC0415
     from runbook_checks.languages import DEFAULTS  # noqa: PLC0415
     from runbook_checks.report import load_report  # noqa: PLC0415
-    from runbook_checks.site.addresses import site_map  # noqa: PLC0415
     from runbook_checks.site.variables import page_variables  # noqa: PLC0415
 
     now = datetime.now(UTC)

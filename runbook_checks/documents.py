@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from runbook_checks.alerts import last_drill
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
@@ -50,11 +52,19 @@ def _alert(answer: Answer) -> dict[str, Any]:
         "name": answer.name,
         "severity": answer.severity,
         "rules": [{"path": rule.path, "line": rule.line, "runbook_url": rule.runbook_url} for rule in answer.rules],
-        "procedures": [{"id": entry.procedure.id, "status": entry.status.value} for entry in answer.entries],
+        "procedures": [
+            {"id": entry.procedure.id, "status": entry.status.value, "last_drill": _last_drill(entry)}
+            for entry in answer.entries
+        ],
         "exception": {"owner": without.owner, "until": without.until.isoformat(), "reason": without.reason}
         if without
         else None,
     }
+
+
+def _last_drill(entry: Entry) -> dict[str, Any] | None:
+    drill = last_drill(entry)
+    return {"at": drill.at.isoformat(), "outcome": drill.outcome.value, "current": drill.current} if drill else None
 
 
 def _nowhere(_: Procedure) -> str:

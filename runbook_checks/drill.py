@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from runbook_checks.links import Fault
 from runbook_checks.model import DRILL_FIGURES, Role, runs_in
-from runbook_checks.monitoring import NoAnswerError, leads_to
+from runbook_checks.monitoring import NoAnswerError
 from runbook_checks.proof import proving_checks
 from runbook_checks.record import Moment
 
@@ -171,18 +172,31 @@ class Drill:
         }
 
     def _delivered(self, status: str, since: float, moment: str) -> str:
-        def missing() -> str:
-            told = self.monitoring.notifications()
-            reason = undelivered(told, self.procedure, status, since)
-            if not reason:
-                arrived = [
-                    next(one.at for one in told if _answers(one, name, self.procedure, status, since))
-                    for name in self.alerts
-                ]
-                self.at[moment] = max(*arrived, *self.at.values())  # an earlier one was noticed later
-            return reason
+        """See that somebody is told of every alert; that one fires, never with an address that leads elsewhere."""
+        about: list[Notification] = []
 
-        return self._until(missing)
+        def untold() -> str:
+            told = (one for one in self.monitoring.notifications() if one.status == status and one.at >= since)
+            about[:] = [one for one in told if one.alert in self.alerts]
+            missing = [name for name in self.alerts if name not in {one.alert for one in about}]
+            return f"nobody was told in time that {_names(missing)} is {status}" if missing else ""
+
+        if reason := self._until(untold):
+            return reason
+        arrived = [next(one.at for one in about if one.alert == name) for name in self.alerts]
+        self.at[moment] = max(*arrived, *self.at.values())  # an earlier one was noticed later
+        astray = [reason for one in about if status == "firing" and (reason := self._astray(one))]
+        return "; ".join(dict.fromkeys(astray))
+
+    def _astray(self, one: Notification) -> str:
+        """Return why the address in a notification does not lead to this procedure, or ''."""
+        if not one.runbook_url:
+            return f"{one.alert} was delivered without a runbook_url"
+        found = self.monitoring.leads(one.runbook_url)
+        if isinstance(found, Fault):
+            return f"{one.alert} was delivered with a runbook_url that {found.reason}: {one.runbook_url}"
+        elsewhere = found.id != self.procedure.id
+        return f"{one.alert} was delivered with the runbook_url of {found.id}: {one.runbook_url}" if elsewhere else ""
 
     def _until(self, why_not: Callable[[], str], within_s: float | None = None) -> str:
         """Ask until the answer is '', or the time is over; then return the last answer."""
@@ -210,28 +224,6 @@ def already(alerts: Iterable[str], states: Mapping[str, str]) -> str:
         for name in alerts
         if name in states
     )
-
-
-def undelivered(told: Sequence[Notification], procedure: Procedure, status: str, since: float) -> str:
-    """Return why an alert of the card counts as not delivered, or ''."""
-    for name in procedure.card.alerts:
-        if any(_answers(one, name, procedure, status, since) for one in told):
-            continue
-        urls = sorted({one.runbook_url for one in told if _is_about(one, name, status, since)})
-        if not urls:
-            return f"nobody was told in time that {name} is {status}"
-        wrong = ", ".join(url or "none" for url in urls)
-        return f"{name} was delivered with a runbook_url that is not this procedure's: {wrong}"
-    return ""
-
-
-def _is_about(one: Notification, name: str, status: str, since: float) -> bool:
-    return one.alert == name and one.status == status and one.at >= since
-
-
-def _answers(one: Notification, name: str, procedure: Procedure, status: str, since: float) -> bool:
-    leads = status != "firing" or leads_to(one.runbook_url, procedure)
-    return leads and _is_about(one, name, status, since)
 
 
 def differences(before: Sequence[str], after: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from runbook_checks.errors import Problem
-from runbook_checks.links import Fault, destination, read_link, url_of
+from runbook_checks.links import Fault, Link, follow, pages_of, read_link, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -51,13 +51,23 @@ def holes(  # noqa: PLR0913 - all that alerts are held against
     return tuple(sorted(set(problems)))
 
 
+def fragments(alerts: Iterable[Alert], site: SiteMap) -> dict[str, tuple[tuple[Alert, str], ...]]:
+    """Return, by page, the alerts that lead to it, each with the fragment that must be there."""
+    found: dict[str, tuple[tuple[Alert, str], ...]] = {}
+    for alert in alerts:
+        link = read_link(alert.runbook_url)
+        pages = pages_of(link, site) if isinstance(link, Link) else ()
+        if isinstance(link, Link) and len(pages) == 1 and link.fragment:
+            found[pages[0]] = (*found.get(pages[0], ()), (alert, link.fragment))
+    return found
+
+
 def _followed(alert: Alert, catalog: Catalog, site: SiteMap, named: Procedure | None) -> Procedure | Problem:
     """Return the procedure that an alert's link leads to, or what is wrong with the link."""
     if not alert.runbook_url:
         fault = Fault("has no `runbook_url`")
     else:
-        link = read_link(alert.runbook_url)
-        found = link if isinstance(link, Fault) else destination(link, site, catalog.procedures)
+        found = follow(alert.runbook_url, site, catalog.procedures)
         if not isinstance(found, Fault):
             return found
         fault = Fault(f"has a `runbook_url` that {found.reason}", found.suggestion)

@@ -13,7 +13,6 @@ from runbook_checks.catalog import former_ids
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runbook_checks.alerts import Alert
     from runbook_checks.model import Procedure
 
 _TEMPLATE = re.compile(r'\{\{(?:"(?:[^"\\]|\\.)*"|`[^`]*`|(?!\}\})[^"`])*\}\}', re.DOTALL)
@@ -82,7 +81,9 @@ def pages_of(link: Link, site: SiteMap) -> tuple[str, ...]:
     return tuple(
         page
         for page, address in site.pages.items()
-        if path == _plain(address) or (_plain(address) and path.endswith(f"/{_plain(address)}"))
+        if path == _plain(address)
+        or (_plain(address) and path.endswith(f"/{_plain(address)}"))
+        or path.endswith(f"/{page}")  # where a repository is read without a site
     )
 
 
@@ -125,15 +126,10 @@ def destination(link: Link, site: SiteMap, procedures: Iterable[Procedure]) -> P
     return procedure or Fault(f"leads to {pages[0]}, which has no procedure `#{link.fragment}`")
 
 
-def fragments(alerts: Iterable[Alert], site: SiteMap) -> dict[str, tuple[tuple[Alert, str], ...]]:
-    """Return, by page, the alerts that lead to it, each with the fragment that must be there."""
-    found: dict[str, tuple[tuple[Alert, str], ...]] = {}
-    for alert in alerts:
-        link = read_link(alert.runbook_url)
-        pages = pages_of(link, site) if isinstance(link, Link) else ()
-        if isinstance(link, Link) and len(pages) == 1 and link.fragment:
-            found[pages[0]] = (*found.get(pages[0], ()), (alert, link.fragment))
-    return found
+def follow(url: str, site: SiteMap, procedures: Iterable[Procedure]) -> Procedure | Fault:
+    """Return the procedure that an address leads to, or why it leads to none."""
+    link = read_link(url)
+    return link if isinstance(link, Fault) else destination(link, site, procedures)
 
 
 def _below(link: Link, site: SiteMap) -> str | None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from runbook_checks.command import complete
 from runbook_checks.http_request import Request, send
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from runbook_checks.config import DrillSettings
+    from runbook_checks.links import Fault
     from runbook_checks.model import Procedure
 
 _ANSWER_TIMEOUT_S = 10.0
@@ -42,12 +41,16 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Monitoring:
-    """The monitoring of one stack: the address of its Prometheus, and the commands that say the rest."""
+    """The monitoring of one stack: the address of its Prometheus, and the commands that say the rest.
+
+    ``leads`` says where the address in a notification leads.
+    """
 
     settings: DrillSettings
     prometheus_url: str
     root: Path
     environ: Mapping[str, str]
+    leads: Callable[[str], Procedure | Fault]
 
     def alerts(self) -> Mapping[str, str]:
         """Return the state of each alert that is not silent, ``firing`` before ``pending``; raises NoAnswerError."""
@@ -112,18 +115,3 @@ def _seconds(at: str | float) -> float:
     if moment.tzinfo is None:
         raise ValueError("no time zone")
     return moment.timestamp()
-
-
-def leads_to(runbook_url: str, procedure: Procedure) -> bool:
-    """Return whether an address is that of a procedure on its page, or its permalink, whatever the site's address."""
-    try:
-        parts = urlsplit(runbook_url)
-    except ValueError:
-        return False
-    path = PurePosixPath(unquote(parts.path).removesuffix("index.html").rstrip("/") or "/")
-    if path.parts[-3:] == ("p", PurePosixPath(procedure.page).stem, procedure.anchor):
-        return True
-    page = PurePosixPath(procedure.page)
-    name = page.parent.name if page.stem.lower() in {"index", "readme"} else page.stem
-    last = path.name.removesuffix(".html").removesuffix(".md")
-    return last == name and unquote(parts.fragment) == procedure.anchor

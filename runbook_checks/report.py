@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import Catalog, load
@@ -14,19 +16,20 @@ from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
 from runbook_checks.proof import proves
-from runbook_checks.record import CHANGED
+from runbook_checks.record import CHANGED, Outcome
 from runbook_checks.status import Judgement, Status, judge, told
 from runbook_checks.store import Store
 from runbook_checks.trust import believe, why_newest_is_refused
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from runbook_checks.config import Config
     from runbook_checks.model import Procedure, Runbook
     from runbook_checks.record import Evidence, Record
 
 HISTORY = 50  # runs of a procedure that a report keeps
+_ENDED = frozenset({Outcome.PASSED, Outcome.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Entry:
     parts: tuple[
         tuple[str, str], ...
     ] = ()  # shortened, as they are now, of a procedure that has changed since it was last proven, or failed
+    drill: Record | None = None  # of the newest drill that came to its fault and to an end
 
     @property
     def status(self) -> Status:
@@ -117,8 +121,16 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
             judgement = told(judgement, why_newest_is_refused(evidence))
-            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered))
+            drill = _newest_drill(evidence, now)
+            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered, drill))
     return Report(catalog, tuple(entries), strict, tuple(forged))
+
+
+def _newest_drill(evidence: Iterable[Evidence], now: datetime) -> Record | None:
+    """Return the newest record that has the moments of a drill, passed or failed; one that is refused is none."""
+    drills = (one.record for one in evidence if one.record.moments and not one.refused)
+    ended = ((datetime.fromisoformat(record.ended_at), record) for record in drills if record.outcome in _ENDED)
+    return max((pair for pair in ended if pair[0] <= now), key=itemgetter(0), default=(now, None))[1]
 
 
 def _changed_while_it_ran(judgement: Judgement) -> bool:

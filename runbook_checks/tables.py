@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from runbook_checks.alerts import last_drill
 from runbook_checks.record import Outcome, Record
 from runbook_checks.status import Status
 from runbook_checks.trust import Worth
@@ -15,7 +16,7 @@ from runbook_checks.unseen import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runbook_checks.alerts import Coverage
+    from runbook_checks.alerts import Coverage, LastDrill
     from runbook_checks.config import Exemption
     from runbook_checks.model import Procedure
     from runbook_checks.report import Entry
@@ -71,16 +72,24 @@ def status_table(entries: Iterable[Entry]) -> Table:
 def alerts_table(covered: Coverage) -> Table:
     """Return a row per alert and procedure that answers it; what is missing is in words, not only in red."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("alert", "severity", "procedure", "status"):
+    for heading in ("alert", "severity", "procedure", "status", "last drill"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "alert")
     for answer in covered.answers:
         severity = answer.severity if answer.rules else Text("no rule", "bold red")
         for entry in answer.entries:
             status = Text(entry.status.value, _STATUS_STYLES[entry.status])
-            table.add_row(answer.name, severity, entry.procedure.id, status)
+            table.add_row(answer.name, severity, entry.procedure.id, status, _drilled(last_drill(entry)))
         if not answer.entries:
             table.add_row(answer.name, severity, *_without_procedure(answer.exemption))
     return table
+
+
+def _drilled(drill: LastDrill | None) -> Text:
+    if drill is None:
+        return Text("never", "yellow")
+    if drill.outcome is Outcome.FAILED:
+        return Text(drill.words, "bold red")
+    return Text(drill.words, "green" if drill.current else "yellow")
 
 
 def _without_procedure(exemption: Exemption | None) -> tuple[Text, str]:

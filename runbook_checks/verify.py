@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from runbook_checks import marks
+from runbook_checks.addresses import site_map
 from runbook_checks.command import complete
 from runbook_checks.digest import digest_in, digest_of, parts, shortened
 from runbook_checks.errors import StackError, UsageError
@@ -25,6 +26,7 @@ from runbook_checks.guards import refuse_unsafe
 from runbook_checks.http_request import expand
 from runbook_checks.keys import key_in_variable, secret_of, signer_of, without_key
 from runbook_checks.languages import DEFAULTS
+from runbook_checks.links import follow
 from runbook_checks.model import Procedure, acts, runs_in
 from runbook_checks.monitoring import Monitoring
 from runbook_checks.record import CHANGED, Outcome, Record, Service, to_line
@@ -240,12 +242,19 @@ class Verifier:
         )
 
     def _monitoring(self, environ: Mapping[str, str]) -> Monitoring | None:
-        """Return what drills ask; raises UsageError when its address names a variable that is not there."""
+        """Return what drills ask; raises UsageError for an address with an unknown variable, or no mkdocs.yml."""
         drill = self.environment.drill
         if drill is None or self.environment.stack is None:
             return None
         ours = {"RUNBOOK_STACK_DIR": str(self.folder), marks.VARIABLE: self.run.mark}
-        return Monitoring(drill, expand(drill.prometheus, environ), self.config.root, {**environ, **ours})
+        site = site_map(self.config, (runbook.path for runbook in self.catalog.runbooks))
+        return Monitoring(
+            drill,
+            expand(drill.prometheus, environ),
+            self.config.root,
+            {**environ, **ours},
+            leads=lambda url: follow(url, site, self.catalog.procedures),
+        )
 
     def _identify(self, target: Target) -> None:
         """Raise UsageError when the environment is not the place that it claims to be."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from repository import Repository, document
+from test_site_badges import RECORD
+
+from runbook_checks.record import Moment, Outcome, Record
+from runbook_checks.report import HISTORY
+from runbook_checks.store import Store
 
 RULES = """groups:
   - name: site
@@ -16,6 +22,20 @@ RULES = """groups:
         labels: {severity: critical}
         annotations: {runbook_url: "https://ops.example/runbooks/site/?GREETING={{ $labels.word }}#publish"}
 """
+
+
+def kept(at: str, outcome: Outcome, digest: str, moments: tuple[Moment, ...] = ()) -> Record:
+    return replace(
+        RECORD,
+        procedure="site/publish",
+        page="docs/runbooks/site.md",
+        environment="local",
+        outcome=outcome,
+        started_at=at,
+        ended_at=at,
+        digest=digest,
+        moments=moments,
+    )
 
 
 def with_alerts(repository: Repository) -> None:
@@ -29,8 +49,8 @@ def test_alerts_that_fit_their_procedures_are_a_table_and_a_document(repository:
     done = repository.run("alerts")
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split() for line in done.stdout.splitlines()] == [
-        ["alert", "severity", "procedure", "status"],
-        ["SiteDown", "critical", "site/publish", "unverified"],
+        ["alert", "severity", "procedure", "status", "last", "drill"],
+        ["SiteDown", "critical", "site/publish", "unverified", "never"],
     ]
     assert document(repository.run("alerts", "--json")) == {
         "schema_version": 1,
@@ -46,7 +66,7 @@ def test_alerts_that_fit_their_procedures_are_a_table_and_a_document(repository:
                         "runbook_url": "https://ops.example/runbooks/site/?GREETING={{ $labels.word }}#publish",
                     }
                 ],
-                "procedures": [{"id": "site/publish", "status": "unverified"}],
+                "procedures": [{"id": "site/publish", "status": "unverified", "last_drill": None}],
                 "exception": None,
             }
         ],
@@ -54,6 +74,33 @@ def test_alerts_that_fit_their_procedures_are_a_table_and_a_document(repository:
     }
     there = document(repository.run("alerts", "--json", "--environment", "box"))
     assert there["environment"] == "box"
+
+
+def test_the_last_drill_is_dated_and_says_whether_it_was_of_this_text(repository: Repository) -> None:
+    with_alerts(repository)
+    (entry,) = document(repository.run("status", "--json", "site/publish", "--environment", "local"))["procedures"]
+    moments = (Moment("fault", "2026-11-20T07:30:00+00:00"),)
+    old = kept("2026-11-20T07:30:00+00:00", Outcome.FAILED, entry["digest"], moments)
+    later = kept("2026-11-21T07:30:00+00:00", Outcome.PASSED, entry["digest"])  # no drill
+    stopped = kept("2026-11-22T07:30:00+00:00", Outcome.INTERRUPTED, entry["digest"], moments)
+    future = kept("2999-11-22T07:30:00+00:00", Outcome.PASSED, entry["digest"], moments)
+    store = Store(repository.root / ".runbook-checks/evidence")
+    for record in (old, later, stopped, future):
+        store.append(record)
+
+    def last() -> object:
+        ((procedure,),) = (alert["procedures"] for alert in document(repository.run("alerts", "--json"))["alerts"])
+        return procedure["last_drill"]
+
+    assert last() == {"at": "2026-11-20T07:30:00+00:00", "outcome": "failed", "current": True}
+    assert "2026-11-20 failed" in repository.run("alerts").stdout
+    for _ in range(HISTORY):  # a drill that a report would forget
+        store.append(later)
+    store.append(kept("2026-11-23T07:30:00+00:00", Outcome.PASSED, "sha256:other", moments))
+    for _ in range(HISTORY):
+        store.append(kept("2026-11-24T07:30:00+00:00", Outcome.PASSED, entry["digest"]))
+    assert last() == {"at": "2026-11-23T07:30:00+00:00", "outcome": "passed", "current": False}
+    assert "2026-11-23 passed, changed since" in repository.run("alerts").stdout
 
 
 def test_every_hole_of_alerts_is_named_with_its_place_and_exits_1(repository: Repository) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from runbook_checks.errors import UsageError
 from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.guards import refuse_unsafe
 from runbook_checks.languages import DEFAULTS
+from runbook_checks.links import SiteMap, follow
 from runbook_checks.markdown import scan
 from runbook_checks.monitoring import Monitoring
 from runbook_checks.record import Outcome, Record
@@ -113,9 +114,12 @@ def drill(alarm: Alarm, *blocks: str, secrets: tuple[str, ...] = (), **settings:
         settings.pop("notifications", "cat told"),
         **{"snapshot": "cat conf 2>/dev/null || true", "within_s": 2.0, "hold_s": 0.3, **settings},
     )
-    monitoring = Monitoring(asked, alarm.url, alarm.folder, environ)
+    procedure = procedure_of(*blocks)
+    site = SiteMap("https://runbooks.example/docs/", {"docs/p.md": "p/", "docs/q.md": "q/"})
+    known = (procedure, replace(procedure, page="docs/q.md"))
+    monitoring = Monitoring(asked, alarm.url, alarm.folder, environ, lambda url: follow(url, site, known))
     where = Target("local", environ, frozenset(environ), secrets=secrets, monitoring=monitoring)
-    return execute(procedure_of(*blocks), "sha256:1", where, Run("r", alarm.folder, BASH, DEFAULTS, mark=""))
+    return execute(procedure, "sha256:1", where, Run("r", alarm.folder, BASH, DEFAULTS, mark=""))
 
 
 def test_a_drill_breaks_waits_to_be_told_mends_and_sees_it_resolved(alarm: Alarm) -> None:
@@ -170,12 +174,37 @@ def test_a_notification_from_before_the_fault_does_not_count(alarm: Alarm) -> No
     assert refused(alarm).endswith("nobody was told in time that Broken is firing")
 
 
-@pytest.mark.parametrize("url", ["https://runbooks.example/docs/p/#other", "https://runbooks.example/docs/q/#one", ""])
-def test_an_alert_that_leads_elsewhere_fails_the_drill(alarm: Alarm, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (
+            "https://runbooks.example/docs/p/#other",
+            "with a runbook_url that leads to docs/p.md, which has no procedure",
+        ),
+        ("https://runbooks.example/docs/p/", "with a runbook_url that leads to docs/p.md, and to no procedure of it"),
+        ("https://runbooks.example/docs/q/#one", "with the runbook_url of q/one"),
+        ("https://runbooks.example/docs/gone/#one", "with a runbook_url that leads to no page of the runbooks"),
+        ("https://elsewhere.example/docs/p/#one", "with a runbook_url that leads to no page of the runbooks"),
+        ("TODO", "with a runbook_url that is not the address of a page"),
+        ("", "without a runbook_url"),
+    ],
+)
+def test_an_alert_that_leads_elsewhere_fails_the_drill(alarm: Alarm, url: str, why: str) -> None:
     alarm.runbook_url = url
     reason = refused(alarm)
-    assert reason.endswith(f"Broken was delivered with a runbook_url that is not this procedure's: {url or 'none'}")
+    assert f"Broken was delivered {why}" in reason
+    assert reason.endswith(f": {url}" if url else why)
     assert "step" not in log(alarm.folder)
+
+
+def test_one_address_of_several_that_leads_elsewhere_fails_the_drill(alarm: Alarm) -> None:
+    also = '{"at": 9999999999, "alert": "Broken", "status": "firing", "runbook_url": "https://x.example/"}'
+    assert "leads to no page" in refused(alarm, notifications=f"cat told; echo '{also}'")
+
+
+def test_a_permalink_leads_to_the_procedure(alarm: Alarm) -> None:
+    alarm.runbook_url = "https://runbooks.example/docs/p/p/one/"
+    assert drill(alarm, CARD, FAULT, MEND, HEALED).reason == ""
 
 
 def test_checks_that_hold_while_the_fault_is_on_prove_nothing(alarm: Alarm) -> None:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbook_checks.config import DrillSettings
-from runbook_checks.model import Card, Procedure
+from runbook_checks.links import Fault
 from runbook_checks.monitoring import (
     Monitoring,
     NoAnswerError,
     Notification,
-    leads_to,
     read_alert_states,
     read_notifications,
 )
@@ -70,36 +69,11 @@ def test_a_line_that_is_no_notification_is_named(line: str) -> None:
         read_notifications(line)
 
 
-@pytest.mark.parametrize(
-    ("url", "leads"),
-    [
-        ("https://example.org/docs/troubleshooting/#redis-down", True),
-        ("https://example.org/troubleshooting.html#redis-down", True),
-        ("https://example.org/a/troubleshooting/index.html#redis-down", True),
-        ("https://git.example.org/blob/main/docs/troubleshooting.md#redis-down", True),
-        ("https://example.org/troubleshooting/?server=a#redis-down", True),
-        ("https://example.org/p/troubleshooting/redis-down/", True),
-        ("https://example.org/troubleshooting/", False),
-        ("https://example.org/troubleshooting/#redis", False),
-        ("https://example.org/other/#redis-down", False),
-        ("https://example.org/p/troubleshooting/redis/", False),
-        ("http://[", False),
-        ("", False),
-    ],
-)
-def test_an_address_leads_to_a_procedure_by_page_and_fragment(url: str, leads: bool) -> None:  # noqa: FBT001
-    assert leads_to(url, Procedure("docs/troubleshooting.md", "redis-down", "Redis", 1, Card(), ())) is leads
-
-
-def test_the_index_of_a_folder_has_the_address_of_the_folder() -> None:
-    index = Procedure("docs/operations/index.md", "a", "A", 1, Card(), ())
-    assert leads_to("https://example.org/operations/#a", index)
-    assert not leads_to("https://example.org/other/#a", index)
-
-
 def monitoring(tmp_path: Path, **settings: Any) -> Monitoring:
     asked = DrillSettings("", **{"notifications": "true", **settings})
-    return Monitoring(asked, "http://127.0.0.1:9", tmp_path, {"PATH": os.environ["PATH"]})
+    return Monitoring(
+        asked, "http://127.0.0.1:9", tmp_path, {"PATH": os.environ["PATH"]}, lambda _: Fault("leads nowhere")
+    )
 
 
 def test_a_prometheus_that_is_not_there_is_no_answer(tmp_path: Path) -> None:

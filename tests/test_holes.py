@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runbook_checks.alerts import read_alerts
+from runbook_checks.alerts import Alert, read_alerts
 from runbook_checks.catalog import Catalog
 from runbook_checks.config import Exemption
-from runbook_checks.holes import holes
+from runbook_checks.holes import fragments, holes
 from runbook_checks.links import SiteMap
 from runbook_checks.markdown import scan
 
@@ -209,3 +209,9 @@ def test_variables_of_a_page_are_asked_for_only_when_a_link_fills_some_in() -> N
         raise AssertionError
 
     assert holes(alerts, catalog, SITE, exemptions=(), today=TODAY, variables=never) == ()
+
+
+def test_fragments_are_gathered_by_page() -> None:
+    urls = ("operations/db/#restore", "operations/db/#gone", "operations/db/", "gone/#a", "{{ $a }}")
+    alerts = [Alert(f"A{number}", "r.yml", number, f"https://ops.example/{url}") for number, url in enumerate(urls)]
+    assert fragments(alerts, SITE) == {"docs/operations/db.md": ((alerts[0], "restore"), (alerts[1], "gone"))}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runbook_checks.alerts import Alert
-from runbook_checks.links import Fault, Link, SiteMap, destination, fragments, pages_of, read_link, url_of
+from runbook_checks.links import Fault, Link, SiteMap, destination, follow, pages_of, read_link, url_of
 from runbook_checks.model import Card, Procedure
 
 PAGES = {
@@ -89,6 +88,9 @@ def test_a_template_that_never_ends_is_read_fast() -> None:
         ("https://any.example/db/", ["docs/db.md"]),
         ("https://any.example/operations/db/", ["docs/operations/db.md", "docs/db.md"]),  # `…/operations` may be a base
         ("https://any.example/", ["docs/index.md"]),
+        ("https://git.example/o/r/blob/main/docs/db.md#x", ["docs/db.md"]),
+        ("https://git.example/o/r/blob/main/docs/web%20server.md", ["docs/web server.md"]),
+        ("https://git.example/o/r/blob/main/mydocs/db.md#x", []),
         ("https://any.example/base/", []),
         ("https://any.example/olddb/", []),
         ("https://any.example/db", []),
@@ -110,6 +112,7 @@ def test_without_the_sites_address_whole_parts_of_the_path_must_fit(url: str, pa
         ("https://ops.example/base/more/db/", []),
         ("https://ops.example/basement/db/", []),
         ("https://other.example/base/db/", []),
+        ("https://ops.example/base/docs/db.md", []),
     ],
 )
 def test_with_the_sites_address_a_link_begins_with_it(url: str, pages: list[str]) -> None:
@@ -169,9 +172,16 @@ def test_the_address_of_a_procedure_is_what_its_link_says() -> None:
     assert destination(link(url_of(RESTORE, KNOWN)), KNOWN, [RESTORE]) == RESTORE
 
 
-def test_fragments_are_gathered_by_page() -> None:
-    urls = ("operations/db/#restore", "operations/db/#gone", "operations/db/", "gone/#a", "{{ $a }}")
-    alerts = [
-        Alert(f"A{number}", "r.yml", number, f"https://ops.example/base/{url}") for number, url in enumerate(urls)
-    ]
-    assert fragments(alerts, KNOWN) == {"docs/operations/db.md": ((alerts[0], "restore"), (alerts[1], "gone"))}
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://ops.example/base/operations/db/?A={{ $labels.a }}#restore", RESTORE),
+        ("https://ops.example/base/operations/db/#look", "which has no procedure `#look`"),
+        ("https://other.example/base/operations/db/#restore", "leads to no page"),
+        ("TODO", "is not the address of a page"),
+        ("", "is not the address of a page"),
+    ],
+)
+def test_an_address_is_followed_to_a_procedure_or_a_reason(url: str, expected: Procedure | str) -> None:
+    found = follow(url, KNOWN, [RESTORE, LOOK])
+    assert expected == found or (isinstance(found, Fault) and str(expected) in found.reason)

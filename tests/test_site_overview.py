@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from runbook_checks.record import Record
     from runbook_checks.report import Entry
     from runbook_checks.site.overview import Overview
 
@@ -203,6 +204,23 @@ def test_an_exception_is_told_with_its_day_and_is_no_alarm_meanwhile() -> None:
     assert "1 of 3 alerts have a runbook" in html
     assert "No runbook:</strong> <code>Gap</code>" in html
     assert "No runbook until 2026-12-31: <code>Alone</code>" in html
+
+
+@pytest.mark.parametrize(
+    ("drill", "said"),
+    [
+        (None, "never drilled"),
+        (replace(RECORD, digest="sha256:1"), "drill passed <time"),
+        (replace(RECORD, digest="sha256:1", outcome=Outcome.FAILED), "drill <strong>failed</strong> <time"),
+        (RECORD, "2026-11-21</time>, changed since"),
+    ],
+)
+def test_the_table_of_alerts_says_when_each_procedure_was_drilled(drill: Record | None, said: str) -> None:
+    one = replace(named("A", card=Card(5, ("Down",))), drill=drill)
+    rows = alert_rows(coverage([Alert("Down", "r.yml", 1)], [one]), rules=True)
+    html = render.fill("alerts.html", rows=rows, href=lambda _: "x", rules=True, where="")
+    assert said in html
+    assert ("changed since" in html) is (drill is RECORD)
 
 
 def test_without_rule_files_the_table_has_the_alerts_of_cards_and_no_alarm() -> None:

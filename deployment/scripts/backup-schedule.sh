@@ -10,7 +10,8 @@ Usage: deployment/scripts/backup-schedule.sh
 Runs for ever, under a supervisor: every BACKUP_EVERY seconds (default 3600) backup.sh, then prune.sh --keep BACKUP_KEEP
 (default 24). Both are read from $STACK_DIR/conf/backup-schedule.env, NAME=value lines, when that file is there, before every
 round; SIGHUP begins a new round of waiting with what it says now. The first backup comes one interval after the start. A
-backup that fails is logged, and tried again in the next round. What is backed up is the primary, $DATABASE_URL or, after a
+backup that fails is logged, and tried again in the next round. When $METRICS_DIR is set, backup-schedule.prom there says the
+interval to the node exporter. What is backed up is the primary, $DATABASE_URL or, after a
 failover, $REPLICA_DATABASE_URL. Where cron is at hand, a line of cron does the same.
 Exit status: 0 stopped, 2 wrong usage or something missing.
 TEXT
@@ -36,6 +37,14 @@ setting() {
   [[ $value =~ ^[1-9][0-9]*$ ]] && echo "$value" || echo "$2"
 }
 
+# publish SECONDS: renamed into place, so that the exporter never reads half of it; it may run as another user than we do.
+publish() {
+  local new="$METRICS_DIR/.backup-schedule.prom.$$"
+  printf '%s\n' '# TYPE ia_backup_schedule_interval_seconds gauge' "ia_backup_schedule_interval_seconds $1" >"$new"
+  chmod 644 "$new"
+  mv "$new" "$METRICS_DIR/backup-schedule.prom"
+}
+
 waiting=''
 trap '[[ ! $waiting ]] || kill "$waiting" 2>/dev/null; echo "$(now) stopped"; exit 0' TERM INT
 trap '[[ ! $waiting ]] || kill "$waiting" 2>/dev/null; again=yes' HUP
@@ -43,6 +52,7 @@ while :; do
   again=no
   every="$(setting BACKUP_EVERY 3600)" keep="$(setting BACKUP_KEEP 24)"
   echo "$(now) the next backup is in $every s; $keep are kept"
+  [[ ! ${METRICS_DIR:-} ]] || publish "$every"
   sleep "$every" &
   waiting=$!
   wait "$waiting" || true # a signal ends the wait; which one it was, its trap has noted

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from runbook_checks.alerts import last_drill
 from runbook_checks.record import Outcome
 from runbook_checks.site.render import urgency
 from runbook_checks.status import Status
@@ -13,7 +14,7 @@ from runbook_checks.status import Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runbook_checks.alerts import Answer, Coverage
+    from runbook_checks.alerts import Answer, Coverage, LastDrill
     from runbook_checks.record import Record
     from runbook_checks.report import Entry
 
@@ -77,6 +78,11 @@ class AlertRow:
 
     answer: Answer
     entry: Entry | None
+
+    @property
+    def drill(self) -> LastDrill | None:
+        """Return the last drill of the procedure."""
+        return last_drill(self.entry) if self.entry else None
 
     @property
     def loud(self) -> bool:

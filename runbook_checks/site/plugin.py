@@ -23,8 +23,9 @@ from runbook_checks.config import FILE_NAME, Config, load_config
 from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
 from runbook_checks.files import FileHashes
+from runbook_checks.holes import fragments
 from runbook_checks.languages import DEFAULTS
-from runbook_checks.links import SiteMap, fragments
+from runbook_checks.links import SiteMap
 from runbook_checks.markdown import scan
 from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json

@@ -1,58 +1,16 @@
-"""One drill on the real stack: its own Prometheus, Alertmanager, rules and receivers, nothing standing in."""
+"""What a drill asks of the real stack: its snapshot, and who was told."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
-from stack.running_stack import ROOT, STACK, Stack
-
-from runbook_checks.drill import MOMENTS
 from runbook_checks.monitoring import read_notifications
-from runbook_checks.record import from_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONFIGURATION = f"""
-pages: [pages]
-environments:
-  staging:
-    secrets: [DATABASE_URL, REPLICA_DATABASE_URL, SCRATCH_DATABASE_URL, REDIS_URL]
-    stack: {{up: {STACK} up, health: {STACK} health, env: {STACK} env, services: {STACK} services, down: {STACK} down}}
-    drill:
-      prometheus: $PROMETHEUS_URL
-      notifications: {ROOT}/deployment/scripts/notified.sh --json
-      snapshot: {STACK} snapshot
-      within: 30s
-      hold: 2s
-"""
-PAGE = """---
-title: Troubleshooting
-runbook: {owner: platform}
----
-
-## Redis is down { #redis-down }
-
-```yaml {.procedure}
-alerts: [RedisDown]
-```
-```bash {.fault}
-supervisorctl stop valkey
-```
-```bash {.step timeout=60s}
-supervisorctl start valkey
-```
-```http {.check within=30s}
-GET $API_URL/health
-```
-```bash {.cleanup}
-supervisorctl status valkey || supervisorctl start valkey
-```
-"""
+    from stack.running_stack import Stack
 
 
 def test_the_snapshot_is_the_same_until_something_is_left_behind(stack: Stack) -> None:
@@ -76,11 +34,45 @@ def test_the_snapshot_is_the_same_until_something_is_left_behind(stack: Stack) -
     assert set(after) - set(before) == {next(line for line in after if line.startswith("file left "))}
 
 
+def test_the_snapshot_asks_what_a_file_says_and_not_how_a_script_has_written_it(stack: Stack) -> None:
+    before = stack.run("snapshot").stdout.splitlines()
+    shares, configuration = "deployment/scripts/weights.sh", "deployment/scripts/reconfigure.sh"
+
+    def differ_after(command: str) -> set[str]:
+        done = stack.shell(command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {line.split()[1] for line in set(stack.run("snapshot").stdout.splitlines()) - set(before)}
+
+    assert differ_after(f"{shares} b=60 a=40") == {"endpoints.json"}
+    assert differ_after(f"{shares} b=50 a=50") == set()
+    assert differ_after(f"{configuration} POOL_SIZE=11") == {"service.env"}
+    assert differ_after(f"{configuration} POOL_SIZE=10") == set()
+    endpoints = stack.folder / "conf/endpoints.json"
+    whole = endpoints.read_text()
+    assert differ_after(f"echo '{{' >{endpoints}") == {"endpoints.json"}
+    endpoints.write_text(whole)
+
+
 def test_what_is_not_known_is_no_snapshot(other: Stack) -> None:
     other.up()
     assert other.shell("supervisorctl stop postgres").returncode == 0
     done = other.run("snapshot")
     assert (done.returncode, "psql said nothing: " in done.stderr) == (1, True)
+
+
+def test_quiet_refuses_an_alert_that_is_only_pending_and_waits_until_it_is_over(stack: Stack) -> None:
+    pending = 'promtool query instant "$PROMETHEUS_URL" \'ALERTS{alertname="RedisDown"}\' | grep -q .'
+    stopped = stack.shell(
+        f"supervisorctl stop valkey; for _ in {{1..300}}; do {pending} && exit; sleep 0.1; done; exit 1"
+    )
+    try:
+        refused = stack.shell("deployment/staging/quiet.sh RedisDown", QUIET_S="0")
+    finally:
+        started = stack.shell("supervisorctl start valkey")
+    assert (stopped.returncode, started.returncode) == (0, 0)
+    assert (refused.returncode, "quiet.sh: still there after 0 s: " in refused.stderr) == (1, True)
+    assert stack.shell("deployment/staging/quiet.sh RedisDown").returncode == 0
+    assert stack.shell(pending).returncode == 1
 
 
 def test_notifications_for_a_drill_are_lines_of_json_and_none_is_no_failure(stack: Stack, tmp_path: Path) -> None:
@@ -95,29 +87,3 @@ def test_notifications_for_a_drill_are_lines_of_json_and_none_is_no_failure(stac
     assert (told.alert, told.status, told.runbook_url, told.receiver) == ("RedisDown", "firing", url, "webhook /slack")
     none = stack.shell("deployment/scripts/notified.sh --json NoSuchAlert", **environ)
     assert (none.returncode, none.stdout, none.stderr) == (0, "", "")
-
-
-def drill(folder: Path, page: str) -> subprocess.CompletedProcess[str]:
-    (folder / "pages").mkdir()
-    (folder / "pages/troubleshooting.md").write_text(page)
-    (folder / "runbook-checks.yml").write_text(CONFIGURATION)
-    command = [sys.executable, "-m", "runbook_checks", "drill"]
-    return subprocess.run(
-        command, cwd=folder, env=os.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-
-
-def test_redis_is_stopped_the_alert_is_delivered_and_the_steps_end_it(tmp_path: Path) -> None:
-    done = drill(tmp_path, PAGE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    kept = tmp_path / ".runbook-checks/evidence/staging/troubleshooting/redis-down.jsonl"
-    record = from_line(kept.read_text())
-    assert [moment.name for moment in record.moments] == list(MOMENTS)
-    assert {figure.name for figure in record.figures} == {"time_to_detect", "time_to_notify", "time_to_recover"}
-
-
-def test_an_address_in_the_real_rule_that_leads_elsewhere_is_caught(tmp_path: Path) -> None:
-    done = drill(tmp_path, PAGE.replace("#redis-down", "#redis-gone"))
-    assert done.returncode == 1
-    assert "a runbook_url that is not this procedure's" in done.stderr
-    assert "/operations/troubleshooting/#redis-down" in done.stderr.replace("\n", "")

@@ -278,7 +278,7 @@ def test_without_delivered_notifications_prometheus_tells_which_alerts_fired(
     def run(command: str) -> Run:
         return without_redis.shell(command, INCIDENTS_DIR=str(tmp_path), NOTIFICATIONS="")
 
-    fires = "amtool --alertmanager.url=$ALERTMANAGER_URL alert query -q alertname=RedisDown | grep -q RedisDown"
+    fires = "amtool --alertmanager.url=$ALERTMANAGER_URL alert query alertname=RedisDown | grep -q RedisDown"
     assert run(f"began=$(date +%s); for i in {{1..60}}; do {fires} && break; sleep 0.5; done; {INCIDENT} open 3 T "
                f"--impact I. --id one && {INCIDENT} began one $((began - 2)) x").returncode == 0  # fmt: skip
     run(f"supervisorctl start valkey; for i in {{1..60}}; do {fires} || break; sleep 0.5; done; sleep 3")

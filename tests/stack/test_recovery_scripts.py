@@ -246,7 +246,10 @@ def test_a_backup_that_fails_does_not_end_the_schedule(stack: Stack, tmp_path: P
         f"timeout --signal=TERM 4 {SCRIPTS}/backup-schedule.sh 2>&1",
         STACK_DIR=str(tmp_path),
         BACKUP_DIR=str(tmp_path / "backups"),
+        METRICS_DIR=str(tmp_path),
     )
+    told = (tmp_path / "backup-schedule.prom").read_text().splitlines()
+    assert told[-1] == "ia_backup_schedule_interval_seconds 1"
     assert done.stdout.count("the next round tries again") >= 2, done.stdout
     assert done.stdout.splitlines()[0].endswith("the next backup is in 1 s; 5 are kept")
     assert done.stdout.splitlines()[-1].endswith("stopped")

@@ -25,6 +25,9 @@ from ia_service.replica import Replica
 
 router = APIRouter()
 
+_SCRAPE_TIMEOUT_S = 10.0  # Prometheus' own
+_SCRAPE_SHARE = 0.5  # of that for a look at the dependencies
+
 
 class ExecuteRequest(BaseModel):
     """A pipeline to run, its input, and how long to wait for the result."""
@@ -91,11 +94,23 @@ async def version(request: Request) -> dict[str, Any]:
     return {**asdict(replica.release), "replica": replica.settings.name, "config": replica.config}
 
 
+def _scrape_timeout_s(request: Request) -> float:
+    """Return how long Prometheus waits for an answer, as it says."""
+    try:
+        said_s = float(request.headers["X-Prometheus-Scrape-Timeout-Seconds"])
+    except (KeyError, ValueError):
+        return _SCRAPE_TIMEOUT_S
+    return said_s if 0 < said_s < _SCRAPE_TIMEOUT_S else _SCRAPE_TIMEOUT_S
+
+
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Tell Prometheus everything, dependencies probed now."""
+    """Tell Prometheus everything, dependencies probed now, or as last known when it cannot wait for that.
+
+    A silent database must not look like a silent replica.
+    """
     replica = _replica(request)
-    await replica.prober.probe()
+    await replica.prober.refresh(_SCRAPE_SHARE * _scrape_timeout_s(request))
     return Response(replica.metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
 

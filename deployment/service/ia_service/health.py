@@ -52,6 +52,15 @@ class Prober:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="probe")
         self._metrics = metrics
         self._count_stuck = count_stuck
+        self._looking: asyncio.Task[Health] | None = None
+
+    async def refresh(self, within_s: float) -> None:
+        """Have the metrics say what a look finds; one that takes longer goes on, and the next call waits for it."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self.probe())
+        found, _ = await asyncio.wait({self._looking}, timeout=within_s)
+        for look in found:
+            look.result()
 
     async def probe(self) -> Health:
         """Return the state of all dependencies within ``LIMIT_S`` or little more."""
@@ -67,6 +76,8 @@ class Prober:
 
     async def close(self) -> None:
         """Close the probe's connections."""
+        if self._looking is not None:
+            self._looking.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
         await self._redis.aclose()

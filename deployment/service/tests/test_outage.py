@@ -55,6 +55,34 @@ def test_a_silent_database_holds_up_neither_health_nor_requests(behind_line: Run
     wait_until(lambda: behind_line.http.get("/health").status_code == 200, "health returns")
 
 
+def test_a_silent_database_does_not_make_a_scrape_late_and_the_next_ones_say_so(
+    behind_line: RunningReplica, line: Line
+) -> None:
+    scraped_s: list[float] = []
+
+    def up() -> float:
+        started = time.monotonic()
+        page = behind_line.http.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"})
+        scraped_s.append(time.monotonic() - started)
+        assert page.status_code == 200
+        return float(page.text.split("\nia_service_db_up ")[1].split()[0])
+
+    wait_until(lambda: up() == 1, "the database is up")
+    line.freeze()
+    scraped_s.clear()
+    wait_until(lambda: up() == 0, "the metrics say that the database is silent", 6)
+    assert len(scraped_s) > 1  # the first ones answer from before
+    assert sorted(scraped_s)[len(scraped_s) // 2] < 1
+    line.thaw()
+    wait_until(lambda: up() == 1, "the database is back")
+
+
+@pytest.mark.parametrize("hint", ["nan", "-1", "0", "inf", "soon", ""])
+def test_a_scrape_that_does_not_say_how_long_it_waits_gets_a_look(behind_line: RunningReplica, hint: str) -> None:
+    page = behind_line.http.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": hint})
+    assert "\nia_service_db_up 1.0\n" in page.text
+
+
 def test_a_replica_starts_without_its_database_and_serves_once_it_is_there(
     line: Line, database: str, start_replica: StartReplica
 ) -> None:

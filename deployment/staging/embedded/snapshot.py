@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
-from embedded import versions
+from embedded import balancer, versions
 from embedded.errors import StagingError
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def lines(instance: Instance) -> Iterator[str]:
     conf = instance.path / "conf"
     for path in sorted(conf.rglob("*")):
         if path.is_file():
-            yield f"file {path.relative_to(conf)} {_hash(path)}"
+            yield f"file {path.relative_to(conf)} {_hash(_meaning(instance, path))}"
     answer = _said(instance, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", instance.service_database_url, "-c", SQL)
     yield from answer.splitlines()
 
@@ -62,5 +64,21 @@ def _said(instance: Instance, program: str, *arguments: str) -> str:
     return done.stdout
 
 
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+def _meaning(instance: Instance, path: Path) -> bytes:
+    """Return what a file says: what scripts write anew has other blanks, quotes and order, and means the same."""
+    content = path.read_bytes()
+    try:
+        if path == instance.service_env:
+            return "\n".join(sorted(shlex.split(content.decode(), comments=True))).encode()
+        if path == balancer.endpoints_file(instance):
+            read = json.loads(content)
+            for endpoints in read["resources"][0]["endpoints"]:
+                endpoints["lb_endpoints"].sort(key=lambda host: host["endpoint"]["hostname"])
+            return json.dumps(read, sort_keys=True).encode()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass  # damaged: then every byte counts
+    return content
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbook_checks.addresses import site_map
 from runbook_checks.config import Config
 from runbook_checks.errors import UsageError
 from runbook_checks.links import SiteMap
-from runbook_checks.site.addresses import site_map
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,10 @@ markdown_extensions:
 
 def test_without_a_configuration_the_site_is_the_default(tmp_path: Path) -> None:
     assert site_map(Config(tmp_path), PAGES[:1]) == SiteMap("", {"docs/operations/db.md": "operations/db/"})
+
+
+def test_without_a_configuration_a_page_outside_the_default_folder_stands_where_its_file_does(tmp_path: Path) -> None:
+    assert site_map(Config(tmp_path), ("run books/x.md",)) == SiteMap("", {"run books/x.md": "run%20books/x.md"})
 
 
 def test_the_configuration_may_stand_in_another_folder(tmp_path: Path) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import ConfigurationError
-from mkdocs.structure.files import File
-from mkdocs.utils.yaml import get_yaml_loader, yaml_load
+from urllib.parse import quote
 
 from runbook_checks.errors import UsageError
 from runbook_checks.links import SiteMap
@@ -21,8 +17,14 @@ if TYPE_CHECKING:
 def site_map(config: Config, pages: Iterable[str]) -> SiteMap:
     """Return where pages, by their paths, stand on the site; those outside its folder are left out.
 
-    Without an ``mkdocs.yml`` the site is MkDocs's default. Raises UsageError for one that cannot be read.
+    Without an ``mkdocs.yml`` the site is MkDocs's default, and pages outside its folder stand where their files do.
+    Raises UsageError for one that cannot be read.
     """
+    from mkdocs.config.defaults import MkDocsConfig  # noqa: PLC0415 - who follows no link pays for none of it
+    from mkdocs.exceptions import ConfigurationError  # noqa: PLC0415
+    from mkdocs.structure.files import File  # noqa: PLC0415
+    from mkdocs.utils.yaml import get_yaml_loader, yaml_load  # noqa: PLC0415
+
     path = config.root / config.mkdocs
     settings = {}
     if path.is_file():
@@ -41,4 +43,6 @@ def site_map(config: Config, pages: Iterable[str]) -> SiteMap:
         if source.is_relative_to(docs):
             name = source.relative_to(docs).as_posix()
             found[page] = File(name, str(docs), "", use_directory_urls=directory_urls).url
+        elif not path.is_file():
+            found[page] = quote(page)
     return SiteMap(settings.get("site_url") or "", found)
