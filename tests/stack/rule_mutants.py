@@ -19,6 +19,7 @@ FIFTH = 1.2  # the next meaningful value of what is measured, and not counted
 
 _BRACES = re.compile(r"\{[^{}]*\}")
 _COMPARISON = re.compile(r"(==|!=|>=|<=|>|<)(\s*)(\d+(?:\.\d+)?)?")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.])")
 _MATCHER = re.compile(r'\w+\s*(?:=~|!~|!=|=)\s*"[^"]*"')
 _LABELS = re.compile(r"\b(by|on)\s*\(([^()]*)\)\s?")
 _WINDOW = re.compile(r"\[(\w+)\]")
@@ -77,15 +78,16 @@ def expressions(expression: str) -> Iterator[str]:
 
 
 def _other_numbers(expression: str) -> Iterator[tuple[tuple[int, int], str]]:
-    """Yield where a comparison, a threshold or a window stands, and what to write there."""
+    """Yield where a comparison, a number or a window stands, and what to write there."""
     outside = _outside(expression)
     for found in _COMPARISON.finditer(outside):
         operator, number = found[1], found[3]
         yield found.span(1), FLIPPED[operator]
         if operator in STRICT and (number is None or _counts(number)):
             yield found.span(1), STRICT[operator]
-        for value in _next(number) if number is not None else ():
-            yield found.span(3), value
+    for found in _NUMBER.finditer(outside):
+        for value in _next(found[0]):
+            yield found.span(), value
     for found in _WINDOW.finditer(outside):
         for changed_s in (seconds(found[1]) // 2, seconds(found[1]) * 2):
             yield found.span(1), f"{changed_s}s"

@@ -1,3 +1,3 @@
 """A thin HTTP service around the ia_modules pipeline library."""
 
-__version__ = "1.1.0"
+__version__ = "1.2.0"

@@ -11,13 +11,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from ia_service.caller import Caller
 from ia_service.errors import NotFoundError, ServiceError
+from ia_service.headers import SECURITY_HEADERS
 from ia_service.logs import request_id
 from ia_service.replica import Replica
 
 logger = logging.getLogger(__name__)
 
-_CODES = {404: "not_found", 405: "method_not_allowed"}
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_WORTH_ANOTHER_TRY = frozenset({429, 503})
 
 
 def answer_errors(app: FastAPI) -> None:
@@ -28,10 +31,10 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_unexpected_error)
 
 
-def execution_body(replica: Replica, job: str) -> dict[str, Any]:
-    """Return an execution of any replica; raises NotFoundError."""
+def execution_body(replica: Replica, job: str, caller: Caller | None) -> dict[str, Any]:
+    """Return an execution of any replica; raises NotFoundError, also when it is somebody else's."""
     record = asyncio.run(replica.library().tracker.get_execution(job))
-    if record is None:
+    if record is None or not may_see((record.metadata or {}).get("owner"), caller):
         raise NotFoundError(f"there is no execution {job!r}")
     return {
         "job_id": record.execution_id,
@@ -48,6 +51,11 @@ def execution_body(replica: Replica, job: str) -> dict[str, Any]:
         "output": record.output_data,
         "metadata": record.metadata,
     }
+
+
+def may_see(owner: str | None, caller: Caller | None) -> bool:
+    """Tell whether an execution may be shown: what nobody owns to everybody, else to its owner alone."""
+    return owner is None or (caller is not None and caller.user_id == owner)
 
 
 def step_body(step: Any) -> dict[str, Any]:
@@ -70,10 +78,17 @@ def error_body(code: str, message: str) -> dict[str, Any]:
     return {"error": code, "message": message, "request_id": request_id.get()}
 
 
+def error_answer(error: ServiceError) -> Response:
+    """Return the answer that says so."""
+    headers = {"retry-after": str(error.retry_after_s)} if error.status in _WORTH_ANOTHER_TRY else {}
+    if error.status == 401:  # noqa: PLR2004  # unauthorized
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(error_body(error.code, str(error)), error.status, headers)
+
+
 async def _answer_service_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # noqa: S101  # what it is registered for
-    headers = {"retry-after": str(error.retry_after_s)} if error.status == 503 else None  # noqa: PLR2004  # service unavailable
-    return JSONResponse(error_body(error.code, str(error)), error.status, headers)
+    return error_answer(error)
 
 
 async def _answer_invalid_request(_request: Request, error: Exception) -> Response:
@@ -89,4 +104,5 @@ async def _answer_http_error(_request: Request, error: Exception) -> Response:
 
 async def _answer_unexpected_error(_request: Request, error: Exception) -> Response:
     logger.error("unexpected error", exc_info=error)
-    return JSONResponse(error_body("internal", "an unexpected error; the log has the details"), 500)
+    # Outside of everything that else adds these.
+    return JSONResponse(error_body("internal", "an unexpected error; the log has the details"), 500, SECURITY_HEADERS)

@@ -15,10 +15,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from ia_service import sockets
+from ia_service import identity_api, sockets
 from ia_service.answers import answer_errors, execution_body, step_body
+from ia_service.caller import Caller
 from ia_service.catalog import Pipeline
 from ia_service.errors import NotFoundError, NotResumableError, PipelinePausedError
+from ia_service.guard import Guard
 from ia_service.job import Job
 from ia_service.observe import Observe
 from ia_service.replica import Replica
@@ -55,10 +57,14 @@ def create_app(replica: Replica) -> FastAPI:
         async with replica.running():
             yield
 
-    app = FastAPI(title="IA Modules", version=replica.release.service_version, lifespan=lifespan)
+    app = FastAPI(
+        title="IA Modules", version=replica.release.service_version, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.state.replica = replica
     app.include_router(router)
     app.include_router(sockets.router)
+    app.include_router(identity_api.router)
+    app.add_middleware(Guard, replica=replica)
     app.add_middleware(Observe, replica=replica)
     answer_errors(app)
     return app
@@ -125,20 +131,20 @@ async def list_pipelines(request: Request) -> dict[str, Any]:
 @router.post("/api/execute/pipeline", status_code=202)
 async def execute(request: Request, response: Response, order: ExecuteRequest) -> dict[str, Any]:
     """Start a pipeline; 200 with its result when it ended while waiting, else 202."""
-    replica = _replica(request)
+    replica, caller = _replica(request), _caller(request)
     pipeline = replica.pipelines.get(order.pipeline)
     if pipeline is None:
         raise NotFoundError(f"there is no pipeline {order.pipeline!r}")
     _refuse_paused(replica, pipeline.id)
-    job = await run_in_threadpool(replica.executions.take, pipeline, order.input)
+    job = await run_in_threadpool(replica.executions.take, pipeline, order.input, caller.user_id if caller else None)
     body = {"job_id": job.id, "pipeline": pipeline.id, "status": "running"}
-    return await _wait(replica, response, job, order.wait_s) or body
+    return await _wait(replica, response, job, caller, order.wait_s) or body
 
 
 @router.post("/api/execute/{job}/resume", status_code=202)
 async def resume(request: Request, response: Response, job: str, order: ResumeRequest | None = None) -> dict[str, Any]:
     """Go on with an execution that nobody works on; 200 with its result when it ended while waiting, else 202."""
-    replica = _replica(request)
+    replica, caller = _replica(request), _caller(request)
 
     def find_pipeline(name: str) -> Pipeline:
         if name not in replica.pipelines:
@@ -146,16 +152,17 @@ async def resume(request: Request, response: Response, job: str, order: ResumeRe
         _refuse_paused(replica, name)
         return replica.pipelines[name]
 
+    await run_in_threadpool(execution_body, replica, job, caller)
     resumed = await run_in_threadpool(replica.executions.resume, job, find_pipeline)
     state = {"status": "running", "resumed_from": resumed.resumed_from}
     body = {"job_id": job, "pipeline": resumed.pipeline.id, **state}
-    return await _wait(replica, response, resumed, order.wait_s if order else 0) or body
+    return await _wait(replica, response, resumed, caller, order.wait_s if order else 0) or body
 
 
 @router.get("/api/execute/status/{job}")
 def execution_status(request: Request, job: str) -> dict[str, Any]:
     """Tell how far an execution of any replica is."""
-    execution = execution_body(_replica(request), job)
+    execution = execution_body(_replica(request), job, _caller(request))
     return {name: value for name, value in execution.items() if name not in {"input", "output", "metadata"}}
 
 
@@ -163,7 +170,7 @@ def execution_status(request: Request, job: str) -> dict[str, Any]:
 def execution_with_steps(request: Request, job: str) -> dict[str, Any]:
     """Tell everything about an execution, steps included."""
     replica = _replica(request)
-    execution = execution_body(replica, job)
+    execution = execution_body(replica, job, _caller(request))
     steps = asyncio.run(replica.library().tracker.get_execution_steps(job))
     return {**execution, "steps": [step_body(step) for step in steps]}
 
@@ -174,7 +181,7 @@ def checkpoints(
 ) -> dict[str, Any]:
     """List the checkpoints of an execution, newest first."""
     replica = _replica(request)
-    execution_body(replica, job)
+    execution_body(replica, job, _caller(request))
     found = asyncio.run(replica.library().checkpointer.list_checkpoints(job, limit=limit, offset=offset))
     return {
         "job_id": job,
@@ -220,17 +227,24 @@ def _reliability(replica: Replica, window_s: int) -> dict[str, Any]:
     }
 
 
-async def _wait(replica: Replica, response: Response, job: Job, wait_s: float) -> dict[str, Any] | None:
+async def _wait(
+    replica: Replica, response: Response, job: Job, caller: Caller | None, wait_s: float
+) -> dict[str, Any] | None:
     # Waiting must not hold a thread: a few slow executions would stop every other request.
     if not wait_s or not (await asyncio.wait({asyncio.wrap_future(job.done)}, timeout=wait_s))[0]:
         return None
     response.status_code = 200
-    return await run_in_threadpool(execution_body, replica, job.id)
+    return await run_in_threadpool(execution_body, replica, job.id, caller)
 
 
 def _replica(request: Request) -> Replica:
     replica: Replica = request.app.state.replica
     return replica
+
+
+def _caller(request: Request) -> Caller | None:
+    caller: Caller | None = request.state.caller
+    return caller
 
 
 def _refuse_paused(replica: Replica, pipeline: str) -> None:

@@ -71,3 +71,72 @@ class StatementError(ServiceError):
     """The database refused a statement; the reason is in the log, not in the answer."""
 
     code = "database_error"
+
+
+class UnauthenticatedError(ServiceError):
+    """The caller has shown nothing, or nothing that is valid."""
+
+    status = 401
+    code = "unauthenticated"
+
+
+class ForbiddenError(ServiceError):
+    """The caller is known and may not do this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class CrossSiteError(ServiceError):
+    """A request with a session that another site may have made a browser send."""
+
+    status = 403
+    code = "cross_site"
+
+
+class AlreadyExistsError(ServiceError):
+    """What was to be added is there."""
+
+    status = 409
+    code = "already_exists"
+
+
+class TooManyError(ServiceError):
+    """There are as many as allowed."""
+
+    status = 409
+    code = "too_many"
+
+
+class TooLargeError(ServiceError):
+    """The body is longer than this service reads."""
+
+    status = 413
+    code = "too_large"
+
+
+class MediaTypeError(ServiceError):
+    """The body is not JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class RateLimitedError(ServiceError):
+    """Too much was asked in too little time."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        """Say after how many seconds it is worth another try."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotConfiguredError(ServiceError):
+    """The operators have not switched this on."""
+
+    status = 503
+    code = "not_configured"
+    retry_after_s = 30

@@ -75,10 +75,10 @@ class Executions:
         """Return how many executions were taken and have not ended."""
         return len(self._jobs)
 
-    def take(self, pipeline: Pipeline, data: dict[str, Any]) -> Job:
+    def take(self, pipeline: Pipeline, data: dict[str, Any], owner: str | None = None) -> Job:
         """Record a new execution in the database and queue it; raises BusyError or what the database raises."""
         with self._slot():
-            job = self._record_start(pipeline, data)
+            job = self._record_start(pipeline, data, owner)
             self._start(job, data)
         return job
 
@@ -170,8 +170,11 @@ class Executions:
         with self._lock:
             return list(self._jobs.values())
 
-    def _record_start(self, pipeline: Pipeline, data: dict[str, Any]) -> Job:
+    def _record_start(self, pipeline: Pipeline, data: dict[str, Any], owner: str | None) -> Job:
         library = self._library()
+        metadata = {"replica": self._replica, "release": self._release, "request_id": request_id.get()}
+        if owner is not None:
+            metadata["owner"] = owner
         claimed_at = time.monotonic()
         execution_id = asyncio.run(
             library.tracker.start_execution(
@@ -179,7 +182,7 @@ class Executions:
                 pipeline_name=pipeline.graph["name"],
                 input_data=data,
                 total_steps=len(pipeline.graph["steps"]),
-                metadata={"replica": self._replica, "release": self._release, "request_id": request_id.get()},
+                metadata=metadata,
             )
         )
         try:

@@ -25,6 +25,16 @@ VARIABLES = {
     "stuck_after_s": "STUCK_AFTER_SECONDS",
     "reliability_cache_s": "RELIABILITY_CACHE_SECONDS",
     "paused_pipelines": "PAUSED_PIPELINES",
+    "anonymous_refused": "ANONYMOUS",
+    "session_secrets": "SESSION_SECRET",
+    "session_s": "SESSION_SECONDS",
+    "cookie_secure": "COOKIE_SECURE",
+    "allowed_origins": "ALLOWED_ORIGINS",
+    "proxy_hops": "PROXY_HOPS",
+    "max_body_bytes": "MAX_BODY_BYTES",
+    "rate_limit": "RATE_LIMIT",
+    "sign_in_per_account": "SIGN_IN_PER_ACCOUNT",
+    "sign_in_per_address": "SIGN_IN_PER_ADDRESS",
 }
 
 # From the first colon to the last @ before the path: a password may hold either, and anything that splits a URL.
@@ -40,7 +50,8 @@ def fingerprint(settings: Settings) -> str:
 
 def shown(settings: Settings) -> dict[str, Any]:
     """Return the settings by variable, passwords replaced."""
-    return {VARIABLES[name]: _without_password(value) for name, value in asdict(settings).items()}
+    values = asdict(settings) | {"session_secrets": ["***" for _ in settings.session_secrets]}
+    return {VARIABLES[name]: _without_password(value) for name, value in values.items()}
 
 
 def _without_password(value: Any) -> Any:

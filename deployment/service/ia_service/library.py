@@ -76,6 +76,17 @@ class Tracker(ExecutionTracker):  # type: ignore[misc]  # the library has no typ
         self._check(execution.execution_id)
         await super()._update_execution(execution)
 
+    async def _broadcast_message(self, message: dict[str, Any]) -> None:
+        """Tell about an execution, and whose it is, so that nobody else is told."""
+        update = message["data"]
+        if message["type"] == "execution_update":
+            metadata = update["metadata"]
+        else:
+            record = self.active_executions.get(update["execution_id"])
+            metadata = record.metadata if record else None
+        owner = (metadata or {}).get("owner")
+        await super()._broadcast_message({**message, "owner": owner} if owner else message)
+
     def _check(self, execution_id: str) -> None:
         if not self._owns(execution_id):
             raise ClaimLostError("another replica has resumed this execution")

@@ -8,6 +8,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import redis.asyncio
 import redis.exceptions
@@ -109,6 +110,15 @@ async def cancel(*tasks: asyncio.Task[None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def concerns(message: str, execution_id: str) -> bool:
-    """Return whether an update is about this execution."""
-    return bool(json.loads(message)["data"].get("execution_id") == execution_id)
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which execution an update is about, and whose that is."""
+
+    execution_id: str
+    owner: str | None
+
+
+def about(message: str) -> About:
+    """Return what an update is about."""
+    update = json.loads(message)
+    return About(update["data"]["execution_id"], update.get("owner"))

@@ -21,8 +21,11 @@ from ia_service.health import Prober
 from ia_service.library import Library, open_library
 from ia_service.live import LiveUpdates, cancel
 from ia_service.metrics import Metrics
+from ia_service.passwords import Passwords
+from ia_service.ratelimits import RequestLimit, SignInLimits
 from ia_service.refreshed import OUTCOMES, Refreshed
 from ia_service.release import Release
+from ia_service.sessions import Seal
 from ia_service.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -52,6 +55,12 @@ class Replica:
             name=settings.name,
         )
         self.database = PooledDatabase(settings.database_url, self.pool)
+        self.passwords = Passwords()
+        self.seal = Seal(settings.session_secrets, settings.session_s)
+        self.request_limit = RequestLimit(settings.rate_limit)
+        self.sign_in_limits = SignInLimits(
+            settings.redis_url, per_account=settings.sign_in_per_account, per_address=settings.sign_in_per_address
+        )
         self.live = LiveUpdates(settings.redis_url, self.metrics.live_dropped.inc)
         self.claims = Claims(settings.name, release.release, settings.stuck_after_s)
         self.executions = Executions(

@@ -66,6 +66,7 @@ def serve(replica: Replica, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # guard.py says whom we believe about addresses
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(replica.settings.shutdown_s) + 1,
     )

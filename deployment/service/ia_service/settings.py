@@ -12,6 +12,7 @@ from psycopg2.extensions import parse_dsn
 
 GRAPHS = Path(__file__).parent / "graphs"
 _PORTS = 65_536
+SECRET_LENGTH = 32
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -37,6 +38,21 @@ class Settings:
     stuck_after_s: float = 300.0
     reliability_cache_s: float = 2.0
     paused_pipelines: tuple[str, ...] = ()
+    anonymous_refused: bool = False
+    session_secrets: tuple[str, ...] = ()
+    session_s: float = 43_200.0
+    cookie_secure: bool = True
+    allowed_origins: tuple[str, ...] = ()
+    proxy_hops: int = 0
+    max_body_bytes: int = 2_097_152
+    rate_limit: str = "1000/second"
+    sign_in_per_account: str = "10/minute"
+    sign_in_per_address: str = "300/minute"
+
+    @property
+    def cookie_name(self) -> str:
+        """Return the session cookie's name; the prefix makes browsers insist on HTTPS and on this host."""
+        return "__Host-ia-session" if self.cookie_secure else "ia-session"
 
 
 def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) -> Settings:
@@ -56,6 +72,16 @@ def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) ->
         stuck_after_s=_number(environ, "STUCK_AFTER_SECONDS", 300, minimum=1, maximum=86_400),
         reliability_cache_s=_number(environ, "RELIABILITY_CACHE_SECONDS", 2, minimum=0, maximum=3600),
         paused_pipelines=_paused(environ),
+        anonymous_refused=_choice(environ, "ANONYMOUS", ("allow", "refuse")) == "refuse",
+        session_secrets=_session_secrets(environ),
+        session_s=_number(environ, "SESSION_SECONDS", 43_200, minimum=1, maximum=30 * 86_400),
+        cookie_secure=_choice(environ, "COOKIE_SECURE", ("yes", "no")) == "yes",
+        allowed_origins=_origins(environ),
+        proxy_hops=int(_number(environ, "PROXY_HOPS", 0, minimum=0, maximum=10)),
+        max_body_bytes=int(_number(environ, "MAX_BODY_BYTES", 2_097_152, minimum=1024, maximum=1_073_741_824)),
+        rate_limit=_rate(environ, "RATE_LIMIT", "1000/second", may_be_none=True),
+        sign_in_per_account=_rate(environ, "SIGN_IN_PER_ACCOUNT", "10/minute"),
+        sign_in_per_address=_rate(environ, "SIGN_IN_PER_ADDRESS", "300/minute"),
     )
 
 
@@ -124,6 +150,48 @@ def _paused(environ: Mapping[str, str]) -> tuple[str, ...]:
     if unknown := sorted(names - set(known)):
         raise ConfigurationError(f"PAUSED_PIPELINES names {', '.join(unknown)}; there are: {', '.join(known)}")
     return tuple(sorted(names))
+
+
+def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """Return one of ``choices``, of which the first is the default."""
+    value = environ.get(name, "").strip().lower() or choices[0]
+    if value not in choices:
+        raise ConfigurationError(f"{name} is {value!r}; expected {' or '.join(choices)}")
+    return value
+
+
+def _session_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in environ.get("SESSION_SECRET", "").split(",") if each.strip())
+    if any(len(each) < SECRET_LENGTH for each in found):
+        # The value itself is not repeated.
+        raise ConfigurationError(f"SESSION_SECRET is too short; expected at least {SECRET_LENGTH} characters each")
+    return found
+
+
+def _origins(environ: Mapping[str, str]) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in environ.get("ALLOWED_ORIGINS", "").split(",") if each.strip())
+    for each in found:
+        parts = urlsplit(each)
+        if parts.scheme not in {"http", "https"} or each != f"{parts.scheme}://{parts.netloc}":
+            raise ConfigurationError(f"ALLOWED_ORIGINS is {each!r}; expected https://host, without a path")
+    return found
+
+
+def _rate(environ: Mapping[str, str], name: str, default: str, *, may_be_none: bool = False) -> str:
+    value = environ.get(name, "").strip().lower()
+    if not value or (may_be_none and value == "none"):
+        return value or default
+    from limits import parse  # noqa: PLC0415  # a tenth of a second that the other commands save
+
+    try:
+        item = parse(value)
+        usable = item.amount > 0 and item.multiples > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        usual = f"{default!r}{' or none' if may_be_none else ''}"
+        raise ConfigurationError(f"{name} is {value!r}; expected a rate like {usual}")
+    return value
 
 
 def _level(environ: Mapping[str, str]) -> str:

@@ -7,9 +7,10 @@ import asyncio
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from starlette.concurrency import run_in_threadpool
 
-from ia_service.answers import error_body, execution_body
+from ia_service.answers import error_body, execution_body, may_see
+from ia_service.caller import Caller
 from ia_service.errors import ServiceError
-from ia_service.live import concerns
+from ia_service.live import about
 from ia_service.replica import Replica
 
 router = APIRouter()
@@ -17,7 +18,7 @@ router = APIRouter()
 
 @router.websocket("/ws/executions")
 async def live_executions(socket: WebSocket) -> None:
-    """Send every update of every execution of all replicas."""
+    """Send every update of every execution of all replicas, but of other people's."""
     await _send_updates(socket, None)
 
 
@@ -29,11 +30,12 @@ async def live_execution(socket: WebSocket, job: str) -> None:
 
 async def _send_updates(socket: WebSocket, job: str | None) -> None:
     replica: Replica = socket.app.state.replica
+    caller: Caller | None = socket.state.caller
     with replica.live.subscribe() as updates:
         await socket.accept()
         if job is not None:
             try:
-                state = await run_in_threadpool(execution_body, replica, job)
+                state = await run_in_threadpool(execution_body, replica, job, caller)
             except ServiceError as error:
                 await socket.send_json({"type": "error", "data": error_body(error.code, str(error))})
                 await socket.close(1011 if error.status >= 500 else 1008)  # noqa: PLR2004  # server error
@@ -48,7 +50,8 @@ async def _send_updates(socket: WebSocket, job: str | None) -> None:
                 if not update.done():
                     update.cancel()
                     break
-                if job is None or concerns(update.result(), job):
+                found = about(update.result())
+                if job in {None, found.execution_id} and may_see(found.owner, caller):
                     await socket.send_text(update.result())
         except WebSocketDisconnect:
             return

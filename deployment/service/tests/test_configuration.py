@@ -11,10 +11,24 @@ from ia_service.settings import Settings, read_settings
 
 GOOD = {"DATABASE_URL": "postgresql://u:secret@h/d", "REDIS_URL": "redis://:secret@h:6379/0"}
 
+OTHER = {
+    "DATABASE_URL": "postgresql://u:other@h/d",
+    "REDIS_URL": "redis://:other@h:6379/0",
+    "LOG_LEVEL": "DEBUG",
+    "PAUSED_PIPELINES": "fail",
+    "ANONYMOUS": "refuse",
+    "SESSION_SECRET": "s" * 32,
+    "COOKIE_SECURE": "no",
+    "ALLOWED_ORIGINS": "https://ops.example.com",
+    "MAX_BODY_BYTES": "4096",
+    "RATE_LIMIT": "none",
+    "SIGN_IN_PER_ACCOUNT": "7/minute",
+    "SIGN_IN_PER_ADDRESS": "7/minute",
+}
+
 
 def changed(name: str) -> dict[str, str]:
-    other = {"DATABASE_URL": "postgresql://u:other@h/d", "REDIS_URL": "redis://:other@h:6379/0", "LOG_LEVEL": "DEBUG"}
-    return GOOD | {name: other.get(name, "fail" if name == "PAUSED_PIPELINES" else "7")}
+    return GOOD | {name: OTHER.get(name, "7")}
 
 
 def test_every_setting_has_its_variable() -> None:

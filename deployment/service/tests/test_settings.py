@@ -47,6 +47,18 @@ def test_a_database_may_be_several_servers(url: str) -> None:
         ("LOG_LEVEL", "loud"),
         ("DRAIN_SECONDS", "-1"),
         ("STUCK_AFTER_SECONDS", "0"),
+        ("ANONYMOUS", "perhaps"),
+        ("SESSION_SECRET", "a short secret"),
+        ("SESSION_SECRET", f"{'long enough' * 3},a short secret"),
+        ("SESSION_SECONDS", "0"),
+        ("COOKIE_SECURE", "perhaps"),
+        ("ALLOWED_ORIGINS", "https://ops.example/path"),
+        ("ALLOWED_ORIGINS", "ops.example"),
+        ("PROXY_HOPS", "-1"),
+        ("MAX_BODY_BYTES", "10"),
+        ("RATE_LIMIT", "often"),
+        ("SIGN_IN_PER_ACCOUNT", "none"),
+        ("SIGN_IN_PER_ADDRESS", "0/minute"),
     ],
 )
 def test_a_bad_value_is_refused_by_name_and_without_the_password(name: str, value: str) -> None:

@@ -75,6 +75,7 @@ class Instance:
     supervisor_password: str
     release: str
     toolbox: str
+    session_secret: str
 
     @property
     def tools(self) -> Toolbox:
@@ -210,6 +211,7 @@ def create_instance(cache: Path, folder: Path, tools: Toolbox, database_password
         supervisor_password=kept.supervisor_password if kept else secrets.token_urlsafe(18),
         release=kept.release if kept else release,
         toolbox=str(tools.root),
+        session_secret=kept.session_secret if kept else secrets.token_urlsafe(32),
     )
     for name in ("bin", "conf", "logs", "backups", "releases", "replicas", "data", "metrics"):
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -66,6 +66,7 @@ def _service_env(instance: Instance) -> str:
         "POOL_SIZE": "10",
         "DRAIN_SECONDS": "1",
         "STUCK_AFTER_SECONDS": "10",
+        "SESSION_SECRET": instance.session_secret,
     }
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 

@@ -1,0 +1,1 @@
+"""Attacks on our own staging stack: `attack.sh --help` says which."""
