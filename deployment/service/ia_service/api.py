@@ -200,12 +200,18 @@ def checkpoints(
 
 
 @router.get("/api/reliability/metrics")
-def reliability(request: Request, window_s: Annotated[int, Query(ge=1, le=30 * 86_400)] = 3600) -> dict[str, Any]:
-    """Report the library's reliability metrics over the last ``window_s`` seconds."""
-    since = datetime.now(UTC) - timedelta(seconds=window_s)
-    report = asyncio.run(_replica(request).library().reliability.get_report(since=since))
+async def reliability(request: Request, window_s: Annotated[int, Query(ge=1, le=30 * 86_400)] = 3600) -> dict[str, Any]:
+    """Report the library's reliability metrics over the last ``window_s`` seconds, as they were a moment ago."""
+    replica = _replica(request)
+    return await replica.reliability.get(window_s, lambda: run_in_threadpool(_reliability, replica, window_s))
+
+
+def _reliability(replica: Replica, window_s: int) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    report = asyncio.run(replica.library().reliability.get_report(since=now - timedelta(seconds=window_s)))
     return {
         "window_s": window_s,
+        "at": now.isoformat(timespec="milliseconds"),
         "healthy": report.is_healthy(),
         "violations": report.get_violations(),
         "total_workflows": report.total_workflows,

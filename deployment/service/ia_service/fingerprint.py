@@ -23,6 +23,7 @@ VARIABLES = {
     "drain_s": "DRAIN_SECONDS",
     "shutdown_s": "SHUTDOWN_SECONDS",
     "stuck_after_s": "STUCK_AFTER_SECONDS",
+    "reliability_cache_s": "RELIABILITY_CACHE_SECONDS",
     "paused_pipelines": "PAUSED_PIPELINES",
     "checkpoints_in_redis": "CHECKPOINTS",
     "checkpoint_s": "CHECKPOINT_SECONDS",

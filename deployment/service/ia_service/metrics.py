@@ -65,6 +65,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.cache_reads = Counter(
+            "ia_service_cache_reads",
+            "Reads of what is kept for a while, by how they were answered",
+            ["cache", "outcome"],
+            registry=self.registry,
+        )
         self.database_up = self._gauge("db_up", "Whether the database answered the last probe")
         self.redis_up = self._gauge("redis_up", "Whether Redis answered the last probe")
         self.pending_migrations = self._gauge("migrations_pending", "Migrations of this release not yet applied")

@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from ia_service.catalog import load_pipelines
 from ia_service.claims import Claims
@@ -23,6 +24,7 @@ from ia_service.metrics import Metrics
 from ia_service.passwords import Passwords
 from ia_service.ratelimits import RequestLimit, SignInLimits
 from ia_service.redis_checkpoints import RedisCheckpoints
+from ia_service.refreshed import OUTCOMES, Refreshed
 from ia_service.release import Release
 from ia_service.sessions import Seal
 from ia_service.settings import Settings
@@ -80,6 +82,11 @@ class Replica:
             self.metrics,
             name=settings.name,
             count_stuck=self.executions.count_stuck,
+        )
+        for outcome in OUTCOMES:
+            self.metrics.cache_reads.labels("reliability", outcome)
+        self.reliability: Refreshed[dict[str, Any]] = Refreshed(
+            settings.reliability_cache_s, lambda outcome: self.metrics.cache_reads.labels("reliability", outcome).inc()
         )
         self._library: Library | None = None
         self._library_lock = threading.Lock()

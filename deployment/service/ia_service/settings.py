@@ -36,6 +36,7 @@ class Settings:
     drain_s: float = 1.0
     shutdown_s: float = 10.0
     stuck_after_s: float = 300.0
+    reliability_cache_s: float = 2.0
     paused_pipelines: tuple[str, ...] = ()
     checkpoints_in_redis: bool = False
     checkpoint_s: float = 86_400.0
@@ -80,6 +81,7 @@ def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) ->
         drain_s=_number(environ, "DRAIN_SECONDS", 1, minimum=0, maximum=300),
         shutdown_s=_number(environ, "SHUTDOWN_SECONDS", 10, minimum=0, maximum=3600),
         stuck_after_s=_number(environ, "STUCK_AFTER_SECONDS", 300, minimum=1, maximum=86_400),
+        reliability_cache_s=_number(environ, "RELIABILITY_CACHE_SECONDS", 2, minimum=0, maximum=3600),
         paused_pipelines=_paused(environ),
         checkpoints_in_redis=_choice(environ, "CHECKPOINTS", ("database", "redis")) == "redis",
         checkpoint_s=_number(environ, "CHECKPOINT_SECONDS", 86_400, minimum=1, maximum=30 * 86_400),

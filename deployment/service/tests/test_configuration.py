@@ -80,7 +80,8 @@ def test_the_command_prints_the_effective_settings_and_the_hash_of_a_running_rep
     one = start_replica(with_password, "one")
     other = start_replica(with_password, "other")
     different = start_replica(with_password, "different", MAX_QUEUED="7")
-    printed = run_service("config", DATABASE_URL=with_password, REDIS_URL=valkey, DRAIN_SECONDS="0")
+    same = {"DRAIN_SECONDS": "0", "RELIABILITY_CACHE_SECONDS": "0"}
+    printed = run_service("config", DATABASE_URL=with_password, REDIS_URL=valkey, **same)
     assert printed.returncode == 0
     assert "secret" not in printed.stdout + printed.stderr
     body = json.loads(printed.stdout)
