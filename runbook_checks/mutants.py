@@ -27,6 +27,8 @@ _FUNCTION = re.compile(r"(?<![\w./-])([A-Za-z_][\w-]*)\s*\(\s*\)|\bfunction\s+([
 _VARIABLE = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
 _ARITHMETIC = re.compile(r"\(\((.*?)\)\)", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_PHASES = {Role.SETUP: 0, Role.FAULT: 1, Role.CLEANUP: 3}
+_READERS_PHASE = 2
 _SHELLS = frozenset({"bash", "sh"})
 _EXPANDING = frozenset({*_SHELLS, "http", "promql", "sql"})  # the others see captures in their environment, by any name
 
@@ -78,7 +80,7 @@ class Probe:
         """
         by_id = {one.id: one for one in page}
         passed: list[Block] = []
-        lost = list(self.left_out)
+        lost = [one for one in self.left_out if _turn(one) <= _turn(block)]  # what comes later has made nothing yet
         for record in records:
             (passed if record.outcome is Outcome.PASSED else lost).append(by_id[record.id])
         there = {*given, *(name for one in passed for name in made_by(one))}
@@ -141,6 +143,11 @@ def made_by(block: Block) -> frozenset[str]:
         found.update(name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
         found.update(one or other for one, other in _FUNCTION.findall(block.text))
     return frozenset(found)
+
+
+def _turn(block: Block) -> tuple[int, int]:
+    """Return when a block runs, compared with others of its procedure."""
+    return _PHASES.get(block.role, _READERS_PHASE), block.span.first
 
 
 def _uses(block: Block, name: str) -> bool:
