@@ -31,6 +31,7 @@ CARD_KEYS = (
     "tags",
     "figures",
     "formerly",
+    "unproven",
 )
 FIGURE_KEYS = ("min", "max", "unit")
 
@@ -101,6 +102,7 @@ def read_card(text: str, path: str, line: int) -> tuple[Card, tuple[Problem, ...
         tags=reader.texts(keys.get("tags"), "tags"),
         figures=_figures(reader, keys.get("figures")),
         formerly=reader.texts(keys.get("formerly"), "formerly"),
+        unproven=_reasons(reader, keys.get("unproven")),
     )
     for former in card.formerly:
         if not _FORMER.fullmatch(former):
@@ -137,6 +139,15 @@ def _figures(reader: Reader, node: Node | None) -> tuple[FigureBound, ...]:
             reader.problem(value, f"the figure `{name}` can never be kept: min is above max")
         bounds.append(bound)
     return tuple(bounds)
+
+
+def _reasons(reader: Reader, node: Node | None) -> tuple[tuple[str, str], ...]:
+    given = reader.mapping(node, "`unproven:`") if node is not None else None
+    found = {name: reader.text(value, f"unproven: {name}") for name, value in (given or {}).items()}
+    for name, reason in found.items():
+        if not reason:
+            reader.problem((given or {})[name], f"`unproven: {name}` has no reason", "say why nothing can prove it")
+    return tuple(found.items())
 
 
 def _duration(reader: Reader, node: Node | None, what: str) -> float | None:

@@ -23,7 +23,7 @@ from runbook_checks.errors import RunbookError, StackError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
@@ -219,13 +219,9 @@ def _alerts(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    import pytest  # noqa: PLC0415 - only what the command needs
-
-    from runbook_checks.guards import refuse_unsafe  # noqa: PLC0415
+    from runbook_checks.guards import refuse_unsafe  # noqa: PLC0415 - only what the command needs
     from runbook_checks.model import is_drill  # noqa: PLC0415
-    from runbook_checks.progress import Progress  # noqa: PLC0415
-    from runbook_checks.scheduling import ByNeeds, groups_of  # noqa: PLC0415
-    from runbook_checks.stack import sweep  # noqa: PLC0415
+    from runbook_checks.scheduling import groups_of  # noqa: PLC0415
 
     config, catalog = _load(options)
     environment = config.environment(options.environment)
@@ -235,36 +231,47 @@ def _verify(options: argparse.Namespace) -> int:
     if not procedures:
         raise UsageError(f"there is no procedure to {'drill: none has a fault block' if options.drills else 'verify'}")
     refuse_unsafe(environment, catalog.in_needs_order(procedures))
+    return _run(config, environment, procedures, options, groups_of(catalog, procedures))
+
+
+def _mutate(options: argparse.Namespace) -> int:
+    from runbook_checks.mutate import refuse_elsewhere  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.selecting import to_mutate, until  # noqa: PLC0415
+
+    config, catalog = _load(options)
+    environment = config.environment(options.environment)
+    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    refuse_elsewhere(environment, catalog.in_needs_order(procedures))
+    wanted = {"stale": options.stale, "changed": options.changed, "mark": options.mark or ""}
+    procedures = to_mutate(config, catalog, environment, procedures, **wanted)
+    if not procedures:
+        print("nothing to try: nothing has changed, or every proof of need is of what is written now", file=sys.stderr)  # noqa: T201 - this is the command line
+        if options.json:
+            _print(documents.proofs_document((), (), ()))
+        return Exit.VERIFIED
+    limit = ("--runbook-until", until(options.within))
+    return _run(config, environment, procedures, options, {}, "--runbook-mutate", *limit)
+
+
+def _run(
+    config: Config,
+    environment: Environment,
+    procedures: Sequence[Procedure],
+    options: argparse.Namespace,
+    groups: Mapping[str, str],
+    *more: str,
+) -> int:
+    """Run procedures as a session of pytest; ``groups`` name the procedures that one worker runs."""
+    from runbook_checks.engine import session  # noqa: PLC0415 - only what the command needs
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleanup blocks run, and the stack goes down
     # pytest swaps the standard streams while a procedure runs: what is shown meanwhile needs one of its own
     with open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") as own_stderr:  # noqa: PTH123 - a descriptor
         with contextlib.redirect_stderr(own_stderr):
             console = _console(stderr=True)
-        sweep(config.root, environment, console.print)
-        progress = Progress(console)
-        plugins = [progress, ByNeeds(groups_of(catalog, procedures))]
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for the document
-            code = pytest.main(_pytest_arguments(config, environment, procedures, options), plugins=plugins)
-        sweep(config.root, environment, console.print)  # what a crashed worker left
-        return _conclude(int(code), progress, options)
-
-
-def _pytest_arguments(
-    config: Config, environment: Environment, procedures: Sequence[Procedure], options: argparse.Namespace
-) -> list[str]:
-    return [
-        *(f"{config.root / one.page}::{one.anchor}" for one in procedures),
-        *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
-        *("-p", "runbook_checks", "-p", "xdist", "-p", "no:terminalreporter", "-p", "no:pytest_markdown_docs"),
-        *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
-        *("--runbook-environment", environment.name),
-        *(("-n", options.workers) if options.workers != "0" else ()),
-        *(("-k", options.keyword) if options.keyword else ()),
-        *(("-m", options.mark) if options.mark else ()),
-        *(("-x",) if options.exitfirst else ()),
-        *(("--lf",) if options.lf else ()),
-        *((f"--junitxml={options.junitxml}",) if options.junitxml else ()),
-    ]
+            ended = session(config, environment, procedures, options, console, groups, more)
+        return _conclude(*ended, options)
 
 
 def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:
@@ -273,7 +280,7 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
 
     if code == _NOTHING_COLLECTED and not progress.errors:
         progress.errors["nothing was selected: no procedure matches"] = Exit.USAGE
-    if code == 0 and not progress.records:
+    if code == 0 and not (progress.records or progress.proofs or progress.not_tried):
         progress.errors["nothing was verified: what was selected is for other environments"] = Exit.USAGE
     console = progress.console
     for message in (*progress.errors, *progress.failures):
@@ -281,7 +288,14 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
     if progress.records:
         console.print()
         console.print(tables.records_table(progress.records.values()))
-    if options.json:
+    if progress.proofs:
+        console.print()
+        console.print(tables.proofs_table(progress.proofs.values()))
+    for name in progress.not_tried:
+        console.print(f"not tried, the time was over: {name}", soft_wrap=True)
+    if options.json and options.command == "mutate":
+        _print(documents.proofs_document(progress.proofs.values(), progress.not_tried, progress.errors))
+    elif options.json:
         records = [json.loads(to_line(record)) for record in progress.records.values()]
         errors = [{"path": "", "line": 0, "reason": message, "suggestion": ""} for message in progress.errors]
         _print({"schema_version": SCHEMA_VERSION, "records": records, "errors": errors})
@@ -354,7 +368,8 @@ def _evidence(options: argparse.Namespace) -> int:
 
 
 def _site(options: argparse.Namespace) -> int:
-    from runbook_checks.site.offline import building  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.site.mkdocs_command import run  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.site.offline import building  # noqa: PLC0415
 
     config = _config(options)
     mkdocs_file = config.root / config.mkdocs
@@ -362,28 +377,14 @@ def _site(options: argparse.Namespace) -> int:
     if options.action == "build":
         arguments.append("--strict")
     if not options.offline:
-        return _mkdocs(arguments)
+        return run(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the other process ends too
     with building(mkdocs_file) as edition:
-        code = _mkdocs(arguments)
+        code = run(arguments)
         if code == Exit.VERIFIED:
             placed = edition.place()
             print(f"The offline edition is {placed}", file=sys.stderr)  # noqa: T201 - this is the command line
     return code
-
-
-def _mkdocs(arguments: list[str]) -> int:
-    import click  # noqa: PLC0415 - only what the command needs
-    from mkdocs.__main__ import cli  # noqa: PLC0415
-
-    try:
-        return int(cli.main(arguments, standalone_mode=False) or 0)
-    except click.Abort as aborted:  # what click makes of it
-        raise KeyboardInterrupt from aborted
-    except click.ClickException as error:
-        raise UsageError(error.format_message()) from error
-    except SystemExit as ended:  # a strict build that failed has said why
-        return Exit.USAGE if ended.code else Exit.VERIFIED
 
 
 _COMMANDS = {
@@ -391,6 +392,7 @@ _COMMANDS = {
     "evidence": _evidence,
     "lint": _lint,
     "list": _list,
+    "mutate": _mutate,
     "site": _site,
     "stack": _stack,
     "status": _status,

@@ -86,7 +86,7 @@ def _around(environment: Environment, hashes: FileHashes) -> tuple[tuple[str, st
 def _own(config: Config, environment: Environment, procedure: Procedure, hashes: FileHashes) -> dict[str, str]:
     """Return the parts of a procedure without what it needs."""
     measured = {figure.name for figure in procedure.card.figures}
-    found = {"card": _hash(_values(procedure.card, "line", "formerly"))}
+    found = {"card": _hash(_values(procedure.card, "line", "formerly", "unproven"))}
     for block in procedure.blocks:
         name = block.id if block.id in measured else ""
         found[f"block {block.id}"] = _hash([name, _values(block, "id", "span", "title")])

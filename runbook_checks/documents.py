@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from runbook_checks.alerts import last_drill
+from runbook_checks.need import to_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from runbook_checks.alerts import Answer, Coverage
     from runbook_checks.errors import Problem
     from runbook_checks.model import Procedure
+    from runbook_checks.need import Need, Proof
     from runbook_checks.report import Entry
 
 SCHEMA_VERSION = 1
@@ -59,6 +62,31 @@ def _alert(answer: Answer) -> dict[str, Any]:
         "exception": {"owner": without.owner, "until": without.until.isoformat(), "reason": without.reason}
         if without
         else None,
+    }
+
+
+def proofs_document(proofs: Iterable[Proof], not_tried: Iterable[str], errors: Iterable[str]) -> dict[str, Any]:
+    """Return what ``mutate --json`` says: every proof of need, and the procedures for which there was no time."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "proofs": [json.loads(to_line(proof)) for proof in proofs],
+        "not_tried": list(not_tried),
+        "errors": [{"path": "", "line": 0, "reason": message, "suggestion": ""} for message in errors],
+    }
+
+
+def need_document(need: Need) -> dict[str, Any] | None:
+    """Return what a status document says of a proof of need; None when it was never tried."""
+    if need.proof is None:
+        return None
+    return {
+        "standing": need.standing.value,
+        "proven": need.proven,
+        "total": need.total,
+        "tried_at": need.tried_at.isoformat() if need.tried_at else None,
+        "dirty": need.proof.dirty,
+        "unproven": [{"id": one.id, "line": one.line, "reason": one.reason} for one in need.left],
+        "excepted": [{"id": one.id, "line": one.line, "reason": reason} for one, reason in need.excepted],
     }
 
 
@@ -129,6 +157,7 @@ def _entry(entry: Entry, addresses: Addresses) -> dict[str, Any]:
         "evidence_url": addresses.evidence(entry.procedure),
         "permalink": addresses.permalink(entry.procedure),
         "signed": _signed(entry),
+        "need": need_document(entry.need),
         "tags": list(dict.fromkeys((*entry.runbook.tags, *entry.procedure.card.tags))),
     }
 

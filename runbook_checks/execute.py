@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runbook_checks.model import FigureBound
+    from runbook_checks.mutants import Probe
 
     Act = Block | Callable[[], str]  # a question of a drill returns why it has failed, or ''
 
@@ -34,15 +35,16 @@ class InterruptedRun(KeyboardInterrupt):
         self.record = record
 
 
-def execute(procedure: Procedure, digest: str, target: Target, run: Run) -> Record:
+def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: Probe | None = None) -> Record:
     """Run a procedure's blocks and return its record; raise InterruptedRun, which carries it, when interrupted.
 
     Setup blocks come first, then steps, checks and rollbacks as the page has them. The first failure ends that, but for
     the rollbacks; cleanup blocks run in any case. With fault blocks it is a drill: they run after setup, and between
-    the blocks monitoring is asked whether the fault was noticed and is over.
+    the blocks monitoring is asked whether the fault was noticed and is over. With a probe it is a run for the proof of
+    need, and differs as that says.
     """
     started_at, started = datetime.now(UTC), time.monotonic()
-    execution = _Execution(procedure, target, run)
+    execution = _Execution(procedure, target, run, probe)
     reason = _first_syntax_error(procedure, run)
     outcome = Outcome.FAILED if reason else execution.blocks_in_order()
     figures: tuple[Figure, ...] = ()
@@ -85,10 +87,11 @@ def _first_syntax_error(procedure: Procedure, run: Run) -> str:
 
 
 class _Execution:
-    def __init__(self, procedure: Procedure, target: Target, run: Run) -> None:
+    def __init__(self, procedure: Procedure, target: Target, run: Run, probe: Probe | None) -> None:
         self.procedure = procedure
         self.target = target
-        self.blocks = Blocks(procedure, target, run)
+        self.probe = probe
+        self.blocks = Blocks(procedure, target, run, probe)
         self.interrupted = False
         self.drill: Drill | None = None
         if target.monitoring is not None and is_drill(procedure, target.environment):
@@ -132,12 +135,26 @@ class _Execution:
                     if outcome is Outcome.PASSED and (reason := act()):
                         self.blocks.reason = Redactor(self.target.secrets).redact(reason)
                         outcome = Outcome.FAILED
+                elif self.probe is not None and self.probe.goes_on:
+                    outcome = self._probe(self.probe, act, outcome)
                 elif outcome is Outcome.FAILED and act.role is not Role.ROLLBACK:
                     self.blocks.skip(act, "not run: an earlier block failed")
                 elif not self.blocks.passes(act):
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
             outcome = self._interrupt("interrupted", outcome)
+        return outcome
+
+    def _probe(self, probe: Probe, block: Block, outcome: Outcome) -> Outcome:
+        """Run a block whatever has failed, unless nothing could be learnt from it, and return the outcome by now."""
+        records = self.blocks.records
+        failed = (one for one in records if one.outcome is Outcome.FAILED)
+        if outcome is Outcome.FAILED and not any(Role(one.role) not in _FIRST for one in failed):
+            self.blocks.skip(block, "not run: an earlier block failed")
+        elif why := probe.why_not(block, self.procedure.blocks, records, self.target.given):
+            self.blocks.skip(block, why)
+        elif not self.blocks.passes(probe.bounded(block) if outcome is Outcome.FAILED else block):
+            return Outcome.FAILED
         return outcome
 
     def _clean_up(self, blocks: list[Block], outcome: Outcome) -> Outcome:

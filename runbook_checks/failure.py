@@ -9,6 +9,8 @@ from runbook_checks.record import BlockRecord, Outcome, Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runbook_checks.need import Need
+
 _SHOWN_LINES = 30
 
 
@@ -37,3 +39,14 @@ def _indented(text: str) -> list[str]:
     if left_out > 0:
         lines = [f"({left_out} lines before)", *lines[-_SHOWN_LINES:]]
     return [f"    {line}" for line in lines]
+
+
+def describe_need(need: Need) -> str:
+    """Return which blocks of a procedure nothing proves to be needed, and which reasons for that are not needed."""
+    if need.proof is None:
+        return ""
+    page = need.proof.page
+    lines = [f"{need.proof.procedure}: {need.proven} of {need.total} proven on {need.proof.environment}"]
+    lines += [f"{page}:{one.line}: {one.role} {one.id}: {one.reason}" for one in need.left]
+    lines += [f"{page}: `unproven: {name}` has a reason, and it is proven: remove that" for name in need.needless]
+    return "\n".join(lines)

@@ -196,9 +196,24 @@ class _Page:
                     f"the figure `{figure.name}` is neither a capture nor a block's id in this procedure",
                     did_you_mean(figure.name, sorted(known)),
                 )
+        self.excepted(card, section, blocks)
         procedure = Procedure(self.path, heading.id, heading.title, heading.line, card, tuple(blocks))
         self.bites(procedure)
         return procedure
+
+    def excepted(self, card: Card, section: _Section, blocks: list[Block]) -> None:
+        given = [block.id for block in section.blocks if block.role in _PROOFS and block.id]
+        for name, _ in card.unproven:
+            if name in given:
+                continue
+            reason = f"`unproven: {name}` is no step, check or rollback of this procedure"
+            suggestion = did_you_mean(name, given)
+            if any(block.id == name and block.role in _PROOFS for block in blocks):
+                reason = (
+                    f"`unproven: {name}` is an id that counts blocks, and is another one's when one is put before it"
+                )
+                suggestion = "give the block one of its own, such as `{.step #my-id}`"
+            self.problem(card.line, reason, suggestion)
 
     def proves(self, section: _Section) -> None:
         proofs = [block for block in section.blocks if block.role in _PROOFS]

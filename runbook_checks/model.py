@@ -102,6 +102,7 @@ class Card:
     tags: tuple[str, ...] = ()
     figures: tuple[FigureBound, ...] = ()
     formerly: tuple[str, ...] = ()  # older public ids, or older heading ids of the same page
+    unproven: tuple[tuple[str, str], ...] = ()  # ids of blocks, and why nothing proves that they are needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from runbook_checks import need
 from runbook_checks.errors import RunbookError, StackError
-from runbook_checks.pytest_plugin import ERROR, EXIT_CODE, INTERRUPTED, RECORD, told
+from runbook_checks.pytest_plugin import ERROR, EXIT_CODE, INTERRUPTED, NOT_TRIED, PROOF, RECORD, told
 from runbook_checks.record import Outcome, Record, from_line
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Progress:
         """Show on a console."""
         self.console = console
         self.records: dict[str, Record] = {}
+        self.proofs: dict[str, need.Proof] = {}
+        self.not_tried: list[str] = []
         self.failures: list[str] = []
         self.errors: dict[str, int] = {}  # what kept us from judging, and the exit code that it asks for
         self.interrupted = False
@@ -91,7 +94,10 @@ class Progress:
         started = self._running.pop(report.nodeid, time.monotonic())
         if RECORD in carried:
             self._keep(from_line(str(carried[RECORD])))
+        elif PROOF in carried:
+            self._keep_proof(need.from_line(str(carried[PROOF])), failed=report.failed)
         else:
+            self.not_tried += [str(carried[NOT_TRIED])] if NOT_TRIED in carried else []
             took = f"{time.monotonic() - started:.1f} s"
             self.console.print(Text(f"{report.outcome:<11} {report.nodeid}  {took}"), soft_wrap=True)
 
@@ -116,6 +122,13 @@ class Progress:
         line.append(f" {record.procedure}  {record.duration_s:.1f} s")
         self.console.print(line, soft_wrap=True)
 
+    def _keep_proof(self, proof: need.Proof, *, failed: bool) -> None:
+        self.proofs[proof.procedure] = proof
+        proven = sum(one.proven for one in proof.blocks)
+        line = Text.assemble((f"{proven:>3} of {len(proof.blocks):<3}", "bold red" if failed else "green"))
+        line.append(f"  {proof.procedure}  {proof.duration_s:.1f} s")
+        self.console.print(line, soft_wrap=True)
+
     def __rich__(self) -> Group:
         """Return what runs now, for how long, and how many have passed and failed."""
         now = time.monotonic()
@@ -125,6 +138,8 @@ class Progress:
         ]
         passed = sum(record.outcome is Outcome.PASSED for record in self.records.values())
         failed = len(self.records) - passed
+        if self.proofs:
+            return Group(*running, Text(f"{len(self.proofs)} of {self.total} done"))
         counts = Text(f"{len(self.records)} of {self.total} done, ")
         counts.append(f"{passed} passed", "green").append(", ")
         counts.append(f"{failed} failed", "bold red" if failed else "")

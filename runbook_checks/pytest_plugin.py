@@ -4,86 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook_checks.errors import RunbookError, StackError, UsageError
+from runbook_checks.errors import RunbookError, StackError
 from runbook_checks.keys import take_key
+from runbook_checks.sharing import RUN_INPUT, RUNBOOKS, SIGNING_KEY, Runbooks, procedures_of, runbooks_of, worker_of
 from runbook_checks.tags import marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from runbook_checks.catalog import Catalog
-    from runbook_checks.config import Config
     from runbook_checks.model import Procedure
+    from runbook_checks.need import Need
     from runbook_checks.record import Record
-    from runbook_checks.verify import Verifier
 
 RECORD = "record"  # the record as a line of JSON …
+PROOF = "proof"  # … or the proof of need …
+NOT_TRIED = "not_tried"  # … or why there is none, for want of time …
 ERROR = "error"  # … or what kept us from judging …
 EXIT_CODE = "exit_code"  # … and the exit code that it asks for
 INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
 
-SIGNING_KEY = pytest.StashKey[str]()  # what RUNBOOK_CHECKS_SIGNING_KEY held
-
 _TOLD = "runbook_checks"  # the attribute of a report that carries it
 _NAMED_INPUT = "runbook_checks_named"
 _KEY_INPUT = "runbook_checks_key"
-_RUN_INPUT = "testrunuid"  # xdist gives all workers of a run the same
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
 _CLEANING_UP_S = 120.0
-
-
-class Runbooks:
-    """What the items of one configuration share: its catalog, and the verifier once an item needs it."""
-
-    def __init__(self, config: Config, catalog: Catalog, pytest_config: pytest.Config) -> None:
-        """Keep the pages of a repository at hand; raises UsageError for an unknown environment."""
-        self.config = config
-        self.catalog = catalog
-        self.environment = config.environment(pytest_config.getoption("runbook_environment"))
-        self._pytest_config = pytest_config
-        self._verifier: Verifier | None = None
-
-    def verifier(self) -> Verifier:
-        """Return the verifier of this process, made at the first call."""
-        from runbook_checks.stack import sweep  # noqa: PLC0415 - collecting needs none of it
-        from runbook_checks.verify import Verifier  # noqa: PLC0415
-
-        if self._verifier is None:
-            sweep(self.config.root, self.environment, self._say)
-            worker = _worker_of(self._pytest_config)
-            _take_signals(worker)
-            self._verifier = Verifier(
-                self.config,
-                self.catalog,
-                self.environment,
-                f"run-{os.getpid()}-{worker or 'main'}",
-                controller=os.getppid() if worker else None,
-                signing_key=self._pytest_config.stash[SIGNING_KEY],
-                run_id=str(getattr(self._pytest_config, "workerinput", {}).get(_RUN_INPUT, "")),
-            ).__enter__()
-        return self._verifier
-
-    def close(self) -> None:
-        """Take down whatever the verifier brought up; raises StackError when something stays."""
-        verifier, self._verifier = self._verifier, None
-        if verifier is not None:
-            verifier.__exit__()
-
-    def _say(self, text: str) -> None:
-        reporter = self._pytest_config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(text)
-
-
-_RUNBOOKS = pytest.StashKey[dict["Path", Runbooks]]()
 
 
 class ProcedureFailedError(Exception):
@@ -93,6 +43,15 @@ class ProcedureFailedError(Exception):
         """Keep the record."""
         super().__init__(record.reason)
         self.record = record
+
+
+class UnprovenError(Exception):
+    """Carries what a proof of need could not prove to pytest's report."""
+
+    def __init__(self, need: Need) -> None:
+        """Keep it."""
+        super().__init__(need.standing.value)
+        self.need = need
 
 
 class RunbookFile(pytest.File):
@@ -131,6 +90,9 @@ class ProcedureItem(pytest.Item):
         environment = self.runbooks.environment.name
         if not proves(self.procedure, environment):
             pytest.skip(f"nothing of it could fail in environment {environment}: its checks are for others")
+        if self.config.getoption("runbook_mutate"):
+            self._prove()
+            return
         try:
             record = self.runbooks.verifier().verify(self.procedure)
         except RunbookError as error:
@@ -143,12 +105,32 @@ class ProcedureItem(pytest.Item):
         if record.outcome is not Outcome.PASSED:
             raise ProcedureFailedError(record)
 
+    def _prove(self) -> None:
+        """Prove the need of the procedure's blocks; one neither proven nor excepted is a failure of the item."""
+        from runbook_checks.mutate import OutOfTimeError, prove  # noqa: PLC0415 - collecting needs none of it
+        from runbook_checks.need import Standing, to_line  # noqa: PLC0415
+
+        until = float(self.config.getoption("runbook_until")) or None
+        try:
+            need = prove(self.runbooks.verifier(), self.procedure, until)
+        except OutOfTimeError as error:
+            self.told = {NOT_TRIED: self.procedure.id}
+            pytest.skip(str(error))
+        except RunbookError as error:
+            self.told = {ERROR: str(error), EXIT_CODE: error.exit_code}
+            raise
+        self.told = {PROOF: to_line(need.proof)} if need.proof else {}
+        if need.standing is Standing.UNPROVEN:
+            raise UnprovenError(need)
+
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401 - pytest's own
         """Show the block, its output and the difference; never our internals."""
-        from runbook_checks.failure import describe  # noqa: PLC0415 - only failures pay for it
+        from runbook_checks.failure import describe, describe_need  # noqa: PLC0415 - only failures pay for it
 
         if isinstance(excinfo.value, ProcedureFailedError):
             return describe(excinfo.value.record)
+        if isinstance(excinfo.value, UnprovenError):
+            return describe_need(excinfo.value.need)
         if isinstance(excinfo.value, RunbookError | OSError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -183,6 +165,9 @@ class Workers:
         from runbook_checks.verify import keep_crashed  # noqa: PLC0415
 
         config = self.nodes[0].config
+        if config.getoption("runbook_mutate"):  # a part of the procedure was left out: it has not failed
+            report.longrepr = f"{crashitem}: worker crashed: the process that ran the procedure died"
+            return
         if any((getattr(node, "workeroutput", None) or {}).get(_INTERRUPTED_OUTPUT) for node in self.nodes):
             return  # it was interrupted, and has kept a record that says so
         page, _, anchor = crashitem.partition("::")
@@ -198,7 +183,7 @@ class Workers:
                     runbooks.environment,
                     procedure,
                     config.stash[SIGNING_KEY],
-                    self.nodes[0].workerinput[_RUN_INPUT],
+                    self.nodes[0].workerinput[RUN_INPUT],
                 )
                 tell(report, {RECORD: to_line(record)})
                 report.longrepr = f"{record.procedure}: {record.outcome.value}\n\n{record.reason}"
@@ -230,10 +215,19 @@ class Workers:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that names the environment."""
+    """Add our options."""
     group = parser.getgroup("runbook-checks")
     group.addoption(
         "--runbook-environment", default="", metavar="NAME", help="run procedures there (default: the first configured)"
+    )
+    group.addoption(
+        "--runbook-mutate", action="store_true", help="leave out blocks in turn instead, for the proof of need"
+    )
+    group.addoption(
+        "--runbook-until",
+        default="0",
+        metavar="TIME",
+        help="begin no run for it after this, in seconds since the epoch",
     )
 
 
@@ -245,7 +239,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{mark}: a procedure that has such a block")
     config.addinivalue_line("markers", "drill: a procedure that breaks the stack first")
     config.addinivalue_line("markers", "destructive: a procedure that cannot be undone")
-    if not _worker_of(config):
+    if not worker_of(config):
         config.pluginmanager.register(Workers())
 
 
@@ -303,14 +297,14 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         yield
     finally:
         errors = _close(session.config)
-    if errors and not _worker_of(session.config):
+    if errors and not worker_of(session.config):
         pytest.exit(errors, returncode=StackError.exit_code)
 
 
 def _close(config: pytest.Config) -> str:
     """Take the stacks down and return why some could not be."""
     errors = []
-    for runbooks in config.stash.get(_RUNBOOKS, {}).values():
+    for runbooks in config.stash.get(RUNBOOKS, {}).values():
         try:
             runbooks.close()
         except StackError as error:
@@ -319,32 +313,6 @@ def _close(config: pytest.Config) -> str:
     output[_INTERRUPTED_OUTPUT] = config.stash.get(INTERRUPTED, [])
     output.update({_STACK_OUTPUT: "\n".join(errors)} if errors else {})
     return "\n".join(errors)
-
-
-def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
-    """Return what a page belongs to, read once per session; None for a page without a configuration above it.
-
-    Raises SourceError when the pages or the configuration cannot be read as written, UsageError for an unknown
-    environment.
-    """
-    from runbook_checks.config import find_config, load_config  # noqa: PLC0415 - sessions without runbooks pay nothing
-    from runbook_checks.report import load_catalog  # noqa: PLC0415
-
-    try:
-        found = find_config(path.resolve().parent)
-    except UsageError:
-        return None
-    known = config.stash.setdefault(_RUNBOOKS, {})
-    if found not in known:
-        ours = load_config(found)
-        known[found] = Runbooks(ours, load_catalog(ours), config)
-    return known[found]
-
-
-def procedures_of(runbooks: Runbooks, path: Path) -> tuple[Procedure, ...]:
-    """Return the procedures of a page."""
-    page = path.resolve().relative_to(runbooks.config.root).as_posix()
-    return tuple(procedure for procedure in runbooks.catalog.procedures if procedure.page == page)
 
 
 def _is_named(path: Path, config: pytest.Config) -> bool:
@@ -369,18 +337,3 @@ def _is_runbook(path: Path) -> bool:
         return is_runbook(path.read_text(encoding="utf-8", errors="replace"))
     except OSError:  # gone meanwhile, or not to be read: not by the others either
         return False
-
-
-def _worker_of(config: pytest.Config) -> str:
-    return str(getattr(config, "workerinput", {}).get("workerid", ""))
-
-
-def _take_signals(worker: str) -> None:
-    """Take a TERM signal for an interrupt, so that cleanup blocks run and the stack goes down.
-
-    A worker hears of an interrupt from its controller alone: a terminal would send it a second one.
-    """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if worker:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)

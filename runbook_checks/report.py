@@ -15,11 +15,12 @@ from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
+from runbook_checks.need import NEVER, Need, worth
 from runbook_checks.proof import proves
 from runbook_checks.record import CHANGED, Outcome
 from runbook_checks.status import Judgement, Status, judge, told
 from runbook_checks.store import Store
-from runbook_checks.trust import believe, why_newest_is_refused
+from runbook_checks.trust import believe, believe_need, why_newest_is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +47,7 @@ class Entry:
         tuple[str, str], ...
     ] = ()  # shortened, as they are now, of a procedure that has changed since it was last proven, or failed
     drill: Record | None = None  # of the newest drill that came to its fault and to an end
+    need: Need = NEVER  # what its proof of need is worth
 
     @property
     def status(self) -> Status:
@@ -121,8 +123,12 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
             judgement = told(judgement, why_newest_is_refused(evidence))
+            proofs, doubt = believe_need(store, environment.name, procedure.id, keys)
+            need = worth(proofs, procedure, digest=current, now=now, strict=strict, doubt=doubt)
             drill = _newest_drill(evidence, now)
-            entries.append(Entry(procedure, runbook, environment.name, current, judgement, history, now_covered, drill))
+            entries.append(
+                Entry(procedure, runbook, environment.name, current, judgement, history, now_covered, drill, need)
+            )
     return Report(catalog, tuple(entries), strict, tuple(forged))
 
 

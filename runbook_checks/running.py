@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runbook_checks.monitoring import Monitoring
+    from runbook_checks.mutants import Probe
 
 STEP_TIMEOUT_S = 300.0
 CHECK_TIMEOUT_S = 30.0
@@ -55,11 +56,12 @@ class Run:
 class Blocks:
     """The blocks of one procedure as they run: their session, their records, and the first reason for a failure."""
 
-    def __init__(self, procedure: Procedure, target: Target, run: Run) -> None:
-        """Begin without a session: see open()."""
+    def __init__(self, procedure: Procedure, target: Target, run: Run, probe: Probe | None = None) -> None:
+        """Begin without a session: see open(). With a probe, an unset variable ends a block."""
         self.procedure = procedure
         self.target = target
         self.run = run
+        self.probe = probe
         self.records: list[BlockRecord] = []
         self.reason = ""
         self.captures: dict[str, str] = {}
@@ -186,6 +188,10 @@ class Blocks:
         self._session = Session(
             self.run.root, self.target.environ, self.run.bash, secrets=self.target.secrets, marker=self.run.mark
         ).__enter__()
+        if self.probe is not None:
+            self._session.run("set -u", timeout_s=CHECK_TIMEOUT_S)
+            for name, value in self.probe.lent.items():
+                self._set(name, value)
 
     def _reopen(self) -> None:
         """Give the blocks that are left a fresh shell, with the environment and the captures of the lost one."""

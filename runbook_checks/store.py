@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from runbook_checks import need
 from runbook_checks.errors import RunbookError
 from runbook_checks.record import OtherSchemaError, Record, from_line, to_line
 from runbook_checks.unseen import printable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SIGNED = ".dsse"
+_NEED = ".need"
 _SIGNATURES = f"{_SIGNED}.jsonl"
 
 
@@ -57,6 +59,10 @@ class Store:
         """Return the file that keeps the signatures of a procedure's records; no file of records has such a name."""
         return self.path(environment, procedure).with_suffix(_SIGNATURES)
 
+    def need_path(self, environment: str, procedure: str) -> Path:
+        """Return the file that keeps the proofs of need of a procedure; their signatures lie beside it."""
+        return self.path(environment, procedure).with_suffix(f"{_NEED}.jsonl")
+
     def prepare(self) -> None:
         """Create the folder and see that files can be written there; raises StoreError when they cannot."""
         try:
@@ -73,6 +79,40 @@ class Store:
     def append_signature(self, record: Record, envelope: bytes) -> None:
         """Add the envelope of a record, one line, by the rules of append(); raises StoreError when it cannot."""
         _append(self.signatures_path(record.environment, record.procedure), envelope)
+
+    def append_need(self, proof: need.Proof, envelope: bytes = b"") -> None:
+        """Add a proof of need, and its signature if there is one, by the rules of append()."""
+        path = self.need_path(proof.environment, proof.procedure)
+        _append(path, need.to_line(proof).encode())
+        if envelope:
+            _append(path.with_suffix(_SIGNATURES), envelope)
+
+    def proofs(self, environment: str, procedure: str) -> tuple[tuple[need.Proof, bytes], ...]:
+        """Return the proofs of need of a procedure as they were kept, each with its line; what is none is skipped.
+
+        Raises StoreError for a proof of another schema version: it may be the one that counts.
+        """
+        path = self.need_path(environment, procedure)
+        found = []
+        for number, raw in _read(path):
+            try:
+                proof = need.from_line(raw.decode())
+            except OtherSchemaError as error:
+                raise StoreError(
+                    f"{path}:{number}: {error}: use the version of runbook-checks that wrote it"
+                ) from error
+            except ValueError as error:
+                log.warning("%s:%d: skipped a line that is not a proof: %s", path, number, error)
+                continue
+            if (proof.environment, proof.procedure) == (environment, procedure):
+                found.append((proof, raw))
+            else:
+                log.warning("%s:%d: skipped a proof of %s", path, number, printable(proof.procedure))
+        return tuple(found)
+
+    def need_signatures(self, environment: str, procedure: str) -> tuple[bytes, ...]:
+        """Return the lines that are kept as signatures of a procedure's proofs of need."""
+        return tuple(raw for _, raw in _read(self.need_path(environment, procedure).with_suffix(_SIGNATURES)))
 
     def read(self, environment: str, procedure: str) -> tuple[Record, ...]:
         """Return the records of a procedure, oldest first; a line that is no record is skipped with a warning.
@@ -156,4 +196,4 @@ def _append_whole(descriptor: int, line: bytes) -> None:
 
 def _file_name(part: str) -> str:
     name = quote(part, safe="")
-    return name.replace(".", "%2E") if name.startswith(".") or name.lower().endswith(_SIGNED) else name
+    return name.replace(".", "%2E") if name.startswith(".") or name.lower().endswith((_SIGNED, _NEED)) else name

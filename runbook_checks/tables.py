@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from rich.table import Table
 from rich.text import Text
 
 from runbook_checks.alerts import last_drill
+from runbook_checks.need import Standing
 from runbook_checks.record import Outcome, Record
 from runbook_checks.status import Status
 from runbook_checks.trust import Worth
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from runbook_checks.alerts import Coverage, LastDrill
     from runbook_checks.config import Exemption
     from runbook_checks.model import Procedure
+    from runbook_checks.need import Need, Proof
     from runbook_checks.report import Entry
     from runbook_checks.trust import Verdict
 
@@ -50,12 +52,34 @@ def records_table(records: Iterable[Record]) -> Table:
     return table
 
 
+def proofs_table(proofs: Iterable[Proof]) -> Table:
+    """Return what was left out of procedures, and what noticed; then, for each check, without what it said no."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("block", "role", "proven by", "why not"):
+        table.add_column(heading, overflow="fold")
+    for proof in proofs:
+        proven = sum(one.proven for one in proof.blocks)
+        words = f"{proven} of {len(proof.blocks)} proven" if proof.blocks else "nothing to leave out"
+        table.add_row(Text(proof.procedure, "bold"), "", Text(words, "bold"), "")
+        for one in proof.blocks:
+            by = f"{one.by} {one.place}" if one.role != "check" or not one.by else f"without {one.by} {one.place}"
+            table.add_row(
+                Text(f"  {one.id}:{one.line}", "" if one.proven else "bold red"),
+                one.role,
+                printable(by.strip()),
+                Text(printable(one.reason)),
+            )
+    return table
+
+
 def status_table(entries: Iterable[Entry]) -> Table:
     """Return what every procedure is worth now; the environment is a column where there are several."""
     entries = tuple(entries)
     several = len({entry.environment for entry in entries}) > 1
+    tried = any(entry.need.proof for entry in entries)
     table = Table(box=None, pad_edge=False)
-    for heading in ("status", "procedure", *(["environment"] if several else []), "verified (UTC)"):
+    more = ["need"] if tried else []
+    for heading in ("status", "procedure", *(["environment"] if several else []), "verified (UTC)", *more):
         table.add_column(heading, no_wrap=True)
     table.add_column("why", overflow="fold")
     for entry in entries:
@@ -64,9 +88,28 @@ def status_table(entries: Iterable[Entry]) -> Table:
             entry.procedure.id,
             *([entry.environment] if several else []),
             f"{entry.verified_at:%Y-%m-%d %H:%M}" if entry.verified_at else "never",
+            *([_need(entry.need)] if tried else []),
             Text(printable(entry.reason.partition("\n")[0])),
         )
     return table
+
+
+def _need(need: Need) -> Text:
+    """Return the proof of need of a procedure in one word."""
+    counts = f"{need.proven}/{need.total}"
+    match need.standing:
+        case Standing.PROVEN:
+            return Text(counts)
+        case Standing.UNPROVEN:
+            return Text(f"{counts} !", "bold red")
+        case Standing.STALE:
+            return Text("stale", "yellow")
+        case Standing.NOTHING:
+            return Text("-", "dim")
+        case Standing.NEVER:
+            return Text("never", "dim")
+        case _:
+            assert_never(need.standing)
 
 
 def alerts_table(covered: Coverage) -> Table:

@@ -7,11 +7,13 @@ without its figures, and a signed failure whose record is gone or was changed st
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from runbook_checks.need import distrusted, signed_as
 from runbook_checks.record import Evidence, Outcome, Record
 from runbook_checks.signing import read_envelope, sha256_of, short, subject_of, subject_sha256_of
 from runbook_checks.unseen import printable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import SSlibKey
 
+    from runbook_checks.need import Proof
     from runbook_checks.signing import Claim
     from runbook_checks.store import Line, Store
 
@@ -70,6 +73,33 @@ def believe(
         return tuple(map(Evidence, store.read(environment, procedure))), ()
     examined = examine(store, environment, procedure, keys)
     return examined.evidence, examined.forged
+
+
+def believe_need(
+    store: Store, environment: str, procedure: str, keys: Sequence[SSlibKey]
+) -> tuple[tuple[Proof, ...], str]:
+    """Return the proofs of need that count, and why one does not, or ''; without keys all of them do.
+
+    Of a proof that no key signed only what it could not prove is believed.
+    """
+    kept = store.proofs(environment, procedure)
+    if not keys or not kept:
+        return tuple(proof for proof, _ in kept), ""
+    claims = []
+    for line in store.need_signatures(environment, procedure):
+        with suppress(ValueError):  # what is no signature gives none
+            claims.append(read_envelope(line, keys))
+    signed = {claim.record_sha256: claim for claim in claims if claim.signed_by}
+    counted, doubt = [], ""
+    for proof, raw in kept:
+        claim = signed.get(sha256_of(raw))
+        if claim is not None and not _contradiction(claim, signed_as(proof)):
+            counted.append(proof)
+            continue
+        doubt = "a proof is not signed by a trusted key, or not as it stands"
+        if not all(one.proven for one in proof.blocks):
+            counted.append(distrusted(proof, "the proof is not signed by a trusted key"))
+    return tuple(counted), doubt
 
 
 def examine(store: Store, environment: str, procedure: str, keys: Sequence[SSlibKey]) -> Examined:

@@ -121,9 +121,9 @@ class Verifier:
         Raises StackError when there is no stack, UsageError when a guard forbids it, StoreError when the evidence
         cannot be kept, and InterruptedRun, after cleaning up, when it was interrupted.
         """
-        needs = [need for need in self.catalog.needs(procedure) if _runs_in(need, self.environment.name)]
+        needs = [need for need in self.catalog.needs(procedure) if does_something_in(need, self.environment.name)]
         refuse_unsafe(self.environment, (*needs, procedure))
-        target = self._ready()
+        target = self.ready()
         for need in needs:
             record = self._once(need, target)
             if record.outcome is not Outcome.PASSED:
@@ -132,9 +132,9 @@ class Verifier:
                         procedure,
                         Outcome.BLOCKED,
                         f"needs {need.id}, which failed",
-                        digest_of(self._parts(procedure)),
+                        digest_of(self.covered(procedure)),
                         target,
-                        _as_committed(self.run),
+                        as_committed(self.run),
                     )
                 )
         return self._once(procedure, target)
@@ -153,9 +153,9 @@ class Verifier:
         known = self.done.get(procedure.id) or self.failed.get(procedure.id)
         if known is not None:
             return known
-        covered = self._parts(procedure)
+        covered = self.covered(procedure)
         try:
-            record = execute(procedure, digest_of(covered), target, _as_committed(self.run))
+            record = execute(procedure, digest_of(covered), target, as_committed(self.run))
             record = self._keep(self._detailed(procedure, record, covered))
         except InterruptedRun as interrupt:
             self._keep(self._detailed(procedure, interrupt.record, covered))
@@ -170,13 +170,13 @@ class Verifier:
             self.discard()
         return record
 
-    def _parts(self, procedure: Procedure) -> Mapping[str, str]:
+    def covered(self, procedure: Procedure) -> Mapping[str, str]:
         """Return the hashes of what is in the files now: an earlier procedure may have changed them."""
         return parts(self.config, self.environment, procedure, self.catalog, FileHashes(self.config.root))
 
     def _detailed(self, procedure: Procedure, record: Record, covered: Mapping[str, str]) -> Record:
         """Return the record with what its digest covers, or with CHANGED for a digest if that has changed meanwhile."""
-        now = self._parts(procedure)
+        now = self.covered(procedure)
         if now == covered:
             scan = self.catalog.scan_of(procedure.page)
             source = source_of(procedure, scan.fences) if scan else ""
@@ -189,7 +189,8 @@ class Verifier:
     def _keep(self, record: Record) -> Record:
         return _keep(self.store, record, self.signer)
 
-    def _ready(self) -> Target:
+    def ready(self) -> Target:
+        """Return the target of the stack, which is brought up if none is, or none that is healthy."""
         if self.broken is not None:
             raise self.broken
         if self.stack is not None and not self.stack.healthy():
@@ -286,7 +287,7 @@ def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
         f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
         digest_in(config, environment, procedure, catalog, FileHashes(config.root)),
         target,
-        _as_committed(_new_run(config, "", run_id)),
+        as_committed(_new_run(config, "", run_id)),
     )
     signer = signer_of(key_in_variable(signing_key)) if signing_key else None
     return _keep(Store(config.root / config.evidence), record, signer)
@@ -309,13 +310,13 @@ def _new_run(config: Config, mark: str, run_id: str) -> Run:
     )
 
 
-def _as_committed(run: Run) -> Run:
+def as_committed(run: Run) -> Run:
     """Return the run with what git says of its folder now: an earlier procedure may have changed that."""
     commit, dirty = _git_state(run.root)
     return replace(run, commit=commit, dirty=dirty)
 
 
-def _runs_in(procedure: Procedure, environment: str) -> bool:
+def does_something_in(procedure: Procedure, environment: str) -> bool:
     """Return whether a procedure does anything for those who need it, be it proven there or not."""
     return any(acts(block) and runs_in(block, environment) for block in procedure.blocks)
 

@@ -17,8 +17,10 @@ from test_site_responder_browser import RUNBOOK
 
 from runbook_checks.config import load_config
 from runbook_checks.keys import key_in_file, signer_of, write_keys
+from runbook_checks.model import acts, runs_in
+from runbook_checks.need import Proof, Tried, signed_as, to_line
 from runbook_checks.record import Outcome
-from runbook_checks.report import load_report
+from runbook_checks.report import Entry, load_report
 from runbook_checks.signing import sign
 from runbook_checks.site.offline import OFFERED
 from runbook_checks.store import Store
@@ -71,6 +73,32 @@ def build_rich_site(folder: Path) -> RichSite:
     return RichSite(build(folder), offline)
 
 
+def proof_of(entry: Entry, ended_at: datetime) -> Proof:
+    """Return a proof of need of an entry's procedure, of which its last block is not proven."""
+    acting = [block for block in entry.procedure.blocks if acts(block) and runs_in(block, entry.environment)]
+    last = acting[-1]
+    run = record_of(entry, ended_at)
+    return Proof(
+        run=run.run,
+        procedure=run.procedure,
+        page=run.page,
+        title=run.title,
+        digest=entry.digest,
+        environment=run.environment,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        duration_s=60.0,
+        commit=run.commit,
+        dirty=False,
+        services=run.services,
+        trials=(),
+        blocks=tuple(
+            Tried(block.id, block.role.value, block.span.first, proven=block is not last, by=last.id, reason="not seen")
+            for block in acting
+        ),
+    )
+
+
 def _add_runs(folder: Path) -> None:
     config = load_config(folder / "runbook-checks.yml")
     store = Store(folder / config.evidence)
@@ -83,6 +111,8 @@ def _add_runs(folder: Path) -> None:
         store.append(replace(run, duration_s=100.0 + minutes % 11, blocks=blocks))
     store.append(record_of(entries["database/rotate-password"], now - timedelta(minutes=1)))
     signer = signer_of(key_in_file(folder / "key"))
+    need = proof_of(entries["database/restore-database"], now)
+    store.append_need(need, sign(signed_as(need), to_line(need).encode().removesuffix(b"\n"), signer))
     for entry in entries.values():
         for line in store.lines(entry.environment, entry.procedure.id):
             store.append_signature(line.record, sign(line.record, line.raw, signer))

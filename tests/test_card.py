@@ -36,6 +36,11 @@ def test_older_ids_are_those_of_this_page_or_whole() -> None:
     assert (card.formerly, problems) == (("one", "old_page/one.two", "my page/x"), ())
 
 
+def test_reasons_for_what_is_not_proven_are_by_block() -> None:
+    card, problems = read_card("unproven:\n  look: cannot fail here\n  idle: 'for show'", "page.md", 7)
+    assert (card.unproven, problems) == ((("look", "cannot fail here"), ("idle", "for show")), ())
+
+
 def test_an_empty_card_says_nothing() -> None:
     assert read_card("", "page.md", 3) == (Card(line=3), ())
 
@@ -60,6 +65,10 @@ def test_an_empty_card_says_nothing() -> None:
         ("formerly: [../one]", 8, "no id"),
         ("formerly: [page/..]", 8, "no id"),
         ("formerly: [one, one]", 8, "names `one` twice"),
+        ("unproven: [a]", 8, "`unproven:` must be `key: value` lines"),
+        ("unproven: {a: ''}", 8, "`unproven: a` has no reason; say why nothing can prove it"),
+        ("unproven:\n  a: x\n  b: [y]", 10, "`unproven: b` must be one value, not a list"),
+        ("unproven: {a: x, a: y}", 8, "has the key `a` twice"),
         ("figures: {a: {max: .inf}}", 8, "must be a number"),
         ("figures: {a: {max: 1e999}}", 8, "must be a number"),
         ("figures: {a: {min: 2, max: 1}}", 8, "never be kept"),

@@ -120,6 +120,9 @@ def test_older_ids_run_nothing_and_are_not_covered(root: Path) -> None:
     before = digest_of(root)
     named = digest_of(root, PAGE.replace("needs: [base]", "needs: [base]\nformerly: [recover, old/restore]"))
     assert before == named
+    given = PAGE.replace("```bash {.check}\ntrue", "```bash {.check #look}\ntrue")
+    reason = given.replace("needs: [base]", "needs: [base]\nunproven: {look: no trouble}")
+    assert before == digest_of(root, given) == digest_of(root, reason), "why a block is not proven runs nothing either"
     # What was proven before there were older ids stays proven.
     catalog = catalog_of(root, PAGE)
     card = parts(Config(root), STAGING, catalog.get("page/restore"), catalog, FileHashes(root))["card"]

@@ -24,6 +24,7 @@ from runbook_checks import (
     languages,
     marks,
     model,
+    need,
     processes,
     promql,
     record,
@@ -144,6 +145,10 @@ class TestStatusAndEvidence:
     def test_each_outcome_is_documented(self) -> None:
         assert values(record.Outcome) == set(documented("evidence.md", "outcomes"))
 
+    def test_what_can_come_of_a_trial_is_documented(self) -> None:
+        row = next(line for line in section("evidence.md", "need-trials") if line.startswith("| `came`"))
+        assert values(need.Came) == set(CODE.findall(row.split("|")[2]))
+
     def test_each_worth_of_a_record_is_documented(self) -> None:
         assert values(trust.Worth) == set(documented("evidence.md", "worth"))
 
@@ -154,6 +159,9 @@ class TestStatusAndEvidence:
             (record.BlockRecord, "record-blocks"),
             (record.Figure, "record-figures"),
             (record.Moment, "record-moments"),
+            (need.Proof, "need"),
+            (need.Trial, "need-trials"),
+            (need.Tried, "need-blocks"),
         ],
     )
     def test_each_field_is_documented(self, kind: Any, heading: str) -> None:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "runbook_checks"
 
 # Each module may import only from those above it.
 ORDER = [
-    *("errors", "durations", "model", "record"),
+    *("errors", "durations", "model", "record", "need"),
     *(
         "attributes",
         "yaml_nodes",
@@ -32,10 +32,10 @@ ORDER = [
     *("config", "addresses", "bash", "languages", "words", "files", "digest", "changes"),
     *("redact", "output", "processes", "errexit", "lint", "shell"),
     *("marks", "command", "http_request"),
-    *("expect", "monitoring", "running", "drill", "execute"),
+    *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
     *("store", "signing", "keys", "trust", "status", "report", "alerts", "holes", "documents", "tags"),
-    *("guardian", "stack", "guards", "verify", "scheduling"),
-    *("failure", "pytest_plugin", "progress", "tables", "attest", "promql"),
+    *("guardian", "stack", "guards", "verify", "mutate", "selecting", "scheduling"),
+    *("failure", "sharing", "pytest_plugin", "progress", "engine", "tables", "attest", "promql"),
     *("site", "__init__", "arguments", "cli", "__main__"),
 ]
 

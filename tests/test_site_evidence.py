@@ -189,7 +189,9 @@ def test_runs_beyond_ten_are_folded_and_the_newest_come_first(tmp_path: Path) ->
 
 def test_a_procedure_that_never_ran_has_a_page_that_says_so(tmp_path: Path) -> None:
     text = words(page_of(tmp_path, entry(Status.UNVERIFIED)))
-    assert text.endswith("DB Restore <all> & go Evidence staging unverified Nothing proves this procedure. Never run.")
+    assert text.endswith(
+        "Evidence staging unverified Nothing proves this procedure. Never run. Proof of need Never tried."
+    )
 
 
 def test_a_drill_is_told_moment_by_moment_in_words_and_as_a_picture(tmp_path: Path) -> None:

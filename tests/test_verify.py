@@ -230,7 +230,7 @@ def test_a_record_keeps_the_text_that_ran_and_a_short_hash_of_each_thing_that_it
     sections = section("base", "true"), section("one", "  . scripts/common; ls log", "base") + "```bash\nno run\n```\n"
     with verifier(repository, *sections) as one:
         verify(one, "one")
-        covered = one._parts(one.catalog.get("extra/one"))
+        covered = one.covered(one.catalog.get("extra/one"))
     (record,) = repository.records("extra/one", "local")
     assert record.source == (
         "```yaml {.procedure}\nneeds: [base]\n```\n\n"

@@ -11,6 +11,7 @@ from runbook_checks.record import Evidence
 from runbook_checks.site import render
 from runbook_checks.site.ansi import named, styled
 from runbook_checks.site.history import drawings
+from runbook_checks.site.need import shown
 from runbook_checks.site.timeline import timeline
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from runbook_checks.record import BlockRecord
     from runbook_checks.report import Entry
     from runbook_checks.site.history import Drawing
+    from runbook_checks.site.need import Shown
     from runbook_checks.site.publication import Publication
     from runbook_checks.site.timeline import Timeline
 
@@ -72,6 +74,7 @@ class Section:
     runs: tuple[Evidence, ...]  # the newest first
     drawings: tuple[Drawing, ...]
     timeline: Timeline | None  # of the deciding run, if it was a drill
+    need: Shown  # its proof of need
     file: str  # where the evidence is kept, from the configuration's folder
 
     @property
@@ -130,6 +133,7 @@ def _section(site: Publication, entry: Entry, address: str) -> Section:
         entry.history[::-1],
         drawings(entry.history, key),
         timeline(decided.record.moments, f"{key}-drill") if decided else None,
+        shown(entry.need, on_page, page),
         f"{site.checks.evidence}/{entry.environment}/{entry.procedure.id}.jsonl",
     )
 

@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from ia_service import identity_api, sockets
+from ia_service import identity_api, sockets, span_api
 from ia_service.answers import answer_errors, execution_body, step_body
 from ia_service.caller import Caller
 from ia_service.catalog import Pipeline
@@ -63,6 +63,7 @@ def create_app(replica: Replica) -> FastAPI:
     app.state.replica = replica
     app.include_router(router)
     app.include_router(sockets.router)
+    app.include_router(span_api.router)
     app.include_router(identity_api.router)
     app.add_middleware(Guard, replica=replica)
     app.add_middleware(Observe, replica=replica)

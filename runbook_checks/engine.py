@@ -1,0 +1,61 @@
+"""pytest is the engine: a command that runs procedures is a session of it, with our own progress."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runbook_checks.progress import Progress
+from runbook_checks.scheduling import ByNeeds
+from runbook_checks.stack import sweep
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from runbook_checks.config import Config, Environment
+    from runbook_checks.model import Procedure
+
+
+def session(  # noqa: PLR0913, PLR0917 - what a session needs
+    config: Config,
+    environment: Environment,
+    procedures: Sequence[Procedure],
+    options: argparse.Namespace,
+    console: Console,
+    groups: Mapping[str, str],
+    more: Sequence[str] = (),
+) -> tuple[int, Progress]:
+    """Run procedures, after taking down what killed runs left; return pytest's exit code and what was seen.
+
+    ``groups`` name procedures that must run on one worker, ``more`` are further arguments for pytest.
+    """
+    sweep(config.root, environment, console.print)
+    progress = Progress(console)
+    arguments = [*_arguments(config, environment, procedures, options), *more]
+    code = pytest.main(arguments, plugins=[progress, ByNeeds(groups)])
+    sweep(config.root, environment, console.print)  # what a crashed worker left
+    return int(code), progress
+
+
+def _arguments(
+    config: Config, environment: Environment, procedures: Sequence[Procedure], options: argparse.Namespace
+) -> list[str]:
+    given = vars(options)
+    return [
+        *(f"{config.root / one.page}::{one.anchor}" for one in procedures),
+        *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
+        *("-p", "runbook_checks", "-p", "xdist", "-p", "no:terminalreporter", "-p", "no:pytest_markdown_docs"),
+        *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
+        *("--runbook-environment", environment.name),
+        *(("-n", options.workers) if options.workers != "0" else ()),
+        *(("-k", options.keyword) if options.keyword else ()),
+        *(("-m", options.mark) if options.mark else ()),
+        *(("-x",) if given.get("exitfirst") else ()),
+        *(("--lf",) if given.get("lf") else ()),
+        *((f"--junitxml={options.junitxml}",) if given.get("junitxml") else ()),
+    ]

@@ -1,0 +1,155 @@
+"""Procedures without one of their blocks: which are worth a run, and how such a run differs from an ordinary one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from runbook_checks.blocks import captures
+from runbook_checks.expect import compare
+from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
+from runbook_checks.record import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from runbook_checks.record import BlockRecord, Record
+
+LEAST_S = 5.0  # for a polled check after the failure that decided
+LEAST_TIMEOUT_S = 30.0  # for any other block then
+TIMES = 3  # what the baseline needed
+_ASSIGNED = re.compile(r"(?<![\w$./-])([A-Za-z_]\w*)(?:\[[^\]\n]*\])?\+?=")
+_NAMING = re.compile(r"\b(?:read|mapfile|readarray|for|select|getopts|printf\s+-v)\b([^\n;|&<>]*)")
+_FUNCTION = re.compile(r"(?<![\w./-])([A-Za-z_][\w-]*)\s*\(\s*\)|\bfunction\s+([A-Za-z_][\w-]*)")
+_VARIABLE = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
+_ARITHMETIC = re.compile(r"\(\((.*?)\)\)", re.DOTALL)
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_SHELLS = frozenset({"bash", "sh"})
+_EXPANDING = frozenset({*_SHELLS, "http", "promql", "sql"})  # the others see captures in their environment, by any name
+
+
+class Kind(Enum):
+    """What is left out of a mutant."""
+
+    STEP = "step"
+    ROLLBACK = "rollback"
+    FAULT = "fault"  # all of them: the system is healthy
+    SETUP = "setup"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A procedure with blocks left out."""
+
+    kind: Kind
+    left_out: tuple[Block, ...]
+
+    def of(self, procedure: Procedure) -> Procedure:
+        """Return the procedure as it is without them."""
+        return replace(procedure, blocks=tuple(one for one in procedure.blocks if one not in self.left_out))
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How a run for the proof of need differs: it uses no unset variable, and without a block goes on when one fails.
+
+    ``lent`` are captures of the baseline that blocks left out would have made; only checks may use them: what they name
+    may be anything by now. ``needed_s`` is how long blocks took in the baseline, by their ids.
+    """
+
+    left_out: tuple[Block, ...] = ()
+    lent: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    needed_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def goes_on(self) -> bool:
+        """Return whether blocks after a failure run too."""
+        return bool(self.left_out)
+
+    def why_not(
+        self, block: Block, page: Sequence[Block], records: Iterable[BlockRecord], given: Collection[str]
+    ) -> str:
+        """Return why a block cannot be judged, or ''; ``page`` has all blocks of the procedure that is run.
+
+        It uses what a block that was left out, or has not passed, would have made.
+        """
+        by_id = {one.id: one for one in page}
+        passed: list[Block] = []
+        lost = list(self.left_out)
+        for record in records:
+            (passed if record.outcome is Outcome.PASSED else lost).append(by_id[record.id])
+        there = {*given, *(name for one in passed for name in made_by(one))}
+        if block.role is Role.CHECK:
+            there.update(self.lent)
+        missing = sorted({name for one in lost for name in made_by(one)} - there)
+        names = [name for name in missing if _uses(block, name)]
+        if not names:
+            return ""
+        makers = {one.id for one in lost if made_by(one) & set(names)}
+        return f"not run: it uses {', '.join(names)}, which {', '.join(sorted(makers))} would have made"
+
+    def bounded(self, block: Block) -> Block:
+        """Return a block after the failure that decided: it has the time that it needed in the baseline, thrice."""
+        needed_s = TIMES * self.needed_s.get(block.id, 0.0)
+        if block.within_s is not None:
+            return replace(block, within_s=min(block.within_s, max(LEAST_S, needed_s)))
+        limit_s = max(LEAST_TIMEOUT_S, needed_s)
+        return replace(block, timeout_s=min(block.timeout_s or limit_s, limit_s))
+
+
+def mutants_of(procedure: Procedure, environment: str) -> tuple[Mutant, ...]:
+    """Return the mutants of a procedure: without each step and rollback, then without the trouble.
+
+    The trouble is all faults together; in a procedure without one it may be in a setup block, so each is left out.
+    """
+    here = [block for block in procedure.blocks if runs_in(block, environment)]
+    kinds = {Role.STEP: Kind.STEP, Role.ROLLBACK: Kind.ROLLBACK}
+    changing = [Mutant(kinds[block.role], (block,)) for block in here if block.role in kinds]
+    faults = tuple(block for block in here if block.role is Role.FAULT)
+    if faults:
+        return (*changing, Mutant(Kind.FAULT, faults))
+    return (*changing, *(Mutant(Kind.SETUP, (block,)) for block in here if block.role is Role.SETUP))
+
+
+def probe_of(mutant: Mutant, procedure: Procedure, baseline: Record) -> Probe:
+    """Return how to run a mutant, given the baseline."""
+    ran = {record.id: record for record in baseline.blocks if record.outcome is Outcome.PASSED}
+    lent = {
+        name: value
+        for block in mutant.left_out
+        if block.id in ran
+        for name, value in captured(block, ran[block.id], procedure.page)
+    }
+    return Probe(mutant.left_out, lent, {name: record.duration_s for name, record in ran.items()})
+
+
+def captured(block: Block, record: BlockRecord, page: str) -> tuple[tuple[str, str], ...]:
+    """Return what the expectations of a block captured when it passed."""
+    streams = {Stream.STDOUT: record.stdout, Stream.STDERR: record.stderr}
+    verdicts = (compare(one, streams[one.stream], page) for one in block.expectations)
+    return tuple(capture for verdict in verdicts for capture in verdict.captures)
+
+
+def made_by(block: Block) -> frozenset[str]:
+    """Return the names that later blocks have from a block: captures, variables, functions; rather one too many."""
+    found = {name for expectation in block.expectations for name in captures(expectation)}
+    if block.language == "bash":
+        found.update(_ASSIGNED.findall(block.text))
+        found.update(name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
+        found.update(one or other for one, other in _FUNCTION.findall(block.text))
+    return frozenset(found)
+
+
+def _uses(block: Block, name: str) -> bool:
+    if block.language not in _EXPANDING:
+        return name in _IDENTIFIER.findall(block.text)
+    if name in _VARIABLE.findall(block.text):
+        return True
+    if block.language not in _SHELLS:
+        return False
+    if any(name in _IDENTIFIER.findall(inside) for inside in _ARITHMETIC.findall(block.text)):
+        return True
+    return re.search(rf"(?m)(?:^|[;|&({{]|\bthen|\bdo|\bif|!)\s*{re.escape(name)}(?![\w./=-])", block.text) is not None

@@ -1,0 +1,111 @@
+"""What the items of one pytest session share: the pages of a repository, and the verifier once an item needs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runbook_checks.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runbook_checks.catalog import Catalog
+    from runbook_checks.config import Config
+    from runbook_checks.model import Procedure
+    from runbook_checks.verify import Verifier
+
+RUN_INPUT = "testrunuid"  # xdist gives all workers of a run the same
+SIGNING_KEY = pytest.StashKey[str]()  # what RUNBOOK_CHECKS_SIGNING_KEY held
+
+
+class Runbooks:
+    """What the items of one configuration share: its catalog, and the verifier once an item needs it."""
+
+    def __init__(self, config: Config, catalog: Catalog, pytest_config: pytest.Config) -> None:
+        """Keep the pages of a repository at hand; raises UsageError for an unknown environment."""
+        self.config = config
+        self.catalog = catalog
+        self.environment = config.environment(pytest_config.getoption("runbook_environment"))
+        self._pytest_config = pytest_config
+        self._verifier: Verifier | None = None
+
+    def verifier(self) -> Verifier:
+        """Return the verifier of this process, made at the first call."""
+        from runbook_checks.stack import sweep  # noqa: PLC0415 - collecting needs none of it
+        from runbook_checks.verify import Verifier  # noqa: PLC0415
+
+        if self._verifier is None:
+            sweep(self.config.root, self.environment, self._say)
+            worker = worker_of(self._pytest_config)
+            _take_signals(worker)
+            self._verifier = Verifier(
+                self.config,
+                self.catalog,
+                self.environment,
+                f"run-{os.getpid()}-{worker or 'main'}",
+                controller=os.getppid() if worker else None,
+                signing_key=self._pytest_config.stash[SIGNING_KEY],
+                run_id=str(getattr(self._pytest_config, "workerinput", {}).get(RUN_INPUT, "")),
+            ).__enter__()
+        return self._verifier
+
+    def close(self) -> None:
+        """Take down whatever the verifier brought up; raises StackError when something stays."""
+        verifier, self._verifier = self._verifier, None
+        if verifier is not None:
+            verifier.__exit__()
+
+    def _say(self, text: str) -> None:
+        reporter = self._pytest_config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(text)
+
+
+RUNBOOKS = pytest.StashKey[dict["Path", Runbooks]]()
+
+
+def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
+    """Return what a page belongs to, read once per session; None for a page without a configuration above it.
+
+    Raises SourceError when the pages or the configuration cannot be read as written, UsageError for an unknown
+    environment.
+    """
+    from runbook_checks.config import find_config, load_config  # noqa: PLC0415 - sessions without runbooks pay nothing
+    from runbook_checks.report import load_catalog  # noqa: PLC0415
+
+    try:
+        found = find_config(path.resolve().parent)
+    except UsageError:
+        return None
+    known = config.stash.setdefault(RUNBOOKS, {})
+    if found not in known:
+        ours = load_config(found)
+        known[found] = Runbooks(ours, load_catalog(ours), config)
+    return known[found]
+
+
+def procedures_of(runbooks: Runbooks, path: Path) -> tuple[Procedure, ...]:
+    """Return the procedures of a page."""
+    page = path.resolve().relative_to(runbooks.config.root).as_posix()
+    return tuple(procedure for procedure in runbooks.catalog.procedures if procedure.page == page)
+
+
+def worker_of(config: pytest.Config) -> str:
+    """Return the id of this worker of xdist, empty for none."""
+    return str(getattr(config, "workerinput", {}).get("workerid", ""))
+
+
+def _take_signals(worker: str) -> None:
+    """Take a TERM signal for an interrupt, so that cleanup blocks run and the stack goes down.
+
+    A worker hears of an interrupt from its controller alone: a terminal would send it a second one.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if worker:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)

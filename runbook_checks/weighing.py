@@ -1,0 +1,190 @@
+"""What runs without a block prove: which steps are missed when they are left out, and which checks ever said no."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from runbook_checks.blocks import can_fail
+from runbook_checks.expect import compare
+from runbook_checks.model import Block, Expectation, Procedure, Role, Stream, acts, runs_in
+from runbook_checks.mutants import Kind, Mutant
+from runbook_checks.need import Came, Trial, Tried
+from runbook_checks.record import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runbook_checks.expect import Verdict
+    from runbook_checks.model import FigureBound
+    from runbook_checks.record import BlockRecord, Record
+
+DRILL = "drill"  # what noticed, when no block did: the alert did not go, the stack is not as before
+_UNSET = "unbound variable"  # what bash says of one
+_CHANGING = frozenset({Role.STEP, Role.ROLLBACK})
+_WITHOUT_TROUBLE = frozenset({Kind.FAULT, Kind.SETUP})
+
+
+def trial_of(procedure: Procedure, environment: str, mutant: Mutant, record: Record) -> Trial:
+    """Return what came of the run of a mutant."""
+    came, by, place, reason = _came(procedure, environment, mutant, record)
+    refused = () if came is Came.UNDECIDED else tuple(one.id for one in refusals(procedure, mutant, record))
+    if mutant.kind in _WITHOUT_TROUBLE and came is Came.CAUGHT and not refused:
+        came, by, place, reason = Came.UNNOTICED, "", "", ""
+    return Trial(
+        mutant.kind.value,
+        tuple(block.id for block in mutant.left_out),
+        came,
+        by,
+        place,
+        reason.partition("\n")[0],
+        refused,
+        record.duration_s,
+    )
+
+
+def weigh(
+    procedure: Procedure, environment: str, runs: Sequence[tuple[Mutant, Record]]
+) -> tuple[tuple[Trial, ...], tuple[Tried, ...]]:
+    """Return what came of the runs of mutants, and what they prove of each block that a reader runs."""
+    trials = tuple(trial_of(procedure, environment, mutant, record) for mutant, record in runs)
+    decided = [run for run, trial in zip(runs, trials, strict=True) if trial.came is not Came.UNDECIDED]
+    own = {trial.left_out: trial for trial in trials}
+    return trials, tuple(
+        _step(block, own[block.id,]) if block.role in _CHANGING else _check(procedure, block, decided)
+        for block in _acting(procedure, environment)
+        if block.role is Role.CHECK or (block.id,) in own
+    )
+
+
+def refusals(procedure: Procedure, mutant: Mutant, record: Record) -> Iterator[BlockRecord]:
+    """Yield the blocks that said no to what the run had left out, not only to something that they miss themselves.
+
+    One that captured a figure outside of its bounds has refused too. Where a setup block was left out, nothing behind
+    the first step that could not be done counts: it may have prepared that, and what a test prepares is no trouble.
+    """
+    blocks = {block.id: block for block in procedure.blocks}
+    for one in record.blocks:
+        block = blocks[one.id]
+        if block.role in {*_CHANGING, Role.CHECK} and _refuses(procedure, block, one):
+            yield one
+        if mutant.kind is Kind.SETUP and block.role in _CHANGING and one.outcome is not Outcome.PASSED:
+            return
+
+
+def accepts_silence(expectation: Expectation) -> bool:
+    """Return whether an expectation holds of no output at all, although it asks for some."""
+    return bool(expectation.text.strip()) and compare(expectation, "", "").held
+
+
+def _acting(procedure: Procedure, environment: str) -> list[Block]:
+    return [block for block in procedure.blocks if acts(block) and runs_in(block, environment)]
+
+
+def _refuses(procedure: Procedure, block: Block, record: BlockRecord) -> bool:
+    if record.outcome is Outcome.PASSED:
+        return any(_breaks_a_bound(procedure, one, record) for one in block.expectations)
+    return record.outcome is Outcome.FAILED and not _trivial(record)
+
+
+def _trivial(record: BlockRecord) -> bool:
+    return _UNSET in record.stderr
+
+
+def _came(procedure: Procedure, environment: str, mutant: Mutant, record: Record) -> tuple[Came, str, str, str]:
+    """Return what came of a run, what noticed, its page:line, and in which words."""
+    acting = [block.id for block in _acting(procedure, environment)]
+    first = min((acting.index(block.id) for block in mutant.left_out if block.id in acting), default=-1)
+    failed = [one for one in record.blocks if one.outcome is Outcome.FAILED]
+    early = [one for one in failed if one.id not in acting and one.role != Role.CLEANUP.value]
+    early += [one for one in failed if one.id in acting and acting.index(one.id) < first]
+    if early:
+        return Came.UNDECIDED, "", f"{procedure.page}:{early[0].line}", early[0].message
+    noticed = next((one for one in failed if one.id in acting and not _trivial(one)), None)
+    if noticed is not None:
+        return Came.CAUGHT, noticed.id, f"{procedure.page}:{noticed.line}", noticed.message
+    if record.outcome is Outcome.PASSED or failed:  # a cleanup block, or what only missed a name, has failed
+        return Came.UNNOTICED, "", "", ""
+    if not any(one.attempts and one.id in acting for one in record.blocks):
+        return Came.UNDECIDED, "", "", record.reason
+    return _at_the_end(procedure, record)
+
+
+def _at_the_end(procedure: Procedure, record: Record) -> tuple[Came, str, str, str]:
+    """Return what noticed after all blocks have passed: a figure, or the drill."""
+    card = f"{procedure.page}:{procedure.card.line}"
+    broken = next((figure for figure in record.figures if not figure.kept), None)
+    if broken is not None:
+        return Came.CAUGHT, broken.name, card, record.reason
+    if record.reason.startswith(f"{card}: figure "):  # what it is measured by did not run
+        return Came.UNNOTICED, "", "", ""
+    return Came.CAUGHT, DRILL, ":".join(record.reason.split(":", 2)[:2]), record.reason
+
+
+def _step(block: Block, trial: Trial) -> Tried:
+    why = {
+        Came.CAUGHT: "",
+        Came.UNNOTICED: "left out, and nothing noticed",
+        Came.UNDECIDED: f"without it the run failed too early to tell: {trial.reason}",
+    }[trial.came]
+    why = "; ".join(filter(None, (why, *_silent(block.expectations))))
+    return Tried(block.id, block.role.value, block.span.first, not why, trial.caught_by, trial.place, why)
+
+
+def _check(procedure: Procedure, block: Block, runs: Sequence[tuple[Mutant, Record]]) -> Tried:
+    said_no = [
+        (mutant, one) for mutant, record in runs for one in refusals(procedure, mutant, record) if one.id == block.id
+    ]
+    if not said_no:
+        why = f"never refused anything: {_when_asked(block, [record for _, record in runs])}"
+        return Tried(block.id, block.role.value, block.span.first, proven=False, reason=why)
+    never = [
+        f"the expectation of line {one.span.first} never refused anything"
+        for one in block.expectations
+        if can_fail(one) and not any(_said_no(procedure, one, record) for _, record in said_no)
+    ]
+    why = "; ".join((*never, *_silent(block.expectations)))
+    without = said_no[0][0].left_out[0]
+    place = f"{procedure.page}:{without.span.first}"
+    return Tried(block.id, block.role.value, block.span.first, not why, without.id, place, why)
+
+
+def _when_asked(block: Block, records: Iterable[Record]) -> str:
+    """Return what became of a check that has not refused anything, in a writer's words."""
+    found = [one for record in records for one in record.blocks if one.id == block.id]
+    held = sum(one.outcome is Outcome.PASSED for one in found)
+    skipped = [one.message.removeprefix("not run: ") for one in found if one.outcome is Outcome.SKIPPED]
+    told = [f"it held in {held} of {len(found)} runs"] if found else ["no run could tell"]
+    return ", and ".join([*told, *([f"was not asked, because {skipped[0]}"] if skipped else [])])
+
+
+def _said_no(procedure: Procedure, expectation: Expectation, record: BlockRecord) -> bool:
+    return not _verdict(expectation, record).held or _breaks_a_bound(procedure, expectation, record)
+
+
+def _breaks_a_bound(procedure: Procedure, expectation: Expectation, record: BlockRecord) -> bool:
+    """Return whether an expectation captured a figure of the card that is out of its bounds, or no number."""
+    captured = dict(_verdict(expectation, record).captures)
+    bounds = [bound for bound in procedure.card.figures if bound.name in captured]
+    return not all(_keeps(bound, captured[bound.name]) for bound in bounds)
+
+
+def _keeps(bound: FigureBound, text: str) -> bool:
+    try:
+        value = float(text)
+    except ValueError:
+        return False
+    low, high = bound.minimum, bound.maximum
+    return math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
+
+
+def _verdict(expectation: Expectation, record: BlockRecord) -> Verdict:
+    of_stdout = expectation.stream is Stream.STDOUT
+    text, cut = (record.stdout, record.stdout_cut) if of_stdout else (record.stderr, record.stderr_cut)
+    return compare(expectation, text, "", cut_bytes=cut)
+
+
+def _silent(expectations: Iterable[Expectation]) -> Iterator[str]:
+    for one in expectations:
+        if accepts_silence(one):
+            yield f"the expectation of line {one.span.first} holds of no output too"

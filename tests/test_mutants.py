@@ -1,0 +1,139 @@
+"""Which blocks are left out, what later blocks have from a block, and how a run without it is bounded: all pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from records import record
+from test_execute import HEAD, check, fence, step
+
+from runbook_checks.markdown import scan
+from runbook_checks.mutants import Probe, made_by, mutants_of, probe_of
+from runbook_checks.record import BlockRecord, Outcome
+
+if TYPE_CHECKING:
+    from runbook_checks.model import Block, Procedure
+
+SETUP = fence("bash {.setup}", "true")
+FAULT = fence("bash {.fault}", "true")
+ROLLBACK = fence("bash {.rollback}", "true")
+CLEANUP = fence("bash {.cleanup}", "true")
+
+
+def procedure_of(*blocks: str) -> Procedure:
+    found = scan(HEAD + "".join(blocks), "docs/p.md")
+    assert found.runbook is not None
+    return found.runbook.procedures[0]
+
+
+def block_of(text: str, language: str = "bash", role: str = "step") -> Block:
+    return procedure_of(fence(f"{language} {{.{role}}}", text)).blocks[0]
+
+
+def ran(block: str, outcome: Outcome, stdout: str = "", duration_s: float = 1.0) -> BlockRecord:
+    return BlockRecord(block, "step", "bash", 1, "", outcome, 0, stdout, duration_s=duration_s, attempts=1)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "left_out"),
+    [
+        ([check("true")], []),
+        ([check("true"), CLEANUP], []),
+        ([step("a"), check("true"), step("b"), ROLLBACK], [["step-1"], ["step-2"], ["rollback-1"]]),
+        ([SETUP, SETUP, step("a"), check("true")], [["step-1"], ["setup-1"], ["setup-2"]]),
+        ([SETUP, FAULT, FAULT, step("a"), check("true")], [["step-1"], ["fault-1", "fault-2"]]),
+        ([step("a", more=" environment=other"), step("b"), check("true")], [["step-2"]]),
+        ([fence("bash {.fault environment=other}", "true"), SETUP, check("true")], [["setup-1"]]),
+    ],
+)
+def test_what_is_left_out(blocks: list[str], left_out: list[list[str]]) -> None:
+    procedure = procedure_of(*blocks)
+    mutants = mutants_of(procedure, "local")
+    assert [[one.id.removeprefix("one-") for one in mutant.left_out] for mutant in mutants] == left_out
+    for mutant in mutants:
+        assert set(mutant.of(procedure).blocks) == set(procedure.blocks) - set(mutant.left_out)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a=1; export b=2 c[3]=x; d+=y", {"a", "b", "c", "d"}),
+        ("read -r x y </dev/null", {"r", "x", "y"}),
+        ("for one in 1 2; do :; done", {"one", "in"}),
+        ("mapfile -t lines <f", {"t", "lines"}),
+        ("printf -v text '%s' 1", {"text", "s"}),
+        ("f() { :; }; function g { :; }", {"f", "g"}),
+        ('curl --data=x https://a/b=1 "$c=1"', set()),
+        ("test $a = 1", set()),
+    ],
+)
+def test_what_a_block_makes(text: str, names: set[str]) -> None:
+    assert made_by(block_of(text)) == names
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "uses"),
+    [
+        ("bash", 'echo "$made"', True),
+        ("bash", 'echo "${made:-}"', True),
+        ("bash", 'echo "${#made[@]}" "${!made}"', True),
+        ("bash", "echo $((made + 1))", True),
+        ("bash", "made here", True),
+        ("bash", "true && made", True),
+        ("bash", "if made; then true; fi", True),
+        ("bash", "ls made deployment/made/x made.txt --made", False),
+        ("bash", "echo \"$made_up\" 'made'", False),
+        ("bash", "made=2", False),
+        ("http", "GET $API/made", False),
+        ("http", "GET $API/${made}", True),
+        ("sql", "SELECT made FROM x", False),
+        ("python", "print(os.environ['made'])", True),
+        ("python", "print(unmade)", False),
+    ],
+)
+def test_what_a_block_uses(language: str, text: str, uses: bool) -> None:  # noqa: FBT001
+    left_out = block_of("made=1; made() { :; }")
+    one = block_of(text, language)
+    assert bool(Probe((left_out,)).why_not(one, [one], [], ())) == uses
+
+
+def test_what_the_environment_or_another_block_gives_is_there() -> None:
+    left_out, other = block_of("made=1"), procedure_of(SETUP.replace("true", "made=2")).blocks[0]
+    user = block_of('echo "$made"')
+    assert Probe((left_out,)).why_not(user, [user], [], {"made"}) == ""
+    page = [other, user]
+    assert Probe((left_out,)).why_not(user, page, [ran(other.id, Outcome.PASSED)], ()) == ""
+    reason = "not run: it uses made, which one-setup-1, one-step-1 would have made"
+    assert Probe((left_out,)).why_not(user, page, [ran(other.id, Outcome.FAILED)], ()) == reason
+
+
+def test_a_check_is_lent_the_captures_of_the_baseline_and_a_step_is_not() -> None:
+    procedure = procedure_of(step("id 7", "id <id>"), step('use "$id"'), check('ask "$id"'))
+    (mutant, _) = mutants_of(procedure, "local")
+    baseline = record(blocks=(ran("one-step-1", Outcome.PASSED, "id 7\n", 2.5),))
+    probe = probe_of(mutant, procedure, baseline)
+    assert (dict(probe.lent), dict(probe.needed_s)) == ({"id": "7"}, {"one-step-1": 2.5})
+    _, use, ask = procedure.blocks
+    assert probe.why_not(ask, procedure.blocks, [], ()) == ""
+    assert probe.why_not(use, procedure.blocks, [], ()).startswith("not run: it uses id")
+
+
+@pytest.mark.parametrize(
+    ("more", "needed_s", "within_s", "timeout_s"),
+    [
+        (" within=60s", 0.1, 5.0, None),
+        (" within=60s", 4.0, 12.0, None),
+        (" within=60s", 40.0, 60.0, None),
+        (" within=2s", 0.1, 2.0, None),
+        ("", 0.1, None, 30.0),
+        ("", 20.0, None, 60.0),
+        (" timeout=10s", 20.0, None, 10.0),
+    ],
+)
+def test_after_the_failure_that_decides_nothing_waits_longer_than_thrice_the_baseline(
+    more: str, needed_s: float, within_s: float | None, timeout_s: float | None
+) -> None:
+    one = procedure_of(check("true", more=more)).blocks[0]
+    bounded = Probe(needed_s={one.id: needed_s}).bounded(one)
+    assert (bounded.within_s, bounded.timeout_s) == (within_s, timeout_s)

@@ -1,0 +1,294 @@
+"""The proof of need from the command line, on the real stack of a sample repository: what it says, keeps and leaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from repository import document, wait_for
+
+from runbook_checks.need import Proof, from_line
+
+if TYPE_CHECKING:
+    from repository import Repository
+
+PAGE = "docs/runbooks/extra.md"
+GOOD = """
+## Good {{ #{name} }}
+{card}
+```bash {{.step #{name}-make}}
+touch "$SITE/{name}"
+```
+```bash {{.check}}
+test -e "$SITE/{name}"
+```
+"""
+IDLE = """
+```bash {.step #idle}
+true
+```
+"""
+SLOW = """
+## Slow { #slow }
+```bash {.step}
+echo begun >>slow.log
+test ! -e hold || sleep 60
+```
+```bash {.check}
+test -e slow.log
+```
+"""
+LOOK = "## Look { #look }\n```bash {.check}\ntrue\n```\n"
+
+
+def good(name: str = "good", card: str = "") -> str:
+    return GOOD.format(name=name, card=f"```yaml {{.procedure}}\n{card}\n```" if card else "")
+
+
+def proofs(repository: Repository, name: str = "extra/good") -> list[Proof]:
+    path = repository.root / f".runbook-checks/evidence/local/{name}.need.jsonl"
+    return [from_line(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def standing(repository: Repository) -> dict[str, str | None]:
+    found = document(repository.run("status", "--json", "--environment", "local"))["procedures"]
+    return {one["id"]: one["need"]["standing"] if one["need"] else None for one in found}
+
+
+def committed(repository: Repository) -> None:
+    who = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=repository.root, check=True)
+
+
+def test_all_is_proven_and_kept_and_stale_when_the_page_changes(repository: Repository) -> None:
+    repository.only(good())
+    assert standing(repository) == {"extra/good": None}
+    done = repository.run("mutate", "--json")
+    assert done.returncode == 0, done.stderr
+    (proof,) = proofs(repository)
+    assert document(done)["proofs"][0]["run"] == proof.run
+    assert [(one.id, one.proven, one.by) for one in proof.blocks] == [
+        ("good-make", True, "good-check-1"),
+        ("good-check-1", True, "good-make"),
+    ]
+    assert (proof.services[0].name, proof.dirty) == ("web", True)
+    assert repository.records("extra/good") == (), "a run without a step is no evidence of the procedure"
+    assert repository.left() == ([], [])
+    assert standing(repository) == {"extra/good": "proven"}
+    assert "nothing to try" in repository.run("mutate", "--stale").stderr
+    repository.replace(PAGE, "touch", "touch --")
+    assert standing(repository) == {"extra/good": "stale"}
+    assert repository.run("mutate", "--stale").returncode == 0
+    assert len(proofs(repository)) == 2
+
+
+def test_every_run_has_a_fresh_stack_and_what_the_procedure_needs(repository: Repository) -> None:
+    repository.replace(
+        "scripts/stack",
+        "set -eu",
+        'set -eu\n[ "$1" != up ] || echo up >>"$OLDPWD/stack.log"',
+    )
+    repository.replace("scripts/stack", '"$OLDPWD/stack.log"', f'"{repository.root}/stack.log"')
+    base = '## Base { #base }\n```bash {.step}\necho base >>"$SITE/base"\n```\n```bash {.check}\ntrue\n```\n'
+    repository.only(base, good(card="needs: [base]") + '```bash {.check}\ntest "$(cat "$SITE/base")" = base\n```\n')
+    done = repository.run("mutate", "good")
+    assert done.returncode == 1
+    assert "check good-check-2: never refused anything" in done.stderr
+    assert (repository.root / "stack.log").read_text() == "up\n" * 2
+
+
+def test_a_step_that_nobody_misses_exits_1_and_a_written_reason_excuses_it(repository: Repository) -> None:
+    repository.only(good() + IDLE)
+    done = repository.run("mutate")
+    line = repository.line(PAGE, "#idle")
+    assert done.returncode == 1
+    assert f"{PAGE}:{line}: step idle: left out, and nothing noticed" in done.stderr
+    assert "2 of 3 proven" in done.stderr
+    assert standing(repository) == {"extra/good": "unproven"}
+    repository.only(good(card="unproven:\n  idle: nothing on staging looks at it") + IDLE)
+    assert repository.run("mutate").returncode == 0
+    assert standing(repository) == {"extra/good": "proven"}
+
+
+def test_a_reason_may_be_written_after_the_run_and_one_for_what_is_proven_is_refused(repository: Repository) -> None:
+    repository.only(good(card="severity: info") + IDLE)
+    assert repository.run("mutate").returncode == 1
+    repository.replace(PAGE, "severity: info", "severity: info\nunproven: {idle: for show}")
+    assert standing(repository) == {"extra/good": "proven"}
+    repository.replace(PAGE, "{idle: for show}", "{idle: for show, good-make: no idea}")
+    assert standing(repository) == {"extra/good": "unproven"}
+    done = repository.run("mutate")
+    assert done.returncode == 1
+    assert "`unproven: good-make` has a reason, and it is proven: remove that" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (
+            "{good-mak: x}",
+            "`unproven: good-mak` is no step, check or rollback of this procedure; did you mean `good-make`",
+        ),
+        ("{good-check-1: x}", "is an id that counts blocks, and is another one's when one is put before it; give"),
+        ('{good-make: ""}', "`unproven: good-make` has no reason; say why nothing can prove it"),
+        ("[good-make]", "`unproven:` must be `key: value` lines"),
+    ],
+)
+def test_an_exception_that_cannot_be_meant_is_a_source_error(repository: Repository, reasons: str, said: str) -> None:
+    repository.only(good(card=f"unproven: {reasons}"))
+    done = repository.run("mutate")
+    assert done.returncode == 2
+    assert f"{PAGE}:" in done.stderr
+    assert said in done.stderr
+
+
+def test_a_procedure_that_fails_as_it_is_exits_1_with_the_reason_and_nothing_is_kept(repository: Repository) -> None:
+    repository.only(good() + "```bash {.check}\nfalse\n```\n", good("fine"))
+    done = repository.run("mutate")
+    assert done.returncode == 1
+    assert "extra/good does not pass as it is: docs/runbooks/extra.md:" in done.stderr
+    assert proofs(repository) == []
+    assert len(proofs(repository, "extra/fine")) == 1
+    assert repository.left() == ([], [])
+
+
+def test_what_is_changed_while_it_is_tried_proves_nothing(repository: Repository) -> None:
+    repository.write("scripts/used", "true\n")
+    repository.only(good() + '```bash {.cleanup}\necho >>"$(pwd)/scripts/used"\n```\n')
+    done = repository.run("mutate")
+    assert done.returncode == 1
+    assert "extra/good: changed while it ran: file scripts/used; nothing is proven, and nothing kept" in done.stderr
+    assert proofs(repository) == []
+
+
+def test_where_nothing_can_be_left_out_it_says_so(repository: Repository) -> None:
+    repository.only(LOOK)
+    done = repository.run("mutate")
+    assert done.returncode == 0
+    assert "nothing to leave out" in done.stderr
+    assert standing(repository) == {"extra/look": "nothing to leave out"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nobody"], "nobody"),
+        (["--environment", "box"], "environment box has no stack of our own"),
+        (["--environment", "production"], "environment production has no stack of our own"),
+        (["--within", "soon"], "--within soon: "),
+        (["--changed", "nothing"], "--changed nothing: git cannot say what it has"),
+    ],
+)
+def test_what_cannot_be_done_as_asked_exits_2_before_anything_starts(
+    repository: Repository, arguments: list[str], said: str
+) -> None:
+    repository.only(good())
+    done = repository.run("mutate", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (repository.root / ".runbook-checks").exists()
+
+
+def test_a_stack_that_does_not_come_up_exits_3(repository: Repository) -> None:
+    repository.only(good())
+    done = repository.run("mutate", REFUSE_UP="1")
+    assert done.returncode == 3
+    assert "no room for a stack" in done.stderr
+    assert proofs(repository) == []
+
+
+def test_only_what_a_commit_has_differently_is_tried(repository: Repository) -> None:
+    repository.only(good("one"), good("two"))
+    committed(repository)
+    assert "nothing to try" in repository.run("mutate", "--changed", "HEAD").stderr
+    repository.replace(PAGE, 'touch "$SITE/two"', 'touch -- "$SITE/two"')
+    done = repository.run("mutate", "--changed", "HEAD", "--json")
+    assert [one["procedure"] for one in document(done)["proofs"]] == ["extra/two"]
+    marked = repository.run("mutate", "--changed", "HEAD", "-m", "not step")
+    assert (marked.returncode, marked.stderr[:14]) == (0, "nothing to try"), "what has changed has other marks"
+
+
+def test_what_there_is_no_time_for_is_named_and_not_kept(repository: Repository) -> None:
+    repository.only(good("one"), good("two"))
+    done = repository.run("mutate", "--within", "1ms", "--json")
+    assert done.returncode == 0
+    assert document(done)["not_tried"] == ["extra/one", "extra/two"]
+    assert "not tried, the time was over: extra/two" in done.stderr
+    assert proofs(repository, "extra/one") == []
+
+
+def test_workers_share_the_procedures(repository: Repository) -> None:
+    repository.only(good("one"), good("two") + IDLE)
+    done = repository.run("mutate", "-n", "2", "--json")
+    assert done.returncode == 1
+    assert sorted(one["procedure"] for one in document(done)["proofs"]) == ["extra/one", "extra/two"]
+    assert "step idle: left out, and nothing noticed" in done.stderr
+    assert repository.left() == ([], [])
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_interrupt_keeps_nothing_and_leaves_nothing(
+    repository: Repository, how: signal.Signals, workers: str
+) -> None:
+    repository.only(good("one"), SLOW)
+    repository.write("hold", "")
+    process = repository.start("mutate", "--json", "-n", workers, "slow")
+    wait_for((repository.root / "slow.log").exists)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert json.loads(out)["proofs"] == []
+    assert proofs(repository, "extra/slow") == []
+    assert repository.records("extra/slow") == ()
+    assert repository.left() == ([], [])
+
+
+def test_a_crashed_worker_is_a_failure_and_says_nothing_about_the_procedure(repository: Repository) -> None:
+    crash = "## Bad { #bad }\n```bash {.step}\nkill -9 $PPID\n```\n```bash {.check}\ntrue\n```\n"
+    repository.only(good("one"), crash)
+    done = repository.run("mutate", "-n", "2")
+    assert done.returncode == 1
+    assert "worker crashed: the process that ran the procedure died" in done.stderr
+    assert (proofs(repository, "extra/bad"), repository.records("extra/bad")) == ([], ())
+    assert len(proofs(repository, "extra/one")) == 1
+    wait_for(lambda: repository.left() == ([], []))  # the crashed worker's guardian may be the last to go
+
+
+def test_a_killed_run_is_ended_by_the_guardian_and_swept_by_the_next(repository: Repository) -> None:
+    repository.only(SLOW, good())
+    repository.write("hold", "")
+    process = repository.start("mutate", "slow")
+    wait_for((repository.root / "slow.log").exists)
+    process.kill()
+    process.communicate()
+    started = time.monotonic()
+    wait_for(lambda: repository.left()[0] == [])
+    assert time.monotonic() - started < 5
+    done = repository.run("mutate", "good")
+    assert done.returncode == 0
+    assert "which a killed run had left behind" in done.stderr
+    assert proofs(repository, "extra/slow") == []
+    assert repository.left() == ([], [])
+
+
+def test_where_keys_are_trusted_only_a_signed_proof_counts(repository: Repository) -> None:
+    repository.only(good())
+    assert repository.run("evidence", "keygen", "k").returncode == 0
+    repository.replace("runbook-checks.yml", "verify_every: 7d", "verify_every: 7d\ntrusted_keys: [k.pub]")
+    assert repository.run("mutate").returncode == 0
+    assert standing(repository) == {"extra/good": None}, "nobody signed it"
+    assert repository.run("mutate", "--stale", RUNBOOK_CHECKS_SIGNING_KEY="k").returncode == 0
+    assert standing(repository) == {"extra/good": "proven"}
+    path = ".runbook-checks/evidence/local/extra/good.need.jsonl"
+    (repository.root / path).write_text((repository.root / path).read_text().replace("good-make", "good-fake"))
+    assert standing(repository) == {"extra/good": None}, "it was changed after it was signed"
+    repository.replace(path, '"proven":true', '"proven":false')
+    assert standing(repository) == {"extra/good": "unproven"}, "bad news needs no signature"
+    assert repository.run("evidence", "check").returncode == 0, "no record was touched"
