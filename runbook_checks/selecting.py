@@ -33,9 +33,9 @@ _GIT_TIMEOUT_S = 60.0
 _OF_THE_STACK = ("environment ", "stack ")  # how the names of parts begin that are the same for every procedure
 
 
-def until(within: str) -> str:
+def until(within: str | None) -> str:
     """Return the end of a duration that begins now, in seconds since the epoch, ``0`` for none; UsageError for none."""
-    if not within:
+    if within is None:
         return "0"
     try:
         return str(time.time() + seconds(within))
@@ -50,7 +50,7 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
     procedures: Sequence[Procedure],
     *,
     stale: bool,
-    changed: str,
+    changed: str | None,
     mark: str = "",
 ) -> tuple[Procedure, ...]:
     """Return the procedures to try: with ``stale`` those without a believed proof of what is written now.
@@ -62,6 +62,8 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
     found = tuple(one for one in procedures if proves(one, environment.name))
     if not found:
         raise UsageError("there is no procedure to mutate")
+    if changed is not None and not changed.strip():
+        raise UsageError("--changed: name a commit; it is empty, perhaps a variable that is not set")
     if not (stale or changed):
         return found
     if mark:
@@ -111,13 +113,28 @@ def _own(covered: Mapping[str, str]) -> Mapping[str, str]:
 
 def _extract(root: Path, commit: str, folder: Path) -> None:
     """Write the files of a commit, those of the configuration's folder, into a folder."""
-    command = ["git", "-C", str(root), "archive", "--format=tar", f"{commit}:./"]
+    hashed = _git(root, commit, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").decode().strip()
+    files = _git(root, commit, "archive", "--format=tar", f"{hashed}:./")
+    with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+        archive.extractall(folder, filter=_inside)  # noqa: S202 - the filter is that of data, less what it refuses
+
+
+def _inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Return what is written of a file: nothing of a link that leads elsewhere, which a commit does not have."""
+    try:
+        return tarfile.data_filter(member, folder)
+    except tarfile.FilterError:
+        return None
+
+
+def _git(root: Path, commit: str, *arguments: str) -> bytes:
+    """Return what git prints about a commit; raises UsageError when it does not know it."""
+    command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_GIT_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:  # ValueError: a NUL in the name
         raise UsageError(f"--changed {commit}: git cannot say what it has: {error}") from error
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
         raise UsageError(f"--changed {commit}: git cannot say what it has: {said}")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+    return done.stdout

@@ -214,6 +214,21 @@ def test_only_what_a_commit_has_differently_is_tried(repository: Repository) -> 
     assert (marked.returncode, marked.stderr[:14]) == (0, "nothing to try"), "what has changed has other marks"
 
 
+def test_a_commit_is_only_read_whatever_it_is_called_and_whatever_links_it_has(repository: Repository) -> None:
+    repository.only(good("one"))
+    (repository.root / "hosts").symlink_to("/etc/hosts")
+    (repository.root / "outside").symlink_to("../../elsewhere")
+    committed(repository)
+    done = repository.run("mutate", "--changed", "HEAD")
+    assert (done.returncode, done.stderr[:14]) == (0, "nothing to try"), done.stderr
+    (repository.root / "written:").mkdir()
+    done = repository.run("mutate", "--changed=--output=written")
+    assert done.returncode == 2
+    assert "--changed --output=written: git cannot say what it has: fatal: Needed a single revision" in done.stderr
+    done = repository.run("mutate", "--changed", "")
+    assert (done.returncode, "--changed: name a commit" in done.stderr) == (2, True), "an unset variable is no request"
+
+
 def test_what_there_is_no_time_for_is_named_and_not_kept(repository: Repository) -> None:
     repository.only(good("one"), good("two"))
     done = repository.run("mutate", "--within", "1ms", "--json")
