@@ -247,6 +247,32 @@ def test_workers_share_the_procedures(repository: Repository) -> None:
     assert repository.left() == ([], [])
 
 
+def test_what_removes_all_of_its_folder_never_does_so_in_the_repository(repository: Repository) -> None:
+    card = good("there") + '```bash {.step}\ncd "$SITE"\n```\n```bash {.step}\nfind . -name "*.md" -delete\n```\n'
+    clean = '```bash {.cleanup}\nfind . -name "*.md" -delete\n```\n'
+    repository.only(card + '```bash {.check}\ntest "$(pwd)" = "$SITE"\n```\n' + clean)
+    done = repository.run("mutate", "--json")
+    assert (repository.root / PAGE).exists(), done.stderr
+    (proof,) = document(done)["proofs"]
+    assert [one["came"] for one in proof["trials"]] == ["caught", "caught", "unnoticed"]
+
+
+def test_a_cleanup_block_never_gets_what_a_left_out_block_had_named(repository: Repository) -> None:
+    name = "```bash {.step}\necho id 7\n```\n```text {.expect}\nid <id>\n```\n"
+    ended = '```bash {.check}\ntest "$id" = 7\n```\n```bash {.cleanup}\necho "$id" >>cleaned.log\n```\n'
+    repository.only("## Named { #named }\n" + name + ended)
+    repository.run("mutate")
+    assert (repository.root / "cleaned.log").read_text() == "7\n", "the baseline's alone"
+
+
+def test_an_unset_variable_proves_nothing_in_any_language(repository: Repository) -> None:
+    """The words of bash are those of the user's language: `ist nicht gesetzt`."""
+    made = '```bash {.step #maker}\nmade=$(date)\n```\n```bash {.check}\neval "test -n \\"\\$ma""de\\""\n```\n'
+    repository.only(good(), "## Made { #made }\n" + made)
+    done = repository.run("mutate", "made", "--json", LC_ALL="C.UTF-8", LANGUAGE="de")
+    assert [one["proven"] for one in document(done)["proofs"][0]["blocks"]] == [False, False], done.stderr
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_an_interrupt_keeps_nothing_and_leaves_nothing(
