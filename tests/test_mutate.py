@@ -136,6 +136,11 @@ def test_a_reason_may_be_written_after_the_run_and_one_for_what_is_proven_is_ref
         ),
         ("{good-check-1: x}", "is an id that counts blocks, and is another one's when one is put before it; give"),
         ('{good-make: ""}', "`unproven: good-make` has no reason; say why nothing can prove it"),
+        ("{good-make: null}", "`unproven: good-make` has no reason"),
+        ("{good-make: ~}", "`unproven: good-make` has no reason"),
+        ("{good-make: true}", "`unproven: good-make` has no reason"),
+        ("{good-make: 5}", "`unproven: good-make` has no reason"),
+        ("{good-make: TODO}", "`unproven: good-make` has no reason"),
         ("[good-make]", "`unproven:` must be `key: value` lines"),
     ],
 )
