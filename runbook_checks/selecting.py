@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from runbook_checks.durations import seconds
 from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
+from runbook_checks.need import Standing, worth
 from runbook_checks.proof import proves
 from runbook_checks.report import load_catalog
 from runbook_checks.store import Store
@@ -76,14 +78,14 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
         found = tuple(one for one in found if then.get(one.id) != _own(now[one.id]))
     if stale:
         store, keys = Store(config.root / config.evidence), trusted_keys(config)
-        found = tuple(
-            one
-            for one in found
-            if all(
-                proof.digest != digest_of(now[one.id])
-                for proof in believe_need(store, environment.name, one.id, keys)[0]
-            )
-        )
+        moment = datetime.now(UTC)
+
+        def lacks_one(one: Procedure) -> bool:
+            proofs, _ = believe_need(store, environment.name, one.id, keys)
+            need = worth(proofs, one, digest=digest_of(now[one.id]), now=moment, strict=False)
+            return need.standing in {Standing.NEVER, Standing.STALE}
+
+        found = tuple(filter(lacks_one, found))
     return found
 
 

@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from repository import document, wait_for
@@ -84,6 +84,17 @@ def test_all_is_proven_and_kept_and_stale_when_the_page_changes(repository: Repo
     repository.replace(PAGE, "touch", "touch --")
     assert standing(repository) == {"extra/good": "stale"}
     assert repository.run("mutate", "--stale").returncode == 0
+    assert len(proofs(repository)) == 2
+
+
+@pytest.mark.parametrize("torn", [{"blocks": []}, {"ended_at": "2099-01-01T00:00:00+00:00"}])
+def test_what_counts_for_nothing_is_tried_again(repository: Repository, torn: dict[str, Any]) -> None:
+    repository.only(good())
+    assert repository.run("mutate").returncode == 0
+    path = repository.root / ".runbook-checks/evidence/local/extra/good.need.jsonl"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **torn}) + "\n")
+    assert standing(repository) == {"extra/good": None}
+    assert "nothing to try" not in repository.run("mutate", "--stale").stderr
     assert len(proofs(repository)) == 2
 
 
