@@ -36,6 +36,8 @@ _BASH = Language(tree_sitter_bash.language())
 _MOVING = frozenset({"cd", "pushd", "popd"})
 _BACK = re.compile(r"(?:\w+ )?(?:cd (?:-- )?-|popd)")
 _OWN_FOLDER = frozenset({"subshell", "command_substitution", "process_substitution", "pipeline"})
+_PHASES = {Role.SETUP: 0, Role.FAULT: 1, Role.CLEANUP: 3}
+_READERS_PHASE = 2
 _SHELLS = frozenset({"bash", "sh"})
 _EXPANDING = frozenset({*_SHELLS, "http", "promql", "sql"})  # the others see captures in their environment, by any name
 
@@ -96,13 +98,13 @@ class Probe:
         """
         by_id = {one.id: one for one in page}
         passed: list[Block] = []
-        lost = list(self.left_out)
+        lost = [one for one in self.left_out if _turn(one) <= _turn(block)]  # what comes later has made nothing yet
         for record in records:
             if record.outcome is Outcome.PASSED:
                 passed.append(by_id[record.id])
             elif block.role is not Role.CLEANUP:
                 lost.append(by_id[record.id])
-        moving = [one.id for one in lost if _place(one) < _place(block) and moves(one)]
+        moving = [one.id for one in lost if _turn(one) < _turn(block) and moves(one)]
         if moving and block.role is not Role.CHECK:
             return f"not run: it would run in another folder than behind {', '.join(moving)}"
         there = {*given, *(name for one in passed for name in made_by(one))}
@@ -175,23 +177,22 @@ def moves(block: Block) -> bool:
     return bool(last) and _BACK.fullmatch(last) is None
 
 
-def _place(block: Block) -> tuple[int, int]:
-    """Return what sorts blocks as they run."""
-    first = (Role.SETUP, Role.FAULT)
-    return first.index(block.role) if block.role in first else 2 + (block.role is Role.CLEANUP), block.span.first
-
-
 def _changes_of_folder(node: Node) -> Iterator[str]:
     """Yield the commands that change the folder of the shell itself, in their order."""
     if node.type == "command":
         words = [
             child.text.decode() for child in node.named_children if child.type != "variable_assignment" and child.text
         ]
-        if words[0] in _MOVING or (words[0] in {"builtin", "command"} and _MOVING & set(words[1:2])):
+        if words and (words[0] in _MOVING or (words[0] in {"builtin", "command"} and _MOVING & set(words[1:2]))):
             yield " ".join(words)
     for child in node.named_children:
         if child.type not in _OWN_FOLDER:
             yield from _changes_of_folder(child)
+
+
+def _turn(block: Block) -> tuple[int, int]:
+    """Return when a block runs, compared with others of its procedure."""
+    return _PHASES.get(block.role, _READERS_PHASE), block.span.first
 
 
 def _uses(block: Block, name: str) -> bool:

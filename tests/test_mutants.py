@@ -155,6 +155,14 @@ def test_a_cleanup_block_is_lent_nothing() -> None:
     assert Probe((left_out,), {"job": "1"}).why_not(clean, [clean], [], ()).startswith("not run: it uses job")
 
 
+def test_what_is_left_out_further_down_would_have_made_nothing_yet() -> None:
+    procedure = procedure_of(step("end=1 && echo $end"), step("end=2"), check('test "$end" = 2'))
+    first, second, last = procedure.blocks
+    probe = Probe((second,))
+    assert probe.why_not(first, procedure.blocks, [], ()) == ""
+    assert probe.why_not(last, procedure.blocks, [], ()) == "not run: it uses end, which one-step-2 would have made"
+
+
 def test_a_check_is_lent_the_captures_of_the_baseline_and_a_step_is_not() -> None:
     procedure = procedure_of(step("id 7", "id <id>"), step('use "$id"'), check('ask "$id"'))
     (mutant, _) = mutants_of(procedure, "local")

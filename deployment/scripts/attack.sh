@@ -20,11 +20,11 @@ Usage: deployment/scripts/attack.sh COMMAND …
   cross-site                requests with ada's session as another site would make a browser send them
   guess [COUNT]             COUNT (default 30) wrong passwords for eve, then the right one
   secrets [FOLDER …]        look for every secret that these commands made, and for those of $SERVICE_ENV, in $STACK_DIR/logs,
-                            in the FOLDERs, and in the command lines of all processes
+                            in the FOLDERs, and in the command lines of the stack's programs ($SUPERVISOR_CONF), else of all
 
 Each prints what it did and found, in lines of a fixed form; what has not held is named on standard error. $API_URL must be
 an address of this machine (127.0.0.0/8, ::1 or localhost): nothing else is ever attacked. Every command is bounded in
-count, and a request takes 20 s at most. Names, passwords and keys are random, and kept in $STACK_DIR/attack for you alone.
+count, and a request takes 30 s at most. Names, passwords and keys are random, and kept in $STACK_DIR/attack for you alone.
 
 Exit status: 0 every guard has held, 1 one has not, 2 wrong usage or something missing.
 TEXT

@@ -83,6 +83,13 @@ find_release() {
   say_and_exit 2 "no release $1 in $RELEASES_DIR; build it with: deployment/scripts/build.sh $1 --into $RELEASES_DIR"
 }
 
+# use_database NAME: from here on DATABASE_URL is another database on the same server.
+use_database() {
+  [[ $1 =~ ^[A-Za-z0-9_-]+$ ]] || say_and_exit 2 "a database is named by letters, digits, - and _, not '$1'"
+  local server="${DATABASE_URL%%\?*}"
+  export DATABASE_URL="${server%/*}/$1${DATABASE_URL#"$server"}"
+}
+
 # refuse_unmigrated RELEASE NAME: the database must be ready for it; NAME is what the operator called it.
 refuse_unmigrated() {
   local pending

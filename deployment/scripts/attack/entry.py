@@ -141,6 +141,7 @@ def delete_while_read(target: Target, found: Findings) -> None:
         found.expect("the deletion", session.ask("DELETE", f"/api/keys/{made['key_id']}").status, NO_CONTENT)
         deleted.set()
     found.say(f"read before: {seen[False, OK]}, refused after: {seen[True, UNKNOWN]}, let in after: {seen[True, OK]}")
+    found.expect("readers before and after", (seen[False, OK] > 0, seen[True, UNKNOWN] > 0), (True, True))
     right = {(False, OK), (False, UNKNOWN), (True, UNKNOWN)}
     found.expect("other answers", {each: count for each, count in seen.items() if each not in right}, {})
 

@@ -1,4 +1,4 @@
-"""Secrets that must be found nowhere: not in logs, not in evidence, not in a command line."""
+"""Secrets that must be found nowhere: not in logs, not in evidence, not in a command line of the stack's programs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,31 @@ def search(folders: list[Path], found: Findings) -> None:
         text = path.read_bytes()
         size += len(text)
         _look(str(path), text, secrets, found)
-    lines = subprocess.run(["ps", "-eww", "-o", "pid=,args="], capture_output=True, check=True).stdout.splitlines()
-    for line in lines:
+    lines = _command_lines()
+    for pid, line in lines.items():
         # The process, not its command line: that would print the secret.
-        _look(f"process {line.split()[0].decode()}", line, secrets, found)
+        _look(f"process {pid}", line, secrets, found)
     found.say(f"secrets: {len(secrets)}, files: {len(files)}, MB: {size / 1e6:.1f}, command lines: {len(lines)}")
     found.say(f"found: {len(found.broken)}")
+
+
+def _command_lines() -> dict[int, bytes]:
+    """Return the command lines of the stack's programs; of all processes where no supervisor runs the stack."""
+    said = subprocess.run(["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, check=True).stdout
+    lines, parents = {}, {}
+    for line in said.splitlines():
+        pid, parent, *_ = line.split(maxsplit=2)
+        lines[int(pid)], parents[int(pid)] = line, int(parent)
+    if not os.environ.get("SUPERVISOR_CONF"):
+        return lines
+    # Another stack on this machine may have the same database password, and psql in its procedures.
+    asked = subprocess.run(["supervisorctl", "pid"], capture_output=True, text=True, check=False)
+    if not asked.stdout.strip().isdecimal():
+        raise UnusableError("the supervisor does not say which process it is: supervisorctl pid")
+    family = {int(asked.stdout)}
+    while children := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= children
+    return {pid: line for pid, line in lines.items() if pid in family}
 
 
 def _look(where: str, text: bytes, secrets: dict[str, str], found: Findings) -> None:

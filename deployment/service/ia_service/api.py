@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from ia_service import identity_api, sockets
+from ia_service import identity_api, sockets, span_api
 from ia_service.answers import answer_errors, execution_body, step_body
 from ia_service.caller import Caller
 from ia_service.catalog import Pipeline
@@ -63,6 +63,7 @@ def create_app(replica: Replica) -> FastAPI:
     app.state.replica = replica
     app.include_router(router)
     app.include_router(sockets.router)
+    app.include_router(span_api.router)
     app.include_router(identity_api.router)
     app.add_middleware(Guard, replica=replica)
     app.add_middleware(Observe, replica=replica)
@@ -199,12 +200,18 @@ def checkpoints(
 
 
 @router.get("/api/reliability/metrics")
-def reliability(request: Request, window_s: Annotated[int, Query(ge=1, le=30 * 86_400)] = 3600) -> dict[str, Any]:
-    """Report the library's reliability metrics over the last ``window_s`` seconds."""
-    since = datetime.now(UTC) - timedelta(seconds=window_s)
-    report = asyncio.run(_replica(request).library().reliability.get_report(since=since))
+async def reliability(request: Request, window_s: Annotated[int, Query(ge=1, le=30 * 86_400)] = 3600) -> dict[str, Any]:
+    """Report the library's reliability metrics over the last ``window_s`` seconds, as they were a moment ago."""
+    replica = _replica(request)
+    return await replica.reliability.get(window_s, lambda: run_in_threadpool(_reliability, replica, window_s))
+
+
+def _reliability(replica: Replica, window_s: int) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    report = asyncio.run(replica.library().reliability.get_report(since=now - timedelta(seconds=window_s)))
     return {
         "window_s": window_s,
+        "at": now.isoformat(timespec="milliseconds"),
         "healthy": report.is_healthy(),
         "violations": report.get_violations(),
         "total_workflows": report.total_workflows,

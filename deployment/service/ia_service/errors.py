@@ -32,6 +32,13 @@ class PoolExhaustedError(ServiceError):
     code = "pool_exhausted"
 
 
+class RedisUnavailableError(ServiceError):
+    """Redis does not answer; the request may be tried again."""
+
+    status = 503
+    code = "redis_unavailable"
+
+
 class NotMigratedError(ServiceError):
     """The database lacks tables that this release needs."""
 
@@ -140,3 +147,17 @@ class NotConfiguredError(ServiceError):
     status = 503
     code = "not_configured"
     retry_after_s = 30
+
+
+class MalformedSpansError(ServiceError):
+    """The body cannot be read, so none of its spans can."""
+
+    status = 400
+    code = "malformed_spans"
+
+
+class InvalidQueryError(ServiceError):
+    """A parameter of the request cannot be read."""
+
+    status = 422
+    code = "invalid_request"

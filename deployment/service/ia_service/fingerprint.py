@@ -23,7 +23,19 @@ VARIABLES = {
     "drain_s": "DRAIN_SECONDS",
     "shutdown_s": "SHUTDOWN_SECONDS",
     "stuck_after_s": "STUCK_AFTER_SECONDS",
+    "reliability_cache_s": "RELIABILITY_CACHE_SECONDS",
     "paused_pipelines": "PAUSED_PIPELINES",
+    "checkpoints_in_redis": "CHECKPOINTS",
+    "checkpoint_s": "CHECKPOINT_SECONDS",
+    "otlp_endpoint": "OTLP_ENDPOINT",
+    "otlp_api_key": "OTLP_API_KEY",
+    "otlp_grpc_listen": "OTLP_GRPC_LISTEN",
+    "metrics_export_s": "METRICS_EXPORT_SECONDS",
+    "statsd_address": "STATSD_ADDRESS",
+    "cloudwatch_namespace": "CLOUDWATCH_NAMESPACE",
+    "cloudwatch_region": "CLOUDWATCH_REGION",
+    "datadog_api_key": "DATADOG_API_KEY",
+    "datadog_app_key": "DATADOG_APP_KEY",
     "anonymous_refused": "ANONYMOUS",
     "session_secrets": "SESSION_SECRET",
     "session_s": "SESSION_SECONDS",
@@ -36,20 +48,25 @@ VARIABLES = {
     "sign_in_per_address": "SIGN_IN_PER_ADDRESS",
 }
 
+# What only one replica can have, so that no two need to agree.
+_OWN = frozenset({"name", "otlp_grpc_listen"})
+_SECRET = frozenset({"otlp_api_key", "datadog_api_key", "datadog_app_key"})
+
 # From the first colon to the last @ before the path: a password may hold either, and anything that splits a URL.
 _USERINFO = re.compile(r"^(\w+://[^:@/]*):[^/]*@")
 _OPTION = re.compile(r"([?&]\w*pass\w*=)[^&]*", re.IGNORECASE)
 
 
 def fingerprint(settings: Settings) -> str:
-    """Return eight hex digits that differ when a setting does; the replica's name is left out."""
-    effective = {name: value for name, value in asdict(settings).items() if name != "name"}
+    """Return eight hex digits that differ when a setting does; what is each replica's own is left out."""
+    effective = {name: value for name, value in asdict(settings).items() if name not in _OWN}
     return hashlib.sha256(json.dumps(effective, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def shown(settings: Settings) -> dict[str, Any]:
     """Return the settings by variable, passwords replaced."""
-    values = asdict(settings) | {"session_secrets": ["***" for _ in settings.session_secrets]}
+    secret = {name: "***" for name in _SECRET if getattr(settings, name)}
+    values = asdict(settings) | secret | {"session_secrets": ["***" for _ in settings.session_secrets]}
     return {VARIABLES[name]: _without_password(value) for name, value in values.items()}
 
 

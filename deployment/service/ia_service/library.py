@@ -7,6 +7,8 @@ What differs or does not work as it stands, and is settled here and nowhere else
 - Only the runner of 0.2.0 records reliability; for 0.1.3 the service does.
 - Neither runner passes the thread id on to the pipeline, without which no checkpoint is ever saved.
 - The pipeline's ``resume`` does other things than its ``run``: ``resume.py``, which is a part of this seam, says which.
+- The Redis checkpointer has no method that saves or loads a checkpoint: ``redis_checkpoints.py`` has them.
+- The pipeline's telemetry keeps every span in memory: ``pipeline_telemetry.py`` says what it reports to instead.
 - The SQL checkpointer awaits a database whose methods are not coroutines, and parses JSON and times that the PostgreSQL
   driver has parsed already.
 """
@@ -32,6 +34,8 @@ from ia_modules.reliability.sql_metric_storage import SQLMetricStorage
 from ia_service.claims import INTERRUPTED_STEP
 from ia_service.database import PooledDatabase, Row
 from ia_service.errors import ClaimLostError, ServiceError
+from ia_service.pipeline_telemetry import Telemetry
+from ia_service.redis_checkpoints import RedisCheckpoints
 from ia_service.resume import resume_pipeline
 
 RUNNER_RECORDS_RELIABILITY = not version("ia-modules").startswith("0.1.")
@@ -174,6 +178,7 @@ class Library:
     tracker: Tracker
     checkpointer: Any
     reliability: Any
+    telemetry: Telemetry
 
     async def run(
         self, graph: Mapping[str, Any], data: dict[str, Any], execution_id: str, pipeline_id: str, *, resume: bool
@@ -184,6 +189,7 @@ class Library:
         services.register("execution_tracker", self.tracker)
         services.register("checkpointer", self.checkpointer)
         services.register("reliability_metrics", self.reliability)
+        services.register("telemetry", self.telemetry.of(execution_id))
         context = ExecutionContext(execution_id=execution_id, pipeline_id=pipeline_id, thread_id=execution_id)
         result = await Runner(services, resume=resume).run_pipeline_from_json(
             dict(graph), data, execution_context=context
@@ -209,13 +215,16 @@ class Library:
         )
 
 
-def open_library(database: PooledDatabase, owns: Callable[[str], bool]) -> Library:
+def open_library(
+    database: PooledDatabase, owns: Callable[[str], bool], telemetry: Telemetry, checkpoints: RedisCheckpoints | None
+) -> Library:
     """Return the library's parts on a migrated database; raises NotMigratedError or DatabaseUnavailableError."""
     # The library's constructors look for their tables and raise errors of their own; a read raises ours.
     database.fetch_all("SELECT 1 FROM pipeline_checkpoints, reliability_steps, service_jobs LIMIT 0")
     return Library(
         database=database,
         tracker=Tracker(database, owns),
-        checkpointer=SQLCheckpointer(CheckpointDatabase(database)),
+        checkpointer=checkpoints or SQLCheckpointer(CheckpointDatabase(database)),
         reliability=ReliabilityMetrics(SQLMetricStorage(database)),
+        telemetry=telemetry,
     )

@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from ia_service.release import Release
 
+SPAN_OUTCOMES = ("stored", "duplicate", "rejected")
 OUTCOMES = ("completed", "failed", "cancelled", "lost")
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -55,6 +56,21 @@ class Metrics:
         self.live_dropped = Counter(
             "ia_service_live_updates_dropped", "Live updates that nobody could be told", registry=self.registry
         )
+        self.spans = Counter(
+            "ia_service_spans", "Spans received over OTLP", ["transport", "outcome"], registry=self.registry
+        )
+        self.spans_exported = Counter(
+            "ia_service_spans_exported",
+            "Spans of this replica, sent over OTLP or not",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.cache_reads = Counter(
+            "ia_service_cache_reads",
+            "Reads of what is kept for a while, by how they were answered",
+            ["cache", "outcome"],
+            registry=self.registry,
+        )
         self.database_up = self._gauge("db_up", "Whether the database answered the last probe")
         self.redis_up = self._gauge("redis_up", "Whether Redis answered the last probe")
         self.pending_migrations = self._gauge("migrations_pending", "Migrations of this release not yet applied")
@@ -79,6 +95,14 @@ class Metrics:
         for pipeline in pipelines:
             for outcome in OUTCOMES:
                 self.executions.labels(pipeline, outcome)
+
+    def expect_spans(self) -> None:
+        """Publish 0 for every count of spans."""
+        for outcome in SPAN_OUTCOMES:
+            for transport in ("http", "grpc"):
+                self.spans.labels(transport, outcome)
+        for outcome in ("sent", "failed"):
+            self.spans_exported.labels(outcome)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Publish a value that is read whenever Prometheus asks."""

@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from ia_service.catalog import load_pipelines
 from ia_service.claims import Claims
@@ -22,9 +23,12 @@ from ia_service.live import LiveUpdates, cancel
 from ia_service.metrics import Metrics
 from ia_service.passwords import Passwords
 from ia_service.ratelimits import RequestLimit, SignInLimits
+from ia_service.redis_checkpoints import RedisCheckpoints
+from ia_service.refreshed import OUTCOMES, Refreshed
 from ia_service.release import Release
 from ia_service.sessions import Seal
 from ia_service.settings import Settings
+from ia_service.signals import Signals
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ class Replica:
         self.metrics = Metrics(release, settings.name, self.config)
         self.pipelines = load_pipelines()
         self.metrics.expect(self.pipelines)
+        self.metrics.expect_spans()
         self.pool = Pool(
             settings.database_url,
             size=settings.pool_size,
@@ -53,7 +58,9 @@ class Replica:
             name=settings.name,
         )
         self.database = PooledDatabase(settings.database_url, self.pool)
+        self.signals = Signals(settings, release, self.metrics, self.database)
         self.passwords = Passwords()
+        self.first_user = asyncio.Lock()
         self.seal = Seal(settings.session_secrets, settings.session_s)
         self.request_limit = RequestLimit(settings.rate_limit)
         self.sign_in_limits = SignInLimits(
@@ -77,6 +84,11 @@ class Replica:
             name=settings.name,
             count_stuck=self.executions.count_stuck,
         )
+        for outcome in OUTCOMES:
+            self.metrics.cache_reads.labels("reliability", outcome)
+        self.reliability: Refreshed[dict[str, Any]] = Refreshed(
+            settings.reliability_cache_s, lambda outcome: self.metrics.cache_reads.labels("reliability", outcome).inc()
+        )
         self._library: Library | None = None
         self._library_lock = threading.Lock()
         self.metrics.watch("executions_in_flight", "Executions taken and not ended", lambda: self.executions.in_flight)
@@ -92,7 +104,9 @@ class Replica:
         """Return the library's parts, opened at the first call that finds the database there and migrated."""
         with self._library_lock:
             if self._library is None:
-                library = open_library(self.database, self.executions.owns)
+                library = open_library(
+                    self.database, self.executions.owns, self.signals.telemetry, _checkpoints(self.settings)
+                )
                 library.tracker.add_websocket_connection(self.live)
                 self._library = library
             return self._library
@@ -118,6 +132,7 @@ class Replica:
         tasks = [asyncio.create_task(self.live.run()), asyncio.create_task(self._keep_claims())]
         for task in tasks:
             task.add_done_callback(_report_failure)
+        self.signals.start()
         self.started = True
         logger.info("started", extra={"pipelines": len(self.pipelines)})
         try:
@@ -126,6 +141,7 @@ class Replica:
             self.draining = True
             left_s = min(self.settings.shutdown_s, max(0.0, self._stop_at - time.monotonic()))
             await asyncio.to_thread(self.executions.stop, left_s)
+            await asyncio.to_thread(self.signals.stop)
             await cancel(*tasks)
             await self.prober.close()
             self.pool.close()
@@ -139,6 +155,11 @@ class Replica:
             except ServiceError as error:
                 # A claim is good for several of these rounds, and what is overdue is checked before it is used.
                 logger.warning("claims were not refreshed: %s", error)
+
+
+def _checkpoints(settings: Settings) -> RedisCheckpoints | None:
+    """Return where checkpoints are kept when not in the database."""
+    return RedisCheckpoints(settings.redis_url, int(settings.checkpoint_s)) if settings.checkpoints_in_redis else None
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

@@ -17,8 +17,9 @@ _MAX_STEPS = 100  # what the library's run allows
 class ResumedStep:
     """A step that ``resume`` executes as ``run`` would."""
 
-    def __init__(self, step: Any, execution_id: str, *, record_reliability: bool) -> None:
-        """Wrap ``step``."""
+    def __init__(self, step: Any, execution_id: str, pipeline: Any, parent: Any, *, record_reliability: bool) -> None:
+        """Wrap ``step`` of ``pipeline``, to be traced below the span ``parent``."""
+        self._telemetry, self._pipeline, self._parent = pipeline.telemetry, pipeline.name, parent
         self._step = step
         self._execution_id = execution_id
         self._reliable = record_reliability
@@ -31,7 +32,8 @@ class ResumedStep:
             execution_id=self._execution_id, step_id=name, step_name=name, step_type="task", input_data=data
         )
         try:
-            result = await self._step.execute_with_error_handling(data)
+            with self._telemetry.trace_step(self._pipeline, name, parent_span=self._parent):
+                result = await self._step.execute_with_error_handling(data)
         except BaseException as error:
             await tracker.complete_step_execution(tracked, StepStatus.FAILED, error_message=str(error))
             await self._record_reliability(name, success=False)
@@ -54,20 +56,21 @@ async def resume_pipeline(
     record_reliability: bool,
 ) -> dict[str, Any]:
     """Go on from the newest checkpoint, in which ``steps`` are done, and return what ``run`` would have returned."""
-    pipeline.step_map = {
-        name: ResumedStep(step, execution_id, record_reliability=record_reliability)
-        for name, step in pipeline.step_map.items()
-    }
-    while True:
-        following = _following_step(pipeline, input_data, steps)
-        if len(steps) >= _MAX_STEPS and following:
-            raise RuntimeError(f"Pipeline exceeded maximum steps ({_MAX_STEPS}), possible infinite loop")
-        path = [*(step["step_name"] for step in steps), *following]
-        pipeline._build_execution_path = lambda path=path: path  # noqa: SLF001
-        result: dict[str, Any] = await pipeline.resume(execution_id)
-        if not following:
-            return result
-        steps = result["steps"]
+    with pipeline.telemetry.trace_pipeline(pipeline.name, input_data) as traced:
+        pipeline.step_map = {
+            name: ResumedStep(step, execution_id, pipeline, traced.span, record_reliability=record_reliability)
+            for name, step in pipeline.step_map.items()
+        }
+        while True:
+            following = _following_step(pipeline, input_data, steps)
+            if len(steps) >= _MAX_STEPS and following:
+                raise RuntimeError(f"Pipeline exceeded maximum steps ({_MAX_STEPS}), possible infinite loop")
+            path = [*(step["step_name"] for step in steps), *following]
+            pipeline._build_execution_path = lambda path=path: path  # noqa: SLF001
+            result: dict[str, Any] = await pipeline.resume(execution_id)
+            if not following:
+                return result
+            steps = result["steps"]
 
 
 def _following_step(pipeline: Any, input_data: dict[str, Any], steps: list[dict[str, Any]]) -> list[str]:

@@ -21,11 +21,14 @@ _START = """
 INSERT INTO user_sessions (session_hash, user_id, expires_at)
 VALUES (:session_hash, :user_id, now() + make_interval(secs => :lifetime_s))
 """
-# SKIP LOCKED: what another sign-in of this user is about to end is ended by that one.
+# SKIP LOCKED: what another sign-in of this user is about to end is ended by that one. The inner query locks nothing:
+# what it keeps must count for the others too.
 _END_OLDEST = """
 DELETE FROM user_sessions WHERE session_hash IN (
-    SELECT session_hash FROM user_sessions WHERE user_id = :user_id
-    ORDER BY created_at DESC, session_hash OFFSET :kept FOR UPDATE SKIP LOCKED
+    SELECT session_hash FROM user_sessions WHERE session_hash IN (
+        SELECT session_hash FROM user_sessions WHERE user_id = :user_id
+        ORDER BY created_at DESC, session_hash OFFSET :kept
+    ) FOR UPDATE SKIP LOCKED
 )
 """
 _END_EXPIRED = """

@@ -36,7 +36,19 @@ class Settings:
     drain_s: float = 1.0
     shutdown_s: float = 10.0
     stuck_after_s: float = 300.0
+    reliability_cache_s: float = 2.0
     paused_pipelines: tuple[str, ...] = ()
+    checkpoints_in_redis: bool = False
+    checkpoint_s: float = 86_400.0
+    otlp_endpoint: str = ""
+    otlp_api_key: str = ""
+    otlp_grpc_listen: str = ""
+    metrics_export_s: float = 10.0
+    statsd_address: str = ""
+    cloudwatch_namespace: str = ""
+    cloudwatch_region: str = "us-east-1"
+    datadog_api_key: str = ""
+    datadog_app_key: str = ""
     anonymous_refused: bool = False
     session_secrets: tuple[str, ...] = ()
     session_s: float = 43_200.0
@@ -69,7 +81,19 @@ def read_settings(environ: Mapping[str, str], *, redis_required: bool = True) ->
         drain_s=_number(environ, "DRAIN_SECONDS", 1, minimum=0, maximum=300),
         shutdown_s=_number(environ, "SHUTDOWN_SECONDS", 10, minimum=0, maximum=3600),
         stuck_after_s=_number(environ, "STUCK_AFTER_SECONDS", 300, minimum=1, maximum=86_400),
+        reliability_cache_s=_number(environ, "RELIABILITY_CACHE_SECONDS", 2, minimum=0, maximum=3600),
         paused_pipelines=_paused(environ),
+        checkpoints_in_redis=_choice(environ, "CHECKPOINTS", ("database", "redis")) == "redis",
+        checkpoint_s=_number(environ, "CHECKPOINT_SECONDS", 86_400, minimum=1, maximum=30 * 86_400),
+        otlp_endpoint=_endpoint(environ, "OTLP_ENDPOINT"),
+        otlp_api_key=environ.get("OTLP_API_KEY", "").strip(),
+        otlp_grpc_listen=_address(environ, "OTLP_GRPC_LISTEN"),
+        metrics_export_s=_number(environ, "METRICS_EXPORT_SECONDS", 10, minimum=0.1, maximum=3600),
+        statsd_address=_address(environ, "STATSD_ADDRESS"),
+        cloudwatch_namespace=environ.get("CLOUDWATCH_NAMESPACE", "").strip(),
+        cloudwatch_region=environ.get("CLOUDWATCH_REGION", "").strip() or "us-east-1",
+        datadog_api_key=environ.get("DATADOG_API_KEY", "").strip(),
+        datadog_app_key=environ.get("DATADOG_APP_KEY", "").strip(),
         anonymous_refused=_choice(environ, "ANONYMOUS", ("allow", "refuse")) == "refuse",
         session_secrets=_session_secrets(environ),
         session_s=_number(environ, "SESSION_SECONDS", 43_200, minimum=1, maximum=30 * 86_400),
@@ -121,6 +145,18 @@ def _url(environ: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str
         complete = False
     if not complete:
         raise _unusable(name, schemes[0])
+    return value
+
+
+def _endpoint(environ: Mapping[str, str], name: str) -> str:
+    return _url(environ, name, ("http", "https")) if environ.get(name, "").strip() else ""
+
+
+def _address(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isdecimal() and 0 < int(port) < _PORTS):
+        raise ConfigurationError(f"{name} is {value!r}; expected host:port")
     return value
 
 

@@ -197,6 +197,7 @@ def replica_starter(place: Path, valkey: str) -> Iterator[StartReplica]:
         ) -> RunningReplica:
             port, log = free_port(), place / f"{name}-{uuid.uuid4().hex}.log"
             env = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "REDIS_URL": valkey, "SERVICE_NAME": name}
+            env["RELIABILITY_CACHE_SECONDS"] = "0"  # a test reads what it has just done
             command = (python, "-m", "ia_service", "serve", "--port", str(port))
             pid = stack.enter_context(process(*command, env={**env, "DRAIN_SECONDS": "0", **environ}, log=log))
             wait_until(lambda: answers(port), f"{name} answers; see {log}")

@@ -21,6 +21,10 @@ OTHER = {
     "COOKIE_SECURE": "no",
     "ALLOWED_ORIGINS": "https://ops.example.com",
     "MAX_BODY_BYTES": "4096",
+    "CHECKPOINTS": "redis",
+    "OTLP_ENDPOINT": "http://c:4318",
+    "OTLP_GRPC_LISTEN": "h:7",
+    "STATSD_ADDRESS": "h:7",
     "RATE_LIMIT": "none",
     "SIGN_IN_PER_ACCOUNT": "7/minute",
     "SIGN_IN_PER_ADDRESS": "7/minute",
@@ -37,12 +41,14 @@ def test_every_setting_has_its_variable() -> None:
         assert getattr(read_settings(changed(variable)), name) != getattr(read_settings(GOOD), name)
 
 
-def test_the_fingerprint_follows_every_setting_but_the_name_of_the_replica() -> None:
+def test_the_fingerprint_follows_every_setting_but_what_is_each_replicas_own() -> None:
     same = fingerprint(read_settings(GOOD))
     assert len(same) == 8
     assert int(same, 16) >= 0
     for variable in VARIABLES.values():
-        assert (fingerprint(read_settings(changed(variable))) == same) == (variable == "SERVICE_NAME")
+        assert (fingerprint(read_settings(changed(variable))) == same) == (
+            variable in {"SERVICE_NAME", "OTLP_GRPC_LISTEN"}
+        )
     spelled_out = {"POOL_SIZE": "10", "LOG_LEVEL": "info", "PAUSED_PIPELINES": " , "}
     assert fingerprint(read_settings(GOOD | spelled_out)) == same
 
@@ -57,6 +63,10 @@ def test_the_fingerprint_follows_every_setting_but_the_name_of_the_replica() -> 
         ("DATABASE_URL", "postgresql://u@h:5432/d", "postgresql://u@h:5432/d"),
         ("REDIS_URL", "redis://:secret@h:6379/0", "redis://:***@h:6379/0"),
         ("REDIS_URL", "redis://h:6379/0?password=secret", "redis://h:6379/0?password=***"),
+        ("OTLP_ENDPOINT", "http://u:secret@h:4318", "http://u:***@h:4318"),
+        ("OTLP_API_KEY", "secret", "***"),
+        ("DATADOG_API_KEY", "secret", "***"),
+        ("DATADOG_APP_KEY", "secret", "***"),
     ],
 )
 def test_settings_are_shown_without_passwords(variable: str, value: str, expected: str) -> None:
@@ -70,7 +80,8 @@ def test_the_command_prints_the_effective_settings_and_the_hash_of_a_running_rep
     one = start_replica(with_password, "one")
     other = start_replica(with_password, "other")
     different = start_replica(with_password, "different", MAX_QUEUED="7")
-    printed = run_service("config", DATABASE_URL=with_password, REDIS_URL=valkey, DRAIN_SECONDS="0")
+    same = {"DRAIN_SECONDS": "0", "RELIABILITY_CACHE_SECONDS": "0"}
+    printed = run_service("config", DATABASE_URL=with_password, REDIS_URL=valkey, **same)
     assert printed.returncode == 0
     assert "secret" not in printed.stdout + printed.stderr
     body = json.loads(printed.stdout)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,12 +8,16 @@ from pathlib import Path
 
 import httpx
 import people
+import psycopg2
 import pytest
 from conftest import RunningReplica, StartReplica, create_database, query, replica_starter, wait_until
 from itsdangerous import URLSafeTimedSerializer
 from people import PASSWORD, SECRET, Person, cookies_of
 
+from ia_service import sessions, users
+from ia_service.database import Pool, PooledDatabase
 from ia_service.errors import CrossSiteError, NotConfiguredError, UnauthenticatedError
+from ia_service.passwords import Passwords
 from ia_service.sessions import PER_USER, Seal
 
 OPEN = {"COOKIE_SECURE": "no", "SESSION_SECRET": SECRET, "SIGN_IN_PER_ACCOUNT": "500/minute"}
@@ -191,8 +196,8 @@ def test_an_expired_session_is_refused_by_its_signature_and_by_its_row(
         assert ada.get("/api/session").status_code == 200
         cookie = {"cookie": f"ia-session={cookies_of(ada.http)['ia-session']}"}
         wait_until(lambda: short.http.get("/api/session", headers=cookie).status_code == 401, "the session ends")
-        # This one takes the signature for twelve hours, but the row says when it ends.
-        assert longer.http.get("/api/session", headers=cookie).status_code == 401
+        # This one takes the signature for twelve hours, but the row ends, six seconds after it was written.
+        wait_until(lambda: longer.http.get("/api/session", headers=cookie).status_code == 401, "the row ends")
     with people.sign_in(longer.url, "ada"):
         assert query(database, "SELECT count(*) FROM user_sessions") == [(1,)]
 
@@ -293,6 +298,51 @@ def test_a_seal_takes_nothing_that_it_did_not_make() -> None:
         Seal((f"{SECRET}!",), 60).session_hash(cookie)
     with pytest.raises(NotConfiguredError):
         Seal((), 60).new_cookie()
+
+
+def test_of_two_sign_ins_that_end_old_sessions_at_once_none_keeps_the_other_from_it(database: str) -> None:
+    query(database, "INSERT INTO users (name, password_hash, role) VALUES ('eve', 'x', 'member')")
+    ((user,),) = query(database, "SELECT user_id::text FROM users")
+    values = "SELECT md5(n::text) || md5(n::text), user_id, 'infinity' FROM users, generate_series(1, 12) AS n"
+    query(database, f"INSERT INTO user_sessions (session_hash, user_id, expires_at) {values}")
+    pool = Pool(database, size=1, wait_s=10, query_s=20, name="test")
+    pooled = PooledDatabase(database, pool)
+    with psycopg2.connect(database) as other:
+        whose = {"user_id": user, "kept": PER_USER}
+        other.cursor().execute(*pooled._convert_params(sessions._END_OLDEST, whose))
+        sessions.start(pooled, "a" * 64, str(user), 60)
+    other.close()
+    assert query(database, "SELECT count(*) FROM user_sessions") == [(PER_USER,)]
+    pool.close()
+
+
+def test_a_cookie_ends_by_its_own_date_whatever_the_database_says() -> None:
+    seal = Seal((SECRET,), 1)
+    cookie, _ = seal.new_cookie()
+
+    def refused() -> bool:
+        try:
+            seal.session_hash(cookie)
+        except UnauthenticatedError:
+            return True
+        return False
+
+    assert Seal((SECRET,), 60).session_hash(cookie)
+    wait_until(refused, "the cookie ends")
+
+
+def test_when_the_first_user_is_gone_the_others_keep_a_new_first_one_out(database: str) -> None:
+    query(database, "INSERT INTO users (name, password_hash, role) VALUES ('bob', 'x', 'member')")
+    pool = Pool(database, size=1, wait_s=1, query_s=5, name="test")
+    assert users.add_first(PooledDatabase(database, pool), "eve", "x") is None
+    pool.close()
+
+
+def test_nobody_has_the_password_that_stands_in_for_those_of_unknown_names() -> None:
+    passwords = Passwords()
+    assert not asyncio.run(passwords.matches(None, "nobody's"))
+    kept = asyncio.run(passwords.hashed("right"))
+    assert [asyncio.run(passwords.matches(kept, each)) for each in ("right", "wrong")] == [True, False]
 
 
 def test_a_key_is_no_session(house: RunningReplica, bob: Person) -> None:

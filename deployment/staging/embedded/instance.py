@@ -33,6 +33,7 @@ PORTS = (
     *SERVERS,
     "valkey",
     *(f"service-{replica}" for replica in REPLICAS + SPARE_REPLICAS),
+    *(f"otlp-{replica}" for replica in REPLICAS + SPARE_REPLICAS),
     "envoy",
     "envoy-admin",
     "prometheus",
@@ -44,6 +45,11 @@ PORTS = (
     "replica-exporter",
     "valkey-exporter",
     "node-exporter",
+    # Receivers of metrics, which nobody starts but a procedure that is about them.
+    "statsd",
+    "statsd-admin",
+    "cloudwatch",
+    "datadog",
 )
 DATABASE_PROGRAMS = (
     *(
@@ -121,6 +127,11 @@ class Instance:
         """The file with the environment of every replica, read when one starts."""
         return self.path / "conf/service.env"
 
+    @property
+    def receivers(self) -> Path:
+        """The folder in the cache where receivers of metrics are installed, once for all instances."""
+        return Path(self.database_folder).parent.parent / "receivers"
+
     def database_dir(self, server: str) -> Path:
         """Return the data directory of one of the PostgreSQL servers."""
         return Path(self.database_folder) / SERVERS[server]
@@ -159,6 +170,12 @@ class Instance:
             "REDIS_URL": self.redis_url,
             "API_URL": self.url("envoy"),
             **{f"SERVICE_{name.upper()}_URL": self.url(f"service-{name}") for name in REPLICAS + SPARE_REPLICAS},
+            **{f"SERVICE_{name.upper()}_OTLP": f"127.0.0.1:{self.ports[f'otlp-{name}']}" for name in REPLICAS},
+            "STATSD_ADDRESS": f"127.0.0.1:{self.ports['statsd']}",
+            "STATSD_ADMIN_ADDRESS": f"127.0.0.1:{self.ports['statsd-admin']}",
+            "CLOUDWATCH_URL": self.url("cloudwatch"),
+            "DATADOG_URL": self.url("datadog"),
+            "RECEIVERS_DIR": str(self.receivers),
             "LOAD_BALANCER_ADMIN_URL": self.url("envoy-admin"),
             "PROMETHEUS_URL": self.url("prometheus"),
             "ALERTMANAGER_URL": self.url("alertmanager"),

