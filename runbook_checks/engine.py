@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from runbook_checks.errors import UsageError
 from runbook_checks.progress import Progress
 from runbook_checks.scheduling import ByNeeds
 from runbook_checks.stack import sweep
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
     from runbook_checks.config import Config, Environment
     from runbook_checks.model import Procedure
+
+_WORKERS = re.compile("auto|logical|[0-9]{1,2}")  # a slip of the finger must not start ten thousand processes
 
 
 def session(  # noqa: PLR0913, PLR0917 - what a session needs
@@ -34,6 +38,8 @@ def session(  # noqa: PLR0913, PLR0917 - what a session needs
 
     ``groups`` name procedures that must run on one worker, ``more`` are further arguments for pytest.
     """
+    if not _WORKERS.fullmatch(options.workers):
+        raise UsageError(f"--workers {options.workers}: write a number from 0 to 99, or `auto`")
     sweep(config.root, environment, console.print)
     progress = Progress(console)
     arguments = [*_arguments(config, environment, procedures, options), *more]

@@ -32,12 +32,12 @@ _FUNCTION = re.compile(r"(?<![\w./-])([A-Za-z_][\w-]*)\s*\(\s*\)|\bfunction\s+([
 _VARIABLE = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
 _ARITHMETIC = re.compile(r"\(\((.*?)\)\)", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
-_PHASES = {Role.SETUP: 0, Role.FAULT: 1, Role.CLEANUP: 3}
-_READERS_PHASE = 2
 _BASH = Language(tree_sitter_bash.language())
 _MOVING = frozenset({"cd", "pushd", "popd"})
 _BACK = re.compile(r"(?:\w+ )?(?:cd (?:-- )?-|popd)")
 _OWN_FOLDER = frozenset({"subshell", "command_substitution", "process_substitution", "pipeline"})
+_PHASES = {Role.SETUP: 0, Role.FAULT: 1, Role.CLEANUP: 3}
+_READERS_PHASE = 2
 _SHELLS = frozenset({"bash", "sh"})
 _EXPANDING = frozenset({*_SHELLS, "http", "promql", "sql"})  # the others see captures in their environment, by any name
 
@@ -169,11 +169,6 @@ def made_by(block: Block) -> frozenset[str]:
     return frozenset(found)
 
 
-def _turn(block: Block) -> tuple[int, int]:
-    """Return when a block runs, compared with others of its procedure."""
-    return _PHASES.get(block.role, _READERS_PHASE), block.span.first
-
-
 def moves(block: Block) -> bool:
     """Return whether blocks behind this one may run in another folder because of it."""
     if block.language != "bash":
@@ -188,11 +183,16 @@ def _changes_of_folder(node: Node) -> Iterator[str]:
         words = [
             child.text.decode() for child in node.named_children if child.type != "variable_assignment" and child.text
         ]
-        if words[0] in _MOVING or (words[0] in {"builtin", "command"} and _MOVING & set(words[1:2])):
+        if words and (words[0] in _MOVING or (words[0] in {"builtin", "command"} and _MOVING & set(words[1:2]))):
             yield " ".join(words)
     for child in node.named_children:
         if child.type not in _OWN_FOLDER:
             yield from _changes_of_folder(child)
+
+
+def _turn(block: Block) -> tuple[int, int]:
+    """Return when a block runs, compared with others of its procedure."""
+    return _PHASES.get(block.role, _READERS_PHASE), block.span.first
 
 
 def _uses(block: Block, name: str) -> bool:

@@ -108,14 +108,6 @@ def test_what_the_environment_or_another_block_gives_is_there() -> None:
     assert Probe((left_out,)).why_not(user, page, [ran(other.id, Outcome.FAILED)], ()) == reason
 
 
-def test_what_is_left_out_further_down_would_have_made_nothing_yet() -> None:
-    procedure = procedure_of(step("end=1 && echo $end"), step("end=2"), check('test "$end" = 2'))
-    first, second, last = procedure.blocks
-    probe = Probe((second,))
-    assert probe.why_not(first, procedure.blocks, [], ()) == ""
-    assert probe.why_not(last, procedure.blocks, [], ()) == "not run: it uses end, which one-step-2 would have made"
-
-
 @pytest.mark.parametrize(
     ("text", "moving"),
     [
@@ -161,6 +153,14 @@ def test_a_cleanup_block_is_lent_nothing() -> None:
     left_out = block_of("job=1")
     (clean,) = procedure_of(CLEANUP.replace("true", 'kill "$job"')).blocks
     assert Probe((left_out,), {"job": "1"}).why_not(clean, [clean], [], ()).startswith("not run: it uses job")
+
+
+def test_what_is_left_out_further_down_would_have_made_nothing_yet() -> None:
+    procedure = procedure_of(step("end=1 && echo $end"), step("end=2"), check('test "$end" = 2'))
+    first, second, last = procedure.blocks
+    probe = Probe((second,))
+    assert probe.why_not(first, procedure.blocks, [], ()) == ""
+    assert probe.why_not(last, procedure.blocks, [], ()) == "not run: it uses end, which one-step-2 would have made"
 
 
 def test_a_check_is_lent_the_captures_of_the_baseline_and_a_step_is_not() -> None:

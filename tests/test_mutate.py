@@ -196,6 +196,8 @@ def test_where_nothing_can_be_left_out_it_says_so(repository: Repository) -> Non
         (["nobody"], "nobody"),
         (["--environment", "box"], "environment box has no stack of our own"),
         (["--environment", "production"], "environment production has no stack of our own"),
+        (["-n", "100000"], "--workers 100000: write a number from 0 to 99, or `auto`"),
+        (["-n", "many"], "--workers many: write a number from 0 to 99, or `auto`"),
         (["--within", "soon"], "--within soon: "),
         (["--changed", "nothing"], "--changed nothing: git cannot say what it has"),
     ],
