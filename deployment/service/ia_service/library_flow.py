@@ -26,6 +26,7 @@ from nexusql.migrations import MigrationRunner
 
 from ia_service.catalog import Pipeline, load_pipelines
 from ia_service.library import CheckpointDatabase, Library, Tracker
+from ia_service.pipeline_telemetry import Telemetry
 
 MIGRATIONS = Path(next(iter(ia_modules.__path__))) / "database/migrations"
 ENDS = {
@@ -81,6 +82,7 @@ async def _flow(database: DatabaseManager) -> int:
         tracker=Tracker(database, lambda _execution: True),
         checkpointer=SQLCheckpointer(CheckpointDatabase(database)),
         reliability=ReliabilityMetrics(SQLMetricStorage(database)),
+        telemetry=Telemetry(None),
     )
     pipelines = load_pipelines()
     print(f"list: {len(pipelines)} pipelines")
