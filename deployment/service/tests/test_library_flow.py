@@ -15,7 +15,7 @@ def flow(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_wires_the_library_as_a_replica_does_and_meets_its_managers_known_mistake(empty_database: str) -> None:
-    # nexusql replaces ":mode" inside ":mode_violation" on PostgreSQL alone, which is why the service has a manager of its own.
+    # On PostgreSQL nexusql replaces ":mode" inside ":mode_violation" too: the service has a manager of its own.
     done = flow(empty_database)
     assert (done.returncode, done.stdout) == (1, "list: 6 pipelines\n"), done.stderr
     assert 'column "null_violation" does not exist' in done.stderr
