@@ -39,6 +39,7 @@ FIGURE_KEYS = ("min", "max", "unit")
 _FRONT = re.compile(r"-{3}[ \t]*\n(.*?\n)(?:\.{3}|-{3})[ \t]*(?:\n|$)", re.DOTALL)
 _RUNBOOK = re.compile(r"""^["'{ ]*runbook["']?\s*:""", re.MULTILINE)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_NO_REASONS = frozenset({*_BOOLEANS, "null", "none", "todo", "tbd"})
 _FORMER = re.compile(r"(?:[^/#?.\s](?:[^/#?\n]*[^/#?\s])?/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
@@ -145,7 +146,7 @@ def _reasons(reader: Reader, node: Node | None) -> tuple[tuple[str, str], ...]:
     given = reader.mapping(node, "`unproven:`") if node is not None else None
     found = {name: reader.text(value, f"unproven: {name}") for name, value in (given or {}).items()}
     for name, reason in found.items():
-        if not reason:
+        if reason.lower() in _NO_REASONS or not any(map(str.isalpha, reason)):
             reader.problem((given or {})[name], f"`unproven: {name}` has no reason", "say why nothing can prove it")
     return tuple(found.items())
 

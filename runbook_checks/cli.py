@@ -79,7 +79,9 @@ def _refuse(error: Exception, code: int, options: argparse.Namespace) -> int:
     if getattr(options, "json", False):
         problems = error.problems if isinstance(error, SourceError) else ()
         errors = [asdict(problem) for problem in problems] or [asdict(Problem("", 0, str(error)))]
-        _print({"schema_version": SCHEMA_VERSION, "errors": errors})
+        with contextlib.suppress(OSError):  # it may be standard output itself that cannot be written
+            _print({"schema_version": SCHEMA_VERSION, "errors": errors})
+            sys.stdout.flush()
     return code
 
 

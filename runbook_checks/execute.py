@@ -99,12 +99,12 @@ class _Execution:
 
     def blocks_in_order(self) -> Outcome:
         cleanup = [block for block in self.procedure.blocks if block.role is Role.CLEANUP]
-        after = [self.drill.is_as_before] if self.drill else []
         self.blocks.open()
         try:
             outcome = self._work(self._acts())
             outcome = self._clean_up(cleanup, outcome)
-            outcome = self._work(after, outcome)
+            whole = not any(self._why_not(block) for block in cleanup)  # else it is no wonder that something is left
+            outcome = self._work([self.drill.is_as_before] if self.drill and whole else [], outcome)
         except BaseException:
             self.blocks.close()
             raise
@@ -151,16 +151,24 @@ class _Execution:
         failed = (one for one in records if one.outcome is Outcome.FAILED)
         if outcome is Outcome.FAILED and not any(Role(one.role) not in _FIRST for one in failed):
             self.blocks.skip(block, "not run: an earlier block failed")
-        elif why := probe.why_not(block, self.procedure.blocks, records, self.target.given):
+        elif why := self._why_not(block):
             self.blocks.skip(block, why)
         elif not self.blocks.passes(probe.bounded(block) if outcome is Outcome.FAILED else block):
             return Outcome.FAILED
         return outcome
 
+    def _why_not(self, block: Block) -> str:
+        """Return why a block would do harm, or nobody could judge it, without what was left out; else ''."""
+        if self.probe is None or not self.probe.goes_on:
+            return ""
+        return self.probe.why_not(block, self.procedure.blocks, self.blocks.records, self.target.given)
+
     def _clean_up(self, blocks: list[Block], outcome: Outcome) -> Outcome:
         try:
             for block in blocks:
-                if not self.blocks.passes(block) and outcome is Outcome.PASSED:
+                if why := self._why_not(block):
+                    self.blocks.skip(block, why)
+                elif not self.blocks.passes(block) and outcome is Outcome.PASSED:
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
             outcome = self._interrupt("interrupted while cleaning up", outcome)

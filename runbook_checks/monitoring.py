@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook_checks.command import complete
@@ -88,7 +88,7 @@ def read_alert_states(body: bytes) -> dict[str, str]:
             name, state = str(alert["labels"]["alertname"]), str(alert["state"])
             if states.get(name) != "firing":
                 states[name] = state
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise NoAnswerError(f"Prometheus: this is no answer about alerts: {body[:_SHOWN]!r}") from error
     return states
 
@@ -103,15 +103,13 @@ def _notification(line: str) -> Notification:
         told: dict[str, Any] = json.loads(line)
         url, receiver = told.get("runbook_url") or "", told.get("receiver") or ""
         return Notification(_seconds(told["at"]), str(told["alert"]), str(told["status"]), str(url), str(receiver))
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, RecursionError) as error:
         raise NoAnswerError(f"notifications: this is no notification: {line[:_SHOWN]}") from error
 
 
 def _seconds(at: str | float) -> float:
-    """Return seconds since the epoch; raise ValueError for a time without a zone."""
-    if not isinstance(at, str):
-        return float(at)
-    moment = datetime.fromisoformat(at)
+    """Return seconds since the epoch; raise ValueError for a time without a zone, or one that no calendar has."""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(float(at), UTC)
     if moment.tzinfo is None:
         raise ValueError("no time zone")
     return moment.timestamp()

@@ -8,13 +8,18 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import tree_sitter_bash
+from tree_sitter import Language, Parser
+
 from runbook_checks.blocks import captures
 from runbook_checks.expect import compare
 from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
 from runbook_checks.record import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from tree_sitter import Node
 
     from runbook_checks.record import BlockRecord, Record
 
@@ -27,6 +32,12 @@ _FUNCTION = re.compile(r"(?<![\w./-])([A-Za-z_][\w-]*)\s*\(\s*\)|\bfunction\s+([
 _VARIABLE = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
 _ARITHMETIC = re.compile(r"\(\((.*?)\)\)", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_PHASES = {Role.SETUP: 0, Role.FAULT: 1, Role.CLEANUP: 3}
+_READERS_PHASE = 2
+_BASH = Language(tree_sitter_bash.language())
+_MOVING = frozenset({"cd", "pushd", "popd"})
+_BACK = re.compile(r"(?:\w+ )?(?:cd (?:-- )?-|popd)")
+_OWN_FOLDER = frozenset({"subshell", "command_substitution", "process_substitution", "pipeline"})
 _SHELLS = frozenset({"bash", "sh"})
 _EXPANDING = frozenset({*_SHELLS, "http", "promql", "sql"})  # the others see captures in their environment, by any name
 
@@ -69,18 +80,33 @@ class Probe:
         """Return whether blocks after a failure run too."""
         return bool(self.left_out)
 
+    def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the environment with English messages, by which an unset variable is known; all else stays."""
+        found = {name: value for name, value in environ.items() if name not in {"LC_ALL", "LANGUAGE"}}
+        if everything := environ.get("LC_ALL"):
+            found = {name: value for name, value in found.items() if not name.startswith("LC_")}
+            found["LANG"] = everything
+        return {**found, "LC_MESSAGES": "C"}
+
     def why_not(
         self, block: Block, page: Sequence[Block], records: Iterable[BlockRecord], given: Collection[str]
     ) -> str:
         """Return why a block cannot be judged, or ''; ``page`` has all blocks of the procedure that is run.
 
-        It uses what a block that was left out, or has not passed, would have made.
+        It uses what a block that was left out, or has not passed, would have made, or changes something in the folder
+        that this one would have changed to. A cleanup block does not mind those that have not passed: it is for them.
         """
         by_id = {one.id: one for one in page}
         passed: list[Block] = []
-        lost = list(self.left_out)
+        lost = [one for one in self.left_out if _turn(one) <= _turn(block)]  # what comes later has made nothing yet
         for record in records:
-            (passed if record.outcome is Outcome.PASSED else lost).append(by_id[record.id])
+            if record.outcome is Outcome.PASSED:
+                passed.append(by_id[record.id])
+            elif block.role is not Role.CLEANUP:
+                lost.append(by_id[record.id])
+        moving = [one.id for one in lost if _turn(one) < _turn(block) and moves(one)]
+        if moving and block.role is not Role.CHECK:
+            return f"not run: it would run in another folder than behind {', '.join(moving)}"
         there = {*given, *(name for one in passed for name in made_by(one))}
         if block.role is Role.CHECK:
             there.update(self.lent)
@@ -141,6 +167,32 @@ def made_by(block: Block) -> frozenset[str]:
         found.update(name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
         found.update(one or other for one, other in _FUNCTION.findall(block.text))
     return frozenset(found)
+
+
+def _turn(block: Block) -> tuple[int, int]:
+    """Return when a block runs, compared with others of its procedure."""
+    return _PHASES.get(block.role, _READERS_PHASE), block.span.first
+
+
+def moves(block: Block) -> bool:
+    """Return whether blocks behind this one may run in another folder because of it."""
+    if block.language != "bash":
+        return False
+    *_, last = ["", *_changes_of_folder(Parser(_BASH).parse(block.text.encode()).root_node)]
+    return bool(last) and _BACK.fullmatch(last) is None
+
+
+def _changes_of_folder(node: Node) -> Iterator[str]:
+    """Yield the commands that change the folder of the shell itself, in their order."""
+    if node.type == "command":
+        words = [
+            child.text.decode() for child in node.named_children if child.type != "variable_assignment" and child.text
+        ]
+        if words[0] in _MOVING or (words[0] in {"builtin", "command"} and _MOVING & set(words[1:2])):
+            yield " ".join(words)
+    for child in node.named_children:
+        if child.type not in _OWN_FOLDER:
+            yield from _changes_of_folder(child)
 
 
 def _uses(block: Block, name: str) -> bool:

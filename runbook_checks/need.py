@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from runbook_checks.model import Procedure, acts, runs_in
+from runbook_checks.model import Procedure, Role, acts, runs_in
 from runbook_checks.record import BlockRecord, OtherSchemaError, Outcome, Record, Service
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def worth(  # noqa: PLR0913 - what decides
 ) -> Need:
     """Return what proofs say of a procedure whose digest is now ``digest``; ``doubt`` is why others do not count.
 
-    The newest of this digest decides, else the newest, which is stale. One dated in the future counts for nothing, nor,
-    when ``strict``, does one from a tree with uncommitted changes.
+    The newest of this digest decides, else the newest, which is stale. One dated in the future counts for nothing, nor
+    one that does not name the blocks that there are, nor, when ``strict``, one from a tree with uncommitted changes.
     """
     found = sorted(proofs, key=_ended_at)
     counted = [one for one in found if _ended_at(one) <= now + _CLOCK_SKEW and not (strict and one.dirty)]
@@ -134,7 +134,19 @@ def worth(  # noqa: PLR0913 - what decides
     same = [one for one in counted if one.digest == digest]
     if not same:
         return Need(Standing.STALE, counted[-1])
+    if not _names_all(same[-1], procedure):
+        return Need(doubt="it does not name the blocks that the procedure has")
     return held(same[-1], procedure)
+
+
+def _names_all(proof: Proof, procedure: Procedure) -> bool:
+    """Return whether a proof of what is written now names every block once that there is to prove."""
+    here = [one for one in procedure.blocks if runs_in(one, proof.environment)]
+    if not proof.blocks:
+        return all(one.role in {Role.CHECK, Role.CLEANUP} for one in here)
+    ids = {one.id for one in proof.blocks}
+    roles = [one.role for one in proof.blocks]
+    return len(ids) == len(roles) and roles == [one.role.value for one in here if acts(one)]
 
 
 def held(proof: Proof, procedure: Procedure) -> Need:
@@ -173,7 +185,7 @@ def to_line(proof: Proof) -> str:
 def from_line(line: str) -> Proof:
     """Return the proof that a line holds; raise ValueError for what is none, OtherSchemaError for another version."""
     try:
-        data = json.loads(line)
+        data = json.loads(line, parse_constant=_no_number)
         if data["schema_version"] != SCHEMA_VERSION:
             raise OtherSchemaError(f"schema version {data['schema_version']} of a proof is not {SCHEMA_VERSION}")
         data["services"] = tuple(Service(**one) for one in data["services"])
@@ -185,6 +197,7 @@ def from_line(line: str) -> Proof:
         for at in (proof.started_at, proof.ended_at):
             if datetime.fromisoformat(at).tzinfo is None:
                 raise ValueError(f"{at!r} has no time zone")
+            datetime.fromisoformat(at).astimezone(UTC)
     except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a proof: {error!r}") from error
     return proof
@@ -237,6 +250,10 @@ def _check_types(part: Any) -> None:  # noqa: ANN401 - one of our own classes
         value = getattr(part, one.name)
         if wanted is not None and type(value) not in wanted:
             raise TypeError(f"{one.name} is not of type {one.type}")
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
 
 
 def _ended_at(proof: Proof) -> datetime:

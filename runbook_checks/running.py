@@ -185,8 +185,9 @@ class Blocks:
 
     def open(self) -> None:
         """Begin the session."""
+        environ = self.target.environ if self.probe is None else self.probe.environ(self.target.environ)
         self._session = Session(
-            self.run.root, self.target.environ, self.run.bash, secrets=self.target.secrets, marker=self.run.mark
+            self.run.root, environ, self.run.bash, secrets=self.target.secrets, marker=self.run.mark
         ).__enter__()
         if self.probe is not None:
             self._session.run("set -u", timeout_s=CHECK_TIMEOUT_S)

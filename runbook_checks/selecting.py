@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from runbook_checks.durations import seconds
 from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
+from runbook_checks.need import Standing, worth
 from runbook_checks.proof import proves
 from runbook_checks.report import load_catalog
 from runbook_checks.store import Store
@@ -33,9 +35,9 @@ _GIT_TIMEOUT_S = 60.0
 _OF_THE_STACK = ("environment ", "stack ")  # how the names of parts begin that are the same for every procedure
 
 
-def until(within: str) -> str:
+def until(within: str | None) -> str:
     """Return the end of a duration that begins now, in seconds since the epoch, ``0`` for none; UsageError for none."""
-    if not within:
+    if within is None:
         return "0"
     try:
         return str(time.time() + seconds(within))
@@ -50,7 +52,7 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
     procedures: Sequence[Procedure],
     *,
     stale: bool,
-    changed: str,
+    changed: str | None,
     mark: str = "",
 ) -> tuple[Procedure, ...]:
     """Return the procedures to try: with ``stale`` those without a believed proof of what is written now.
@@ -62,6 +64,8 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
     found = tuple(one for one in procedures if proves(one, environment.name))
     if not found:
         raise UsageError("there is no procedure to mutate")
+    if changed is not None and not changed.strip():
+        raise UsageError("--changed: name a commit; it is empty, perhaps a variable that is not set")
     if not (stale or changed):
         return found
     if mark:
@@ -74,14 +78,14 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
         found = tuple(one for one in found if then.get(one.id) != _own(now[one.id]))
     if stale:
         store, keys = Store(config.root / config.evidence), trusted_keys(config)
-        found = tuple(
-            one
-            for one in found
-            if all(
-                proof.digest != digest_of(now[one.id])
-                for proof in believe_need(store, environment.name, one.id, keys)[0]
-            )
-        )
+        moment = datetime.now(UTC)
+
+        def lacks_one(one: Procedure) -> bool:
+            proofs, _ = believe_need(store, environment.name, one.id, keys)
+            need = worth(proofs, one, digest=digest_of(now[one.id]), now=moment, strict=False)
+            return need.standing in {Standing.NEVER, Standing.STALE}
+
+        found = tuple(filter(lacks_one, found))
     return found
 
 
@@ -111,13 +115,28 @@ def _own(covered: Mapping[str, str]) -> Mapping[str, str]:
 
 def _extract(root: Path, commit: str, folder: Path) -> None:
     """Write the files of a commit, those of the configuration's folder, into a folder."""
-    command = ["git", "-C", str(root), "archive", "--format=tar", f"{commit}:./"]
+    hashed = _git(root, commit, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}").decode().strip()
+    files = _git(root, commit, "archive", "--format=tar", f"{hashed}:./")
+    with tarfile.open(fileobj=io.BytesIO(files)) as archive:
+        archive.extractall(folder, filter=_inside)  # noqa: S202 - the filter is that of data, less what it refuses
+
+
+def _inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Return what is written of a file: nothing of a link that leads elsewhere, which a commit does not have."""
+    try:
+        return tarfile.data_filter(member, folder)
+    except tarfile.FilterError:
+        return None
+
+
+def _git(root: Path, commit: str, *arguments: str) -> bytes:
+    """Return what git prints about a commit; raises UsageError when it does not know it."""
+    command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_GIT_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:  # ValueError: a NUL in the name
         raise UsageError(f"--changed {commit}: git cannot say what it has: {error}") from error
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
         raise UsageError(f"--changed {commit}: git cannot say what it has: {said}")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+    return done.stdout

@@ -381,6 +381,20 @@ def test_the_version_imports_nothing_heavy() -> None:
     assert done.stdout.startswith("runbook-checks ")
 
 
+@pytest.mark.parametrize("arguments", [["list", "--json"], ["list"], ["status", "--json"]])
+def test_a_full_disk_is_no_traceback(repository: Repository, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "runbook_checks", *arguments],
+            cwd=repository.root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (2, "[Errno 28] No space left on device\n")
+
+
 def test_a_broken_pipe_is_no_traceback(repository: Repository) -> None:
     command = f"{sys.executable} -m runbook_checks list --json | true"
     done = subprocess.run(["/bin/sh", "-c", command], cwd=repository.root, capture_output=True, text=True, check=False)

@@ -55,6 +55,7 @@ class Alarm:
     silent: bool = False  # it never fires
     mute: bool = False  # nobody is told
     stuck: bool = False  # it never resolves
+    comes_back: bool = False  # once somebody was told that it is over
     lasts_s: float = 60.0  # it gives up after so long
     runbook_url: str = URL
     seen_at: float = 0.0
@@ -64,7 +65,8 @@ class Alarm:
         broken = (self.folder / "broken").exists()
         self.seen_at = (self.seen_at or time.monotonic()) if broken else 0.0
         lasting = broken and time.monotonic() - self.seen_at < self.lasts_s
-        firing = (lasting or (self.stuck and self.firing)) and not self.silent
+        back = self.comes_back and '"resolved"' in (self.folder / "told").read_text()
+        firing = (lasting or back or (self.stuck and self.firing)) and not self.silent
         if firing != self.firing:
             self.firing = firing
             self.tell("firing" if firing else "resolved")
@@ -198,8 +200,16 @@ def test_an_alert_that_leads_elsewhere_fails_the_drill(alarm: Alarm, url: str, w
 
 
 def test_one_address_of_several_that_leads_elsewhere_fails_the_drill(alarm: Alarm) -> None:
-    also = '{"at": 9999999999, "alert": "Broken", "status": "firing", "runbook_url": "https://x.example/"}'
-    assert "leads to no page" in refused(alarm, notifications=f"cat told; echo '{also}'")
+    also = r'{"at": %s, "alert": "Broken", "status": "firing", "runbook_url": "https://x.example/"}\n'
+    assert "leads to no page" in refused(alarm, notifications=f"cat told; printf '{also}' $(date +%s.%N)")
+
+
+def test_a_notification_from_the_future_may_be_of_any_time_and_does_not_count(alarm: Alarm) -> None:
+    alarm.mute = True
+    also = f'{{"at": {time.time() + 3600:.3f}, "alert": "Broken", "status": "firing", "runbook_url": "{URL}"}}'
+    reason = refused(alarm, notifications=f"cat told; echo '{also}'")
+    assert " s in the future: it may be from before the fault" in reason
+    assert "step" not in log(alarm.folder)
 
 
 def test_a_permalink_leads_to_the_procedure(alarm: Alarm) -> None:
@@ -236,6 +246,22 @@ def test_an_alert_that_goes_away_by_itself_needs_no_steps(alarm: Alarm) -> None:
     alarm.lasts_s = 0.5
     assert refused(alarm, hold_s=3.0).endswith("not needed: Broken went away without the steps")
     assert "step" not in log(alarm.folder)
+
+
+def test_a_fault_that_heals_while_its_alert_outlasts_it_needs_no_steps(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook_checks.drill.SOUND_S", 0.5)
+    fault = fence("bash {.fault}", "touch broken sick; echo fault >>log")
+    well = check("test ! -e sick || { rm sick; false; }")  # once, and it is well
+    reason = refused(alarm, CARD, fault, MEND, well)
+    assert reason.endswith("not needed: the checks hold again without the steps, and only the alert stays")
+    assert "step" not in log(alarm.folder)
+
+
+def test_an_alert_that_comes_back_after_it_resolved_fails_the_drill(alarm: Alarm) -> None:
+    alarm.comes_back = True
+    assert refused(alarm).endswith("Broken came back after the steps")
 
 
 def test_an_alert_that_never_resolves_fails_the_drill(alarm: Alarm) -> None:

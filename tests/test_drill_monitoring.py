@@ -62,6 +62,10 @@ def test_notifications_are_read_with_times_as_text_or_as_seconds() -> None:
         '{"at": 1, "alert": "A"}',
         '{"at": "1970-01-01T00:01:00", "alert": "A", "status": "firing"}',
         '{"at": null, "alert": "A", "status": "firing"}',
+        '{"at": NaN, "alert": "A", "status": "firing"}',
+        '{"at": Infinity, "alert": "A", "status": "firing"}',
+        '{"at": 1764167370000, "alert": "A", "status": "firing"}',
+        "[" * 100_000,
     ],
 )
 def test_a_line_that_is_no_notification_is_named(line: str) -> None:

@@ -9,7 +9,7 @@ from records import record
 from test_execute import HEAD, check, fence, step
 
 from runbook_checks.markdown import scan
-from runbook_checks.mutants import Probe, made_by, mutants_of, probe_of
+from runbook_checks.mutants import Probe, made_by, moves, mutants_of, probe_of
 from runbook_checks.record import BlockRecord, Outcome
 
 if TYPE_CHECKING:
@@ -106,6 +106,61 @@ def test_what_the_environment_or_another_block_gives_is_there() -> None:
     assert Probe((left_out,)).why_not(user, page, [ran(other.id, Outcome.PASSED)], ()) == ""
     reason = "not run: it uses made, which one-setup-1, one-step-1 would have made"
     assert Probe((left_out,)).why_not(user, page, [ran(other.id, Outcome.FAILED)], ()) == reason
+
+
+def test_what_is_left_out_further_down_would_have_made_nothing_yet() -> None:
+    procedure = procedure_of(step("end=1 && echo $end"), step("end=2"), check('test "$end" = 2'))
+    first, second, last = procedure.blocks
+    probe = Probe((second,))
+    assert probe.why_not(first, procedure.blocks, [], ()) == ""
+    assert probe.why_not(last, procedure.blocks, [], ()) == "not run: it uses end, which one-step-2 would have made"
+
+
+@pytest.mark.parametrize(
+    ("text", "moving"),
+    [
+        ('cd "$work" && rm -rf ./*', True),
+        ("if pushd x; then true; fi", True),
+        ("builtin cd x >/dev/null", True),
+        ("enter() { cd x; }; enter", True),
+        ("cd a && cd - && cd b", True),
+        ("(cd x && make)", False),
+        ('newest=$(cd "$work" && ls)', False),
+        ("cd x | cat", False),
+        ("cd x && make && cd - >/dev/null", False),
+        ("pushd x; popd", False),
+        ("echo cd x; ls cd", False),
+        ("cat <<'END'\ncd x\nEND", False),
+    ],
+)
+def test_what_changes_the_folder_of_later_blocks(text: str, moving: bool) -> None:  # noqa: FBT001
+    assert moves(block_of(text)) == moving
+
+
+def test_nothing_but_a_check_runs_in_another_folder_than_it_was_written_for() -> None:
+    blocks = (step("mkdir work"), step("cd work"), step("rm -rf x"), check("test ! -e x"), CLEANUP)
+    page = procedure_of(*blocks, SETUP.replace("true", "cd there")).blocks
+    make, go, remove, look, clean, there = page
+    probe = Probe((go,))
+    assert probe.why_not(make, page, [], ()) == "", "it comes before"
+    assert probe.why_not(remove, page, [], ()) == "not run: it would run in another folder than behind one-step-2"
+    assert probe.why_not(clean, page, [], ()).startswith("not run: it would run in another folder")
+    assert probe.why_not(look, page, [], ()) == ""
+    failed = [ran(there.id, Outcome.FAILED)]
+    assert Probe((look,)).why_not(make, page, failed, ()).endswith("behind one-setup-1")
+    assert Probe((look,)).why_not(clean, page, failed, ()) == "", "it is there for what has failed"
+
+
+def test_messages_are_english_and_all_else_is_in_the_language_of_the_user() -> None:
+    english = {"LC_MESSAGES": "C"}
+    assert Probe().environ({"A": "1", "LC_TIME": "de", "LANGUAGE": "de"}) == {"A": "1", "LC_TIME": "de", **english}
+    assert Probe().environ({"LC_ALL": "de", "LC_TIME": "fr", "LANG": "en"}) == {"LANG": "de", **english}
+
+
+def test_a_cleanup_block_is_lent_nothing() -> None:
+    left_out = block_of("job=1")
+    (clean,) = procedure_of(CLEANUP.replace("true", 'kill "$job"')).blocks
+    assert Probe((left_out,), {"job": "1"}).why_not(clean, [clean], [], ()).startswith("not run: it uses job")
 
 
 def test_a_check_is_lent_the_captures_of_the_baseline_and_a_step_is_not() -> None:

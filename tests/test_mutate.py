@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from repository import document, wait_for
@@ -87,6 +87,17 @@ def test_all_is_proven_and_kept_and_stale_when_the_page_changes(repository: Repo
     assert len(proofs(repository)) == 2
 
 
+@pytest.mark.parametrize("torn", [{"blocks": []}, {"ended_at": "2099-01-01T00:00:00+00:00"}])
+def test_what_counts_for_nothing_is_tried_again(repository: Repository, torn: dict[str, Any]) -> None:
+    repository.only(good())
+    assert repository.run("mutate").returncode == 0
+    path = repository.root / ".runbook-checks/evidence/local/extra/good.need.jsonl"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **torn}) + "\n")
+    assert standing(repository) == {"extra/good": None}
+    assert "nothing to try" not in repository.run("mutate", "--stale").stderr
+    assert len(proofs(repository)) == 2
+
+
 def test_every_run_has_a_fresh_stack_and_what_the_procedure_needs(repository: Repository) -> None:
     repository.replace(
         "scripts/stack",
@@ -136,6 +147,11 @@ def test_a_reason_may_be_written_after_the_run_and_one_for_what_is_proven_is_ref
         ),
         ("{good-check-1: x}", "is an id that counts blocks, and is another one's when one is put before it; give"),
         ('{good-make: ""}', "`unproven: good-make` has no reason; say why nothing can prove it"),
+        ("{good-make: null}", "`unproven: good-make` has no reason"),
+        ("{good-make: ~}", "`unproven: good-make` has no reason"),
+        ("{good-make: true}", "`unproven: good-make` has no reason"),
+        ("{good-make: 5}", "`unproven: good-make` has no reason"),
+        ("{good-make: TODO}", "`unproven: good-make` has no reason"),
         ("[good-make]", "`unproven:` must be `key: value` lines"),
     ],
 )
@@ -214,6 +230,21 @@ def test_only_what_a_commit_has_differently_is_tried(repository: Repository) -> 
     assert (marked.returncode, marked.stderr[:14]) == (0, "nothing to try"), "what has changed has other marks"
 
 
+def test_a_commit_is_only_read_whatever_it_is_called_and_whatever_links_it_has(repository: Repository) -> None:
+    repository.only(good("one"))
+    (repository.root / "hosts").symlink_to("/etc/hosts")
+    (repository.root / "outside").symlink_to("../../elsewhere")
+    committed(repository)
+    done = repository.run("mutate", "--changed", "HEAD")
+    assert (done.returncode, done.stderr[:14]) == (0, "nothing to try"), done.stderr
+    (repository.root / "written:").mkdir()
+    done = repository.run("mutate", "--changed=--output=written")
+    assert done.returncode == 2
+    assert "--changed --output=written: git cannot say what it has: fatal: Needed a single revision" in done.stderr
+    done = repository.run("mutate", "--changed", "")
+    assert (done.returncode, "--changed: name a commit" in done.stderr) == (2, True), "an unset variable is no request"
+
+
 def test_what_there_is_no_time_for_is_named_and_not_kept(repository: Repository) -> None:
     repository.only(good("one"), good("two"))
     done = repository.run("mutate", "--within", "1ms", "--json")
@@ -230,6 +261,32 @@ def test_workers_share_the_procedures(repository: Repository) -> None:
     assert sorted(one["procedure"] for one in document(done)["proofs"]) == ["extra/one", "extra/two"]
     assert "step idle: left out, and nothing noticed" in done.stderr
     assert repository.left() == ([], [])
+
+
+def test_what_removes_all_of_its_folder_never_does_so_in_the_repository(repository: Repository) -> None:
+    card = good("there") + '```bash {.step}\ncd "$SITE"\n```\n```bash {.step}\nfind . -name "*.md" -delete\n```\n'
+    clean = '```bash {.cleanup}\nfind . -name "*.md" -delete\n```\n'
+    repository.only(card + '```bash {.check}\ntest "$(pwd)" = "$SITE"\n```\n' + clean)
+    done = repository.run("mutate", "--json")
+    assert (repository.root / PAGE).exists(), done.stderr
+    (proof,) = document(done)["proofs"]
+    assert [one["came"] for one in proof["trials"]] == ["caught", "caught", "unnoticed"]
+
+
+def test_a_cleanup_block_never_gets_what_a_left_out_block_had_named(repository: Repository) -> None:
+    name = "```bash {.step}\necho id 7\n```\n```text {.expect}\nid <id>\n```\n"
+    ended = '```bash {.check}\ntest "$id" = 7\n```\n```bash {.cleanup}\necho "$id" >>cleaned.log\n```\n'
+    repository.only("## Named { #named }\n" + name + ended)
+    repository.run("mutate")
+    assert (repository.root / "cleaned.log").read_text() == "7\n", "the baseline's alone"
+
+
+def test_an_unset_variable_proves_nothing_in_any_language(repository: Repository) -> None:
+    """The words of bash are those of the user's language: `ist nicht gesetzt`."""
+    made = '```bash {.step #maker}\nmade=$(date)\n```\n```bash {.check}\neval "test -n \\"\\$ma""de\\""\n```\n'
+    repository.only(good(), "## Made { #made }\n" + made)
+    done = repository.run("mutate", "made", "--json", LC_ALL="C.UTF-8", LANGUAGE="de")
+    assert [one["proven"] for one in document(done)["proofs"][0]["blocks"]] == [False, False], done.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runbook_checks.need import Need
 
 STEP = Tried("make", "step", 7, proven=True, by="look", place="docs/p.md:12")
+LOOK = Tried("look", "check", 12, proven=True, by="make", place="docs/p.md:7")
 IDLE = Tried("idle", "step", 20, proven=False, reason="left out, and nothing noticed")
 
 
@@ -52,7 +53,7 @@ def written(*blocks: Tried, **reasons: str) -> Procedure:
 
 
 def need_of(*proofs: Proof, strict: bool = False, **reasons: str) -> Need:
-    procedure = written(*(proofs[0].blocks if proofs else ()), **reasons)
+    procedure = written(*max((one.blocks for one in proofs), key=len, default=()), **reasons)
     return worth(proofs, procedure, digest="now", now=NOW, strict=strict)
 
 
@@ -78,6 +79,9 @@ def test_a_line_is_read_as_it_was_written() -> None:
         (("duration_s",), "1"),
         (("ended_at",), "2026-11-21T12:00:00"),
         (("ended_at",), "soon"),
+        (("ended_at",), "0001-01-01T00:00:00+14:00"),
+        (("started_at",), "9999-12-31T23:59:59-14:00"),
+        (("duration_s",), float("nan")),
         (("more",), 1),
     ],
 )
@@ -104,6 +108,16 @@ def test_no_proof_is_never_taken_for_one() -> None:
     assert judged(proof(STEP, dirty=True), strict=True) == (Standing.NEVER, 0, 0)
     assert judged(proof(STEP, dirty=True)) == (Standing.PROVEN, 1, 1)
     assert NEVER.standing is Standing.NEVER
+
+
+@pytest.mark.parametrize(
+    "named", [(STEP,), (), (STEP, IDLE, LOOK), (STEP, LOOK, LOOK), (STEP, IDLE, IDLE), (STEP, STEP)]
+)
+def test_a_proof_that_does_not_name_every_block_once_is_none(named: tuple[Tried, ...]) -> None:
+    older = proof(STEP, LOOK, age_h=2)
+    need = worth((older, proof(*named)), written(STEP, LOOK), digest="now", now=NOW, strict=False)
+    assert (need.standing, need.doubt) == (Standing.NEVER, "it does not name the blocks that the procedure has")
+    assert worth((older,), written(STEP, LOOK), digest="now", now=NOW, strict=False).standing is Standing.PROVEN
 
 
 def test_only_what_is_proven_or_excepted_is_whole() -> None:

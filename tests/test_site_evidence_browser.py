@@ -19,6 +19,8 @@ from test_site_browser import browser as browser  # noqa: PLC0414 - a fixture is
 from test_site_browser import serving
 
 from runbook_checks.config import load_config
+from runbook_checks.model import acts
+from runbook_checks.need import Proof, Tried
 from runbook_checks.record import BlockRecord, Figure, Outcome, Service
 from runbook_checks.report import load_report
 from runbook_checks.store import Store
@@ -40,6 +42,7 @@ COLOURS = "".join(f"\x1b[{code}mcolour {code}\x1b[0m\n" for code in (*range(30, 
 STYLES = "".join(
     f"\x1b[{code}mstyle {code}\x1b[0m\n" for code in ("1", "2", "3", "4", "7", "9", "41", "30;40", "97;107")
 )
+LINE = "unbroken" * 50
 FORGED = "database/grow-disk"
 LONG = "database/restore-database"
 
@@ -93,6 +96,32 @@ def _add_evidence(folder: Path) -> None:
         output = f"{COLOURS}{STYLES}{CONTROLS}\n" + "| a table | with rows | of which none is to be broken |\n" * 3
         blocks = tuple(replace(block, stdout=output if block.role == "step" else "") for block in run.blocks)
         store.append(replace(run, duration_s=100.0 + hours, blocks=blocks))
+    for name, digest in ((FORGED, "of another text"), (LONG, entries[LONG].digest)):
+        procedure, ended_at = entries[name].procedure, now.isoformat()
+        tried = tuple(
+            Tried(block.id, block.role.value, block.span.first, proven=False, by=HOSTILE, place=HOSTILE, reason=LINE)
+            for block in procedure.blocks
+            if acts(block)
+        )
+        if name == FORGED:
+            tried = (*tried, replace(tried[0], id=HOSTILE, role=HOSTILE, reason=HOSTILE + CONTROLS))
+        proof = Proof(
+            run="r",
+            procedure=name,
+            page=procedure.page,
+            title=HOSTILE,
+            digest=digest,
+            environment=entries[name].environment,
+            started_at=ended_at,
+            ended_at=ended_at,
+            duration_s=1.0,
+            commit="",
+            dirty=False,
+            services=(),
+            trials=(),
+            blocks=tried,
+        )
+        store.append_need(proof)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +163,7 @@ def test_what_is_hostile_is_shown_as_it_came(browser: Browser, base: str) -> Non
     page = browser.new_page()
     page.goto(f"{base}evidence/{FORGED}/")
     opened(page)
-    for place in (".rb-command", ".rb-message", ".rb-output", ".rb-facts", ".rb-history", ".rb-head"):
+    for place in (".rb-needs", ".rb-command", ".rb-message", ".rb-output", ".rb-facts", ".rb-history", ".rb-head"):
         assert HOSTILE[:60] in (page.locator(".rb-proof").locator(place).first.text_content() or ""), place
     shown = page.locator(".rb-output").first
     link = "[ESC]]8;;javascript:alert(1)[ESC]\\link[ESC]]8;;[ESC]\\"

@@ -24,7 +24,7 @@ Usage: deployment/scripts/attack.sh COMMAND …
 
 Each prints what it did and found, in lines of a fixed form; what has not held is named on standard error. $API_URL must be
 an address of this machine (127.0.0.0/8, ::1 or localhost): nothing else is ever attacked. Every command is bounded in
-count, and a request takes 20 s at most. Names, passwords and keys are random, and kept in $STACK_DIR/attack for you alone.
+count, and a request takes 30 s at most. Names, passwords and keys are random, and kept in $STACK_DIR/attack for you alone.
 
 Exit status: 0 every guard has held, 1 one has not, 2 wrong usage or something missing.
 TEXT

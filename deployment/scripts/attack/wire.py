@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TIMEOUT_S = 20
+TIMEOUT_S = 30
 
 
 class UnusableError(Exception):

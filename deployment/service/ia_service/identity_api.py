@@ -72,17 +72,24 @@ class NewKey(BaseModel):
 async def add_user(request: Request, order: NewUser) -> dict[str, Any]:
     """Add a user: the first one, whoever asks, who becomes admin; after that only an admin can."""
     replica, caller = _replica(request), _caller(request)
-    first = caller is None and not await run_in_threadpool(users.exist, replica.database)
-    by = None if first else callers.admin(caller)
+    if caller is None:
+        return await _add_first_user(replica, order, client_address(request, replica.settings))
+    by = callers.admin(caller)
     password_hash = await replica.passwords.hashed(order.password.get_secret_value())
-    if by is not None:
-        body = await run_in_threadpool(users.add, replica.database, order.name, password_hash, order.role)
-        audit.info("user added", extra={"user": order.name, "role": order.role.value, "by": by.name})
-        return body
-    added = await run_in_threadpool(users.add_first, replica.database, order.name, password_hash)
+    body = await run_in_threadpool(users.add, replica.database, order.name, password_hash, order.role)
+    audit.info("user added", extra={"user": order.name, "role": order.role.value, "by": by.name})
+    return body
+
+
+async def _add_first_user(replica: Replica, order: NewUser, address: str) -> dict[str, Any]:
+    # One at a time: whoever comes second is refused before a password is hashed, which anybody could ask for.
+    async with replica.first_user:
+        added = None
+        if not await run_in_threadpool(users.exist, replica.database):
+            password_hash = await replica.passwords.hashed(order.password.get_secret_value())
+            added = await run_in_threadpool(users.add_first, replica.database, order.name, password_hash)
     if added is None:
         raise UnauthenticatedError("there is a first user already; an admin adds the others")
-    address = client_address(request, replica.settings)
     audit.warning("first user added", extra={"user": order.name, "address": address})
     return added
 

@@ -60,6 +60,7 @@ class Replica:
         self.database = PooledDatabase(settings.database_url, self.pool)
         self.signals = Signals(settings, release, self.metrics, self.database)
         self.passwords = Passwords()
+        self.first_user = asyncio.Lock()
         self.seal = Seal(settings.session_secrets, settings.session_s)
         self.request_limit = RequestLimit(settings.rate_limit)
         self.sign_in_limits = SignInLimits(
