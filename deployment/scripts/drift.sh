@@ -32,7 +32,7 @@ need_variables SERVICE_ENV
 [[ -r /proc/self/environ ]] ||
   say_and_exit 2 "there is no /proc here; compare \"config\" of every replica's /version, and restart those that differ from the file"
 
-# What `ia-service config` prints as NAME<tab>value, without the replica's own name.
+# What `ia-service config` prints as NAME<tab>value, without what is each replica's own, as the hash is made.
 flat() {
   awk '
     function put() { if (line) { at = index(line, "\": "); print substr(line, 1, at - 1) "\t" substr(line, at + 3) }; line = "" }
@@ -40,7 +40,7 @@ flat() {
     /^    "/ { put(); line = $0; sub(/^    "/, "", line); sub(/,$/, "", line); next }
     /^  }/ { put() }
     line { text = $0; sub(/^ +/, "", text); sub(/,$/, ", ", text); line = line text }
-  ' | grep -v '^SERVICE_NAME' | sed 's/, $//'
+  ' | grep -Ev '^(SERVICE_NAME|OTLP_GRPC_LISTEN)\b' | sed 's/, $//'
 }
 
 # started_with REPLICA: the settings of its process.
