@@ -40,7 +40,7 @@ flat() {
     /^    "/ { put(); line = $0; sub(/^    "/, "", line); sub(/,$/, "", line); next }
     /^  }/ { put() }
     line { text = $0; sub(/^ +/, "", text); sub(/,$/, ", ", text); line = line text }
-  ' | grep -Ev '^(SERVICE_NAME|OTLP_GRPC_LISTEN)\b' | sed 's/, $//'
+  ' | grep -Ev '^(SERVICE_NAME|OTLP_GRPC_LISTEN)' | sed 's/, $//'
 }
 
 # started_with REPLICA: the settings of its process.
