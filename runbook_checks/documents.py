@@ -6,9 +6,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from runbook_checks.alerts import last_drill
-from runbook_checks.need import to_line
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
@@ -67,6 +64,8 @@ def _alert(answer: Answer) -> dict[str, Any]:
 
 def proofs_document(proofs: Iterable[Proof], not_tried: Iterable[str], errors: Iterable[str]) -> dict[str, Any]:
     """Return what ``mutate --json`` says: every proof of need, and the procedures for which there was no time."""
+    from runbook_checks.need import to_line  # noqa: PLC0415 - only what the document needs
+
     return {
         "schema_version": SCHEMA_VERSION,
         "proofs": [json.loads(to_line(proof)) for proof in proofs],
@@ -91,6 +90,8 @@ def need_document(need: Need) -> dict[str, Any] | None:
 
 
 def _last_drill(entry: Entry) -> dict[str, Any] | None:
+    from runbook_checks.alerts import last_drill  # noqa: PLC0415 - only what the document needs
+
     drill = last_drill(entry)
     return {"at": drill.at.isoformat(), "outcome": drill.outcome.value, "current": drill.current} if drill else None
 

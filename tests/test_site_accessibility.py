@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 OUR_PAGES = ("guide/quickstart/", "reference/site/")  # what is special in them is on no page of the sample
 WIDTHS = (1280, 360)
+_HEIGHT = 1200  # room for the whole navigation: of a link that is scrolled half out of sight axe sees one half
 SCHEMES = ("light", "dark")
 _OPTIONS = {"resultTypes": ["violations", "passes"], "rules": {"target-size": {"enabled": True}}}
 _SETTLED_MS = 300  # Material adds its copy buttons after the page has loaded
@@ -164,13 +165,13 @@ def both_widths(context: BrowserContext, address: str, use: Callable[[Page], Non
     page = context.new_page()
     found = []
     try:
-        page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+        page.set_viewport_size({"width": WIDTHS[0], "height": _HEIGHT})
         page.goto(address)
         page.wait_for_timeout(_SETTLED_MS)
         unfold(page)
         use(page)
         for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
+            page.set_viewport_size({"width": width, "height": _HEIGHT})
             found += [f"{width} px: {each}" for each in violations(page)]
     finally:
         page.close()

@@ -108,7 +108,7 @@ def test_the_status_document_has_the_documented_keys_for_every_entry() -> None:
     document = status_document(entries, DAY, Addresses(url=lambda _: "operations/db/#restore"))
     keys = {"id", "page", "title", "url", "status", "environment", "verified_at", "expires_at"}
     keys |= {"duration_s", "alerts", "owner", "figures", "digest", "reason", "commit", "dirty"}
-    keys |= {"evidence_url", "permalink", "signed", "tags"}
+    keys |= {"evidence_url", "permalink", "signed", "tags", "need"}
     procedures = document["procedures"]
     assert [set(each) for each in procedures] == [keys, keys]
     assert (document["schema_version"], document["generated_at"]) == (1, "2026-11-21T07:30:00+00:00")

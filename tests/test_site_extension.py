@@ -57,7 +57,7 @@ def test_blocks_without_an_id_get_the_one_that_the_scanner_gives() -> None:
 
 @pytest.mark.parametrize("role", ["setup", "cleanup", "fault"])
 def test_blocks_that_no_reader_runs_are_folded_and_say_so(role: str) -> None:
-    html = show(f"{STEP}\n```bash {{.{role}}}\ntrue\n```\n")
+    html = show(f"{STEP}\n```bash {{.{role}}}\ntrue\n```\n\n```bash {{.check}}\ntest ! -e broken\n```\n")
     assert re.search(rf'<details class="rb-block rb-{role}"[^>]*><summary>{role.title()} \((test|drill) only\)', html)
 
 
