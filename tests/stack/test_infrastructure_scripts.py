@@ -27,7 +27,9 @@ def scratch(stack: Stack) -> Iterator[Stack]:
 
 
 def test_every_service_is_well_until_one_is_not(stack: Stack) -> None:
-    well = stack.shell("deployment/scripts/services.sh")
+    deadline = time.monotonic() + 30  # a stack that has just come up was not scraped yet
+    while (well := stack.shell("deployment/scripts/services.sh")).returncode and time.monotonic() < deadline:
+        time.sleep(0.5)
     assert (well.returncode, well.stdout.splitlines()[-1]) == (0, "14 services, 0 down"), well.stdout
     stack.shell("supervisorctl stop valkey")
     try:
