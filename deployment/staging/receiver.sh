@@ -54,6 +54,13 @@ victoria() {
   return 1
 }
 
+# The machine's package lists are missing or old: fetch our own, which needs no root.
+with_own_lists() {
+  mkdir -p apt/lists/partial
+  local own=(-o "Dir::State::Lists=$PWD/apt/lists" -o "Dir::Cache=$PWD/apt" -o Debug::NoLocking=1)
+  apt-get --quiet "${own[@]}" update && apt-get --quiet "${own[@]}" download "$1" && rm -r apt
+}
+
 # In a folder of its own first: a killed installation must not look like a finished one.
 install_into() {
   case "$name" in
@@ -68,7 +75,7 @@ install_into() {
       ;;
     datadog)
       need apt-get 'install VictoriaMetrics, so that victoria-metrics is on PATH'
-      (cd "$1" && apt-get --quiet download victoria-metrics)
+      (cd "$1" && { apt-get --quiet download victoria-metrics || with_own_lists victoria-metrics; })
       dpkg-deb --extract "$1"/victoria-metrics_*.deb "$1"
       rm "$1"/victoria-metrics_*.deb
       ;;
