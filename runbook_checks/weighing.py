@@ -103,6 +103,8 @@ def _came(procedure: Procedure, environment: str, mutant: Mutant, record: Record
     noticed = next((one for one in failed if one.id in acting and not _trivial(one)), None)
     if noticed is not None:
         return Came.CAUGHT, noticed.id, f"{procedure.page}:{noticed.line}", noticed.message
+    if record.outcome is Outcome.BLOCKED:  # by what the procedure needs, or by monitoring that gave no answer
+        return Came.UNDECIDED, "", "", record.reason
     if record.outcome is Outcome.PASSED or failed:  # a cleanup block, or what only missed a name, has failed
         return Came.UNNOTICED, "", "", ""
     if not any(one.attempts and one.id in acting for one in record.blocks):
@@ -125,7 +127,7 @@ def _step(block: Block, trial: Trial) -> Tried:
     why = {
         Came.CAUGHT: "",
         Came.UNNOTICED: "left out, and nothing noticed",
-        Came.UNDECIDED: f"without it the run failed too early to tell: {trial.reason}",
+        Came.UNDECIDED: f"the run without it decided nothing, try again: {trial.reason}",
     }[trial.came]
     why = "; ".join(filter(None, (why, *_silent(block.expectations))))
     return Tried(block.id, block.role.value, block.span.first, not why, trial.caught_by, trial.place, why)

@@ -153,7 +153,7 @@ def test_a_failure_before_the_place_of_the_step_decides_nothing(tmp_path: Path) 
     count = fence("bash {.setup}", 'echo >>"$LOG"')
     proven = Proven(tmp_path, once, MAKE, IS_MADE, count)
     assert proven.trials["one-step-1"].came is Came.UNDECIDED
-    assert "too early to tell" in proven.unproven["one-step-1"]
+    assert "decided nothing, try again" in proven.unproven["one-step-1"]
     assert "one-check-2" in proven.unproven
 
 
