@@ -123,7 +123,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
             judgement = told(judgement, why_newest_is_refused(evidence))
-            proofs, doubt = believe_need(store, environment.name, procedure.id, keys)
+            proofs, doubt, refused = believe_need(store, environment.name, procedure.id, keys)
+            forged.extend(refused)
             need = worth(proofs, procedure, digest=current, now=now, strict=strict, doubt=doubt)
             drill = _newest_drill(evidence, now)
             entries.append(

@@ -350,4 +350,20 @@ def test_where_keys_are_trusted_only_a_signed_proof_counts(repository: Repositor
     assert standing(repository) == {"extra/good": None}, "it was changed after it was signed"
     repository.replace(path, '"proven":true', '"proven":false')
     assert standing(repository) == {"extra/good": "unproven"}, "bad news needs no signature"
-    assert repository.run("evidence", "check").returncode == 0, "no record was touched"
+    check = repository.run("evidence", "check")
+    assert (check.returncode, "extra/good#need" in check.stdout) == (1, True)
+    assert f"{repository.root / path}:2: the record was changed after it was signed" in check.stderr
+
+
+def test_proofs_are_signed_and_checked_by_hand_as_records_are(repository: Repository) -> None:
+    repository.only(good())
+    assert repository.run("evidence", "keygen", "k").returncode == 0
+    repository.replace("runbook-checks.yml", "verify_every: 7d", "verify_every: 7d\ntrusted_keys: [k.pub]")
+    assert repository.run("mutate").returncode == 0
+    assert repository.run("evidence", "check").returncode == 1, "nobody signed it"
+    signed = repository.run("evidence", "sign", "--key", "k")
+    assert (signed.returncode, signed.stdout.split()[0]) == (0, "1")
+    assert standing(repository) == {"extra/good": "proven"}
+    checked = document(repository.run("evidence", "check", "--json"))["records"]
+    assert [(one["procedure"], one["worth"]) for one in checked] == [("extra/good#need", "signed")]
+    assert repository.run("evidence", "sign", "--key", "k").stdout.split()[0] == "0"
