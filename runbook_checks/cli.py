@@ -100,6 +100,15 @@ def _load(options: argparse.Namespace) -> tuple[Config, Catalog]:
     return config, load_catalog(config)
 
 
+def _chosen(
+    catalog: Catalog, options: argparse.Namespace, environment: Environment | None = None
+) -> tuple[Procedure, ...]:
+    """Return what was selected, everything for no words; in an environment, only what is meant to run there."""
+    from runbook_checks.scopes import chosen  # noqa: PLC0415 - only what the command needs
+
+    return chosen(catalog, options.selection, environment)
+
+
 def _config(options: argparse.Namespace) -> Config:
     from runbook_checks.config import find_config, load_config  # noqa: PLC0415 - only what the command needs
 
@@ -122,7 +131,7 @@ def _list(options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
 
     _, catalog = _load(options)
-    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    procedures = _chosen(catalog, options)
     if options.json:
         described = [documents.procedure_document(one) for one in procedures]
         _print({"schema_version": SCHEMA_VERSION, "procedures": described})
@@ -137,7 +146,7 @@ def _lint(options: argparse.Namespace) -> int:
     from runbook_checks.lint import lint  # noqa: PLC0415
 
     config, catalog = _load(options)
-    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    procedures = _chosen(catalog, options)
     if not procedures:
         raise UsageError("there is no procedure to lint")
     if problems := lint(procedures, config.root, find_bash(os.environ), os.environ):
@@ -160,9 +169,10 @@ def _status(options: argparse.Namespace) -> int:
     now = datetime.now(UTC)
     config = _config(options)
     report = load_report(config, now=now, strict=options.strict)
-    only = config.environment(options.environment).name if options.environment else ""
-    wanted = set(report.catalog.select(options.selection)) if options.selection else set(report.catalog.procedures)
-    entries = [entry for entry in report.entries if entry.procedure in wanted and only in {"", entry.environment}]
+    only = config.environment(options.environment) if options.environment else None
+    wanted = set(_chosen(report.catalog, options, only))
+    here = [entry for entry in report.entries if only is None or entry.environment == only.name]
+    entries = [entry for entry in here if entry.procedure in wanted]
     if options.mark:
         matches = matcher(options.mark)
         entries = [entry for entry in entries if matches(marks_of(entry.procedure, entry.runbook))]
@@ -202,7 +212,7 @@ def _alerts(options: argparse.Namespace) -> int:
     report = load_report(config, now=now)
     exemptions = config.alerts_without_runbook
     here = (entry for entry in report.entries if entry.environment == environment)
-    covered = coverage(alerts, here, exemptions)
+    covered = coverage(alerts, here, exemptions, report.catalog.procedures)
     found = holes(
         alerts,
         report.catalog,
@@ -227,7 +237,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     config, catalog = _load(options)
     environment = config.environment(options.environment)
-    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    procedures = _chosen(catalog, options, environment)
     if options.drills:
         procedures = tuple(one for one in procedures if is_drill(one, environment.name))
     if not procedures:
@@ -242,7 +252,7 @@ def _mutate(options: argparse.Namespace) -> int:
 
     config, catalog = _load(options)
     environment = config.environment(options.environment)
-    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    procedures = _chosen(catalog, options, environment)
     refuse_elsewhere(environment, catalog.in_needs_order(procedures))
     wanted = {"stale": options.stale, "changed": options.changed, "mark": options.mark or ""}
     procedures = to_mutate(config, catalog, environment, procedures, **wanted)
@@ -354,7 +364,7 @@ def _evidence(options: argparse.Namespace) -> int:
         answer = attest.keygen(options.file)
     else:
         config, catalog = _load(options)
-        procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+        procedures = _chosen(catalog, options)
         only = config.environment(options.environment).name if options.environment else ""
         if options.action == "sign":
             answer = attest.sign_all(config, procedures, only, attest.pem_of(options.key, os.environ))

@@ -33,7 +33,7 @@ ORDER = [
     *("redact", "output", "processes", "errexit", "lint", "shell"),
     *("marks", "command", "http_request"),
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
-    *("store", "signing", "keys", "trust", "status", "report", "alerts", "holes", "documents", "tags"),
+    *("store", "signing", "keys", "trust", "scopes", "status", "report", "alerts", "holes", "documents", "tags"),
     *("guardian", "stack", "guards", "verify", "mutate", "selecting", "scheduling"),
     *("failure", "sharing", "pytest_plugin", "progress", "engine", "tables", "attest", "promql"),
     *("site", "__init__", "arguments", "cli", "__main__"),
