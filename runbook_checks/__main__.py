@@ -7,9 +7,13 @@ import sys
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
-    from runbook_checks.cli import main  # noqa: PLC0415 - the entry point stays importable on its own
+    try:
+        from runbook_checks.cli import main  # noqa: PLC0415 - the entry point stays importable on its own
 
-    sys.exit(main(sys.argv[1:]))
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:  # before there was anything to end
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ def _take_signals(worker: str) -> None:
     A worker hears of an interrupt from its controller alone: a terminal would send it a second one.
     """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # the command line has taken it already
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         if worker:
             signal.signal(signal.SIGINT, signal.SIG_IGN)

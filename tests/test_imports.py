@@ -36,7 +36,7 @@ ORDER = [
     *("store", "signing", "keys", "trust", "scopes", "status", "report", "alerts", "holes", "documents", "tags"),
     *("guardian", "stack", "guards", "verify", "mutate", "selecting", "scheduling"),
     *("failure", "sharing", "pytest_plugin", "progress", "engine", "tables", "attest", "promql"),
-    *("site", "__init__", "arguments", "cli", "__main__"),
+    *("site", "__init__", "arguments", "streams", "console", "exits", "cli", "__main__"),
 ]
 
 
