@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -13,6 +14,9 @@ def run() -> None:
         code = main(sys.argv[1:])
     except KeyboardInterrupt:  # before there was anything to end
         code = 130
+    if code in {130, 143}:  # Python ends itself by SIGINT when it came inside of exec(), whoever has caught it
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 
