@@ -153,9 +153,16 @@ class _Execution:
             self.blocks.skip(block, "not run: an earlier block failed")
         elif why := self._why_not(block):
             self.blocks.skip(block, why)
-        elif not self.blocks.passes(probe.bounded(block) if outcome is Outcome.FAILED else block):
+        elif not self.blocks.passes(self._in_time(probe, block, outcome)):
             return Outcome.FAILED
         return outcome
+
+    def _in_time(self, probe: Probe | None, block: Block, outcome: Outcome) -> Block:
+        """Return a block of a run without others, with less time where it has decided already, or prepares in vain."""
+        if probe is None or not probe.goes_on:
+            return block
+        decided = outcome is not Outcome.PASSED
+        return probe.bounded(block) if decided or probe.prepares_in_vain(block) else block
 
     def _why_not(self, block: Block) -> str:
         """Return why a block would do harm, or nobody could judge it, without what was left out; else ''."""
@@ -168,7 +175,7 @@ class _Execution:
             for block in blocks:
                 if why := self._why_not(block):
                     self.blocks.skip(block, why)
-                elif not self.blocks.passes(block) and outcome is Outcome.PASSED:
+                elif not self.blocks.passes(self._in_time(self.probe, block, outcome)) and outcome is Outcome.PASSED:
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
             outcome = self._interrupt("interrupted while cleaning up", outcome)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LEAST_S = 5.0  # for a polled check after the failure that decided
 LEAST_TIMEOUT_S = 30.0  # for any other block then
+LEAST_CLEANUP_S = 10.0  # for cleanup blocks then: the stack is taken down anyway
 TIMES = 3  # what the baseline needed
 _ASSIGNED = re.compile(r"(?<![\w$./-])([A-Za-z_]\w*)(?:\[[^\]\n]*\])?\+?=")
 _NAMING = re.compile(r"\b(?:read|mapfile|readarray|for|select|getopts|printf\s+-v)\b([^\n;|&<>]*)")
@@ -118,12 +119,18 @@ class Probe:
         return f"not run: it uses {', '.join(names)}, which {', '.join(sorted(makers))} would have made"
 
     def bounded(self, block: Block) -> Block:
-        """Return a block after the failure that decided: it has the time that it needed in the baseline, thrice."""
+        """Return a block that decides nothing any more: it has the time that it needed in the baseline, thrice."""
         needed_s = TIMES * self.needed_s.get(block.id, 0.0)
         if block.within_s is not None:
             return replace(block, within_s=min(block.within_s, max(LEAST_S, needed_s)))
-        limit_s = max(LEAST_TIMEOUT_S, needed_s)
+        limit_s = max(LEAST_CLEANUP_S if block.role is Role.CLEANUP else LEAST_TIMEOUT_S, needed_s)
         return replace(block, timeout_s=min(block.timeout_s or limit_s, limit_s))
+
+    def prepares_in_vain(self, block: Block) -> bool:
+        """Return whether a block prepares the test behind a setup block that was left out: it may wait for that."""
+        return block.role is Role.SETUP and any(
+            one.role is Role.SETUP and _turn(one) < _turn(block) for one in self.left_out
+        )
 
 
 def mutants_of(procedure: Procedure, environment: str) -> tuple[Mutant, ...]:

@@ -113,6 +113,30 @@ def test_every_run_has_a_fresh_stack_and_what_the_procedure_needs(repository: Re
     assert (repository.root / "stack.log").read_text() == "up\n" * 2
 
 
+def test_the_next_stack_comes_up_while_the_last_goes_down_and_no_run_begins_before_that(
+    repository: Repository,
+) -> None:
+    log = repository.root / "stack.log"
+    slow_down = f"  down)\n    sleep 1\n    echo down >>{log}\n   "
+    repository.replace("scripts/stack", "  up)\n", f"  up)\n    echo up >>{log}\n")
+    repository.replace("scripts/stack", "  down) ", slow_down)
+    repository.only(good() + f"```bash {{.step}}\ntail -n 1 {log} >>seen.log\n```\n")
+    repository.run("mutate", "good")
+    assert log.read_text().split() == ["up", "up", "down", "up", "down", "down"]
+    assert (repository.root / "seen.log").read_text().split() == ["up", "down"], "the third run has no such step"
+    assert repository.left() == ([], [])
+
+
+def test_a_second_stack_that_stays_up_exits_3_and_the_proof_is_kept(repository: Repository) -> None:
+    repository.replace("scripts/stack", "  down) ", "  down) case $PWD in *-2) echo stuck; exit 5 ;; esac\n    ")
+    repository.only(good())
+    done = repository.run("mutate", "good")
+    assert done.returncode == 3
+    assert "stack down failed: `scripts/stack down` exited with 5\nstuck" in done.stderr
+    assert len(proofs(repository)) == 1
+    assert repository.left()[0] == []
+
+
 def test_a_step_that_nobody_misses_exits_1_and_a_written_reason_excuses_it(repository: Repository) -> None:
     repository.only(good() + IDLE)
     done = repository.run("mutate")

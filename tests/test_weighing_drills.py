@@ -132,3 +132,14 @@ def test_a_figure_that_monitoring_tells_in_time_notices_a_slow_way(alarm: Alarm)
     slow = step("test -e well || sleep 7")
     trials, _ = proven(alarm, bounded, FAULT, MENDED, IDLE, slow, HEALED, CLEANUP)
     assert (trials["idle"].came, trials["idle"].caught_by) == (Came.CAUGHT, "time_to_recover")
+
+
+def test_a_cleanup_that_the_snapshot_waits_for_has_its_whole_time(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drills, "SETTLE_S", 0.5)
+    monkeypatch.setattr("runbook_checks.mutants.LEAST_CLEANUP_S", 0.5)
+    both = fence("bash {.fault}", "touch broken; echo x >conf")
+    slow = fence("bash {.cleanup}", "test -e well || sleep 2; rm -f conf broken")
+    trials, _ = proven(alarm, CARD, both, MENDED, IDLE, HEALED, slow)
+    assert trials["idle"].came is Came.UNNOTICED
