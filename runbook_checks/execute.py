@@ -151,6 +151,8 @@ class _Execution:
         failed = (one for one in records if one.outcome is Outcome.FAILED)
         if outcome is not Outcome.PASSED and not any(Role(one.role) not in _FIRST for one in failed):
             self.blocks.skip(block, "not run: an earlier block failed")
+        elif probe.is_over(block, self.procedure.blocks, records, self.target.environment):
+            self.blocks.skip(block, "not run: something has noticed, and all that is left has refused before")
         elif why := self._why_not(block):
             self.blocks.skip(block, why)
         elif not self.blocks.passes(self._in_time(probe, block, outcome)):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from runbook_checks.digest import digest_of
-from runbook_checks.errors import RunbookError, StackError, UsageError
+from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.guards import refuse_unsafe
 from runbook_checks.model import Role
@@ -23,13 +21,11 @@ from runbook_checks.weighing import weigh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from concurrent.futures import Future
 
     from runbook_checks.config import Environment
     from runbook_checks.model import Procedure
     from runbook_checks.need import Trial, Tried
     from runbook_checks.record import Service
-    from runbook_checks.running import Target
     from runbook_checks.verify import Verifier
 
 _NAMED = 3  # of the things that changed meanwhile
@@ -76,14 +72,12 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
     run = as_committed(verifier.run)
     covered = verifier.covered(procedure)
     started_at, started = datetime.now(UTC), time.monotonic()
+    runner = _Runner(verifier, procedure, until)
     mutants = mutants_of(procedure, verifier.environment.name)
     trials: tuple[Trial, ...] = ()
     blocks: tuple[Tried, ...] = ()
-    services: tuple[Service, ...] = ()
     if mutants:
-        with _Runner(verifier, procedure, until) as runner:
-            trials, blocks = runner.trials(mutants)
-            services = runner.services
+        trials, blocks = runner.trials(mutants)
     if changed := _changed(covered, verifier.covered(procedure)):
         raise ChangedError(f"{procedure.id}: {CHANGED}: {changed}; nothing is proven, and nothing kept")
     proof = Proof(
@@ -98,7 +92,7 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
         duration_s=round(time.monotonic() - started, 3),
         commit=run.commit,
         dirty=run.dirty,
-        services=services,
+        services=runner.services,
         trials=trials,
         blocks=blocks,
     )
@@ -113,33 +107,12 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
 
 
 class _Runner:
-    """Runs a procedure again and again, as a context manager: on two stacks in turn, of which each run has a fresh one.
-
-    One is taken down while the other comes up.
-    """
-
     def __init__(self, verifier: Verifier, procedure: Procedure, until: float | None) -> None:
         self.verifier = verifier
         self.procedure = procedure
         self.until = until
         self.environment = verifier.environment.name
         self.services: tuple[Service, ...] = ()
-        self._stacks = ExitStack()
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._leaving: Future[None] | None = None  # a stack that goes down
-
-    def __enter__(self) -> Self:
-        self._turns = (self.verifier, self._stacks.enter_context(self.verifier.another()))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._thread.shutdown()  # whatever comes meanwhile, nothing may stay up
-        finally:
-            try:
-                self._stacks.close()
-            except StackError as error:  # what was tried stays true; the end of the run says what is left
-                self.verifier.left_behind.append(str(error))
 
     def trials(self, mutants: Sequence[Mutant]) -> tuple[tuple[Trial, ...], tuple[Tried, ...]]:
         """Run the baseline and the mutants, and return what they prove; one that can prove no more is left out."""
@@ -149,10 +122,11 @@ class _Runner:
         runs: list[tuple[Mutant, Record]] = []
         trials, blocks = weigh(self.procedure, self.environment, runs)
         for mutant in mutants:
-            asked = all(one.proven for one in blocks if one.role == Role.CHECK.value)
-            if mutant.kind in {Kind.FAULT, Kind.SETUP} and asked:
+            checks = [one for one in blocks if one.role == Role.CHECK.value]
+            known = frozenset(one.id for one in checks if one.proven)
+            if mutant.kind in {Kind.FAULT, Kind.SETUP} and len(known) == len(checks):
                 continue
-            probe = probe_of(mutant, self.procedure, baseline)
+            probe = probe_of(mutant, self.procedure, baseline, known)
             runs.append((mutant, self._run(mutant.of(self.procedure), probe)))
             trials, blocks = weigh(self.procedure, self.environment, runs)
         return trials, blocks
@@ -161,11 +135,12 @@ class _Runner:
         """Run a procedure after what it needs, on a fresh stack, and leave nothing of it in the evidence."""
         if self.until is not None and time.time() >= self.until:
             raise OutOfTimeError(f"{procedure.id}: not tried to its end, the time is over")
-        verifier, *_ = self._turns = self._turns[::-1]
+        verifier = self.verifier
+        verifier.discard()
+        target = verifier.ready()
+        self.services = target.services
+        run = as_committed(verifier.run)
         try:
-            target = self._fresh(verifier)
-            self.services = target.services
-            run = as_committed(verifier.run)
             for need in verifier.catalog.needs(self.procedure):
                 if not does_something_in(need, self.environment):
                     continue
@@ -177,12 +152,4 @@ class _Runner:
         except InterruptedRun as interrupt:  # its record tells of a run with something left out
             raise KeyboardInterrupt from interrupt
         finally:
-            self._leaving = self._thread.submit(verifier.discard)
-
-    def _fresh(self, verifier: Verifier) -> Target:
-        """Return what a stack that nothing has run on is, while the other one goes down."""
-        verifier.discard()
-        target = verifier.ready()
-        if self._leaving is not None:
-            self._leaving.result()
-        return target
+            verifier.discard()

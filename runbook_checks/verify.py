@@ -139,14 +139,6 @@ class Verifier:
                 )
         return self._once(procedure, target)
 
-    def another(self) -> Verifier:
-        """Return a verifier of the same run with a stack of its own; enter and leave it as this one."""
-        name = f"{self.instance}-2"  # short: some servers have their sockets below it
-        config, catalog, environment = self.config, self.catalog, self.environment
-        other = Verifier(config, catalog, environment, name, controller=self.controller, run_id=self.run.id)
-        other.signer, other.hidden = self.signer, self.hidden
-        return other
-
     def discard(self) -> None:
         """Take the stack down, if there is one; the next procedure gets a fresh one."""
         stack, self.stack, self.target = self.stack, None, None

@@ -113,28 +113,59 @@ def test_every_run_has_a_fresh_stack_and_what_the_procedure_needs(repository: Re
     assert (repository.root / "stack.log").read_text() == "up\n" * 2
 
 
-def test_the_next_stack_comes_up_while_the_last_goes_down_and_no_run_begins_before_that(
-    repository: Repository,
-) -> None:
-    log = repository.root / "stack.log"
-    slow_down = f"  down)\n    sleep 1\n    echo down >>{log}\n   "
-    repository.replace("scripts/stack", "  up)\n", f"  up)\n    echo up >>{log}\n")
-    repository.replace("scripts/stack", "  down) ", slow_down)
-    repository.only(good() + f"```bash {{.step}}\ntail -n 1 {log} >>seen.log\n```\n")
-    repository.run("mutate", "good")
-    assert log.read_text().split() == ["up", "up", "down", "up", "down", "down"]
-    assert (repository.root / "seen.log").read_text().split() == ["up", "down"], "the third run has no such step"
-    assert repository.left() == ([], [])
+TWICE = """
+## Twice {{ #twice }}
+```bash {{.step #first}}
+touch "$SITE/first"
+```
+```bash {{.check #sees-first}}
+echo first >>asked.log
+test -e "$SITE/first"
+```
+```bash {{.step #second}}
+touch "$SITE/second"
+```
+```bash {{.check #sees-second}}
+echo second >>asked.log
+test -e "$SITE/{what}"
+```
+"""
 
 
-def test_a_second_stack_that_stays_up_exits_3_and_the_proof_is_kept(repository: Repository) -> None:
-    repository.replace("scripts/stack", "  down) ", "  down) case $PWD in *-2) echo stuck; exit 5 ;; esac\n    ")
-    repository.only(good())
-    done = repository.run("mutate", "good")
-    assert done.returncode == 3
-    assert "stack down failed: `scripts/stack down` exited with 5\nstuck" in done.stderr
-    assert len(proofs(repository)) == 1
-    assert repository.left()[0] == []
+def asked(repository: Repository) -> list[str]:
+    return (repository.root / "asked.log").read_text().split()
+
+
+def test_what_has_refused_already_is_not_asked_behind_what_noticed(repository: Repository) -> None:
+    """The first run without a step asks everything; the second would ask a check for its whole time, for nothing."""
+    behind = '```bash {.check #last}\necho last >>asked.log\ntest -e "$SITE/first" && test -e "$SITE/second"\n```\n'
+    repository.only(TWICE.format(what="second") + behind)
+    done = repository.run("mutate", "--json")
+    assert done.returncode == 0, done.stderr
+    (proof,) = proofs(repository, "extra/twice")
+    assert [(one.id, one.by) for one in proof.blocks] == [
+        ("first", "sees-first"),
+        ("sees-first", "first"),
+        ("second", "sees-second"),
+        ("sees-second", "second"),
+        ("last", "first"),
+    ]
+    assert asked(repository) == ["first", "second", "last"] * 2 + ["first", "second"]
+
+
+def test_a_check_that_has_not_refused_yet_is_asked_whatever_noticed_before_it(repository: Repository) -> None:
+    repository.only(TWICE.format(what="first"))
+    done = repository.run("mutate", "--json")
+    assert done.returncode == 1, "nothing misses the second step"
+    (proof,) = proofs(repository, "extra/twice")
+    assert [(one.id, one.proven) for one in proof.blocks] == [
+        ("first", True),
+        ("sees-first", True),
+        ("second", False),
+        ("sees-second", True),
+    ]
+    assert asked(repository) == ["first", "second"] * 3
+    assert proof.trials[0].refused == ("sees-first", "sees-second")
 
 
 def test_a_step_that_nobody_misses_exits_1_and_a_written_reason_excuses_it(repository: Repository) -> None:
