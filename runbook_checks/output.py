@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -119,7 +120,12 @@ class Output:
         self._pass_on(self._redactor.flush())
         os.close(self._fd)
         self._fd = -1
-        os.unlink(self._path)  # noqa: PTH108  (a Path for every block would cost)
+        with contextlib.suppress(FileNotFoundError):  # a block may have removed it
+            os.unlink(self._path)  # noqa: PTH108  (a Path for every block would cost)
+
+    def exists(self) -> bool:
+        """Return whether a block can still write to it."""
+        return os.access(self._path, os.F_OK)
 
     def fileno(self) -> int:
         """Return the reading end, for a selector."""
