@@ -34,7 +34,7 @@ ORDER = [
     *("marks", "command", "http_request"),
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
     *("store", "signing", "keys", "trust", "status", "report", "alerts", "holes", "documents", "tags"),
-    *("guardian", "stack", "guards", "verify", "mutate", "selecting", "scheduling"),
+    *("guardian", "stack", "occupancy", "guards", "verify", "mutate", "selecting", "scheduling"),
     *("failure", "sharing", "pytest_plugin", "progress", "engine", "tables", "attest", "promql"),
     *("site", "__init__", "arguments", "cli", "__main__"),
 ]
