@@ -278,6 +278,7 @@ def _run(
 
 def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.leaks import kinds_in  # noqa: PLC0415
     from runbook_checks.record import to_line  # noqa: PLC0415
 
     if code == _NOTHING_COLLECTED and not progress.errors:
@@ -287,6 +288,8 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
     console = progress.console
     for message in (*progress.errors, *progress.failures):
         console.print(f"\n{message}", soft_wrap=True)
+    for leak in (one for record in progress.records.values() for one in kinds_in(record)):
+        console.print(f"\n{leak}: it was masked; revoke it, and name its variable under `secrets:`", soft_wrap=True)
     if progress.records:
         console.print()
         console.print(tables.records_table(progress.records.values()))

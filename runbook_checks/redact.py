@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import shlex
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -29,10 +30,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Prepare the forms once; without secrets nothing is searched or held back."""
-        forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, forms))) if forms else None
-        self._beginnings = frozenset(form[:end] for form in forms for end in range(1, len(form)))
-        self._longest = len(forms[0]) if forms else 0
+        self._pattern, self._beginnings, self._longest = _prepared(tuple(secrets))
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -65,6 +63,15 @@ class Redactor:
             return text
         data = text.encode("utf-8", "surrogateescape")
         return self._pattern.sub(REPLACEMENT, data).decode("utf-8", "surrogateescape")
+
+
+@lru_cache(maxsize=8)  # all outputs of a run have the same secrets, and those of a key take 20 MB
+def _prepared(secrets: tuple[str, ...]) -> tuple[re.Pattern[bytes] | None, frozenset[bytes], int]:
+    """Return what matches any form, what any of them may begin with, and how long the longest is."""
+    forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+    pattern = re.compile(b"|".join(map(re.escape, forms))) if forms else None
+    beginnings = frozenset(form[:end] for form in forms for end in range(1, len(form)))
+    return pattern, beginnings, len(forms[0]) if forms else 0
 
 
 def _forms(secret: str) -> Iterable[bytes]:

@@ -15,6 +15,7 @@ from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
+from runbook_checks.leaks import masked
 from runbook_checks.need import NEVER, Need, worth
 from runbook_checks.proof import proves
 from runbook_checks.record import CHANGED, Outcome
@@ -88,6 +89,7 @@ class Report:
     entries: tuple[Entry, ...]
     strict: bool = False  # whether a pass from a tree with uncommitted changes counts for nothing
     forged: tuple[str, ...] = ()  # ``file:line: reason`` of evidence that is refused, not merely unsigned
+    leaks: tuple[str, ...] = ()  # where evidence holds what looks like a secret; the report itself has it masked
 
 
 def load_report(config: Config, *, now: datetime, strict: bool = False) -> Report:
@@ -98,6 +100,7 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
     keys = trusted_keys(config)
     entries = []
     forged: list[str] = []
+    leaks: list[str] = []
     for procedure in catalog.procedures:
         runbook = catalog.runbook_of(procedure)
         every_s = runbook.verify_every_s or config.verify_every_s
@@ -108,6 +111,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             current = digest_of(covered)
             evidence, refused = believe(store, environment.name, procedure.id, keys)
             forged.extend(refused)
+            evidence, found = _masked(evidence)
+            leaks.extend(f"{store.path(environment.name, procedure.id)}: {one}" for one in found)
             judgement = judge(
                 [one.record for one in evidence if not one.refused],
                 digest=current,
@@ -129,7 +134,17 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
             entries.append(
                 Entry(procedure, runbook, environment.name, current, judgement, history, now_covered, drill, need)
             )
-    return Report(catalog, tuple(entries), strict, tuple(forged))
+    return Report(catalog, tuple(entries), strict, tuple(forged), tuple(dict.fromkeys(leaks)))
+
+
+def _masked(evidence: tuple[Evidence, ...]) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """Return evidence as it may be published, and where what looks like a secret is in the file itself."""
+    shown, told = [], []
+    for one in evidence:
+        record, found = masked(one.record)
+        shown.append(replace(one, record=record) if found else one)
+        told.extend(found)
+    return tuple(shown), tuple(told)
 
 
 def _newest_drill(evidence: Iterable[Evidence], now: datetime) -> Record | None:

@@ -26,6 +26,7 @@ from runbook_checks.guards import refuse_unsafe
 from runbook_checks.http_request import expand
 from runbook_checks.keys import key_in_variable, secret_of, signer_of, without_key
 from runbook_checks.languages import DEFAULTS
+from runbook_checks.leaks import masked
 from runbook_checks.links import follow
 from runbook_checks.model import Procedure, acts, runs_in
 from runbook_checks.monitoring import Monitoring
@@ -296,6 +297,7 @@ def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
 
 
 def _keep(store: Store, record: Record, signer: CryptoSigner | None) -> Record:
+    record, _ = masked(record)  # once more: its source was not there when the blocks had run
     store.append(record)
     if signer is not None:
         store.append_signature(record, sign(record, to_line(record).encode().removesuffix(b"\n"), signer))

@@ -142,6 +142,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             raise PluginError(str(error)) from error
         for forged in self._report.forged:  # which makes a strict build fail
             log.warning("%s; the site shows it as not counted", forged)
+        for leak in self._report.leaks:  # so does this
+            log.warning("%s; the site does not show it: revoke it, and take the record out of the file", leak)
         self._languages = {**DEFAULTS, **dict(self._checks.languages)}
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
