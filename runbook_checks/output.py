@@ -108,6 +108,11 @@ class Output:
         """Tell nobody any more: it is the listener that was interrupted, or that failed."""
         self._tell = None
 
+    def result(self) -> tuple[bytes, int]:
+        """Return what was kept, and the count of bytes that were left out."""
+        kept, cut_bytes = self.kept.result()
+        return self._redactor.unwrap(kept), cut_bytes
+
     def renew(self) -> None:
         """Keep apart what comes from now on: the block has been reported, the rest is late."""
         self.kept = Kept(self._limit_bytes)

@@ -198,7 +198,7 @@ class Session:
             held = self._settle(pair)
             with contextlib.suppress(FileNotFoundError):  # the block has removed it
                 os.unlink(pair.script)  # noqa: PTH108
-        (stdout, stdout_cut), (stderr, stderr_cut) = (output.kept.result() for output in pair.outputs)
+        (stdout, stdout_cut), (stderr, stderr_cut) = (output.result() for output in pair.outputs)
         if held:
             for output in pair.outputs:
                 output.renew()
@@ -224,7 +224,7 @@ class Session:
         for pair in self._held:
             for output in pair.outputs:
                 output.end()
-            (stdout, stdout_cut), (stderr, stderr_cut) = (output.kept.result() for output in pair.outputs)
+            (stdout, stdout_cut), (stderr, stderr_cut) = (output.result() for output in pair.outputs)
             if stdout or stderr:
                 late.append(LateOutput(pair.number, stdout, stderr, stdout_cut, stderr_cut))
         return tuple(late)
