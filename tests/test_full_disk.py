@@ -8,9 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from records import record
 from repository import Repository, copy_sample
 
 from runbook_checks.record import from_line
+from runbook_checks.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +29,14 @@ true
 """
 # A file system of our own in a namespace of our own: it needs no root, and goes with the process.
 OWN = ("unshare", "--user", "--map-root-user", "--mount", "bash", "-euc")
-FULL = 'kept=$(TMPDIR= mktemp -d) && cp -r "$1/." "$kept" && mount -t tmpfs -o "$2" none "$1" && cp -r "$kept/." "$1"'
+FULL = 'kept=$(mktemp -d -p ..) && cp -r "$1/." "$kept" && mount -t tmpfs -o "$2" none "$1" && cp -r "$kept/." "$1"'
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     copied = copy_sample(tmp_path)
     copied.only(PAGE)
-    assert copied.run("verify", "--environment", "box").returncode == 0
+    Store(copied.root / ".runbook-checks/evidence").append(record(procedure="extra/print", environment="box"))
     return copied
 
 
@@ -57,7 +59,7 @@ def on_small_disk(
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("size", ["40k", "24k"])
+@pytest.mark.parametrize("size", ["20k", "8k"])
 def test_evidence_that_does_not_fit_is_an_error_and_the_old_is_intact(repository: Repository, size: str) -> None:
     name = ".runbook-checks/evidence"
     before = (repository.root / name / "box/extra/print.jsonl").read_text()
