@@ -159,7 +159,7 @@ def _status(options: argparse.Namespace) -> int:
 
     now = datetime.now(UTC)
     config = _config(options)
-    report = load_report(config, now=now, strict=options.strict)
+    report = load_report(config, now=now, strict=options.strict, history=False)
     only = config.environment(options.environment).name if options.environment else ""
     wanted = set(report.catalog.select(options.selection)) if options.selection else set(report.catalog.procedures)
     entries = [entry for entry in report.entries if entry.procedure in wanted and only in {"", entry.environment}]
