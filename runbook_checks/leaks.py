@@ -47,6 +47,7 @@ _OURS: tuple[tuple[str, re.Pattern[str], Callable[[str], object]], ...] = (
 _SHORTEST_GROUP = 8  # of a part of a match that is the secret itself; a shorter one tells the kind of token
 _REST_OF_TOKEN = re.compile(r"[\w+/=.-]*")
 _REST_OF_KEY = re.compile(r"[^\n]*\n(?:.*\n)*?[^\n]*(?:END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-+|Private-MAC: \w+)|[\s\S]*")
+_REDACTED = re.compile(r"-*\s*\[redacted\]")
 _PRIVATE_KEY = "Private Key"
 _MASKED = re.compile(r"\[masked: looks like (an? [A-Za-z ]+)\]")
 
@@ -124,7 +125,7 @@ def _found(text: str) -> Iterator[tuple[int, int, str]]:
     for kind, pattern in _patterns(text):
         end = 0
         for match in pattern.finditer(text):
-            if match.start() < end:  # within what goes already
+            if match.start() < end or _REDACTED.match(text, match.end()):  # within what goes, or gone already
                 continue
             part = 1 if pattern.groups == 1 and len(match[1] or "") >= _SHORTEST_GROUP else 0
             first, end = match.span(part)

@@ -67,6 +67,12 @@ def test_ordinary_output_is_left_as_it_is(text: str) -> None:
     assert mask(text) == (text, ())
 
 
+def test_a_key_that_was_declared_and_redacted_is_no_news() -> None:
+    head, _, rest = TOKENS["a Private Key"].partition(BODY)
+    text = f"{head}[redacted]\n{rest}"
+    assert mask(text) == (text, ())
+
+
 def test_a_key_without_its_end_takes_the_rest_with_it() -> None:
     text, _ = mask("begin\n" + TOKENS["a Private Key"].partition("-----END")[0] + "more of it\n")
     assert text == "begin\n[masked: looks like a Private Key]"
