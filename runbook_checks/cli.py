@@ -169,7 +169,7 @@ def _status(options: argparse.Namespace) -> int:
 
     now = datetime.now(UTC)
     config = _config(options)
-    report = load_report(config, now=now, strict=options.strict)
+    report = load_report(config, now=now, strict=options.strict, history=False)
     only = config.environment(options.environment) if options.environment else None
     wanted = set(_chosen(report.catalog, options, only))
     here = [entry for entry in report.entries if only is None or entry.environment == only.name]
@@ -288,6 +288,7 @@ def _run(
 
 def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.leaks import kinds_in  # noqa: PLC0415
     from runbook_checks.record import to_line  # noqa: PLC0415
 
     if code == _NOTHING_COLLECTED and not progress.errors:
@@ -297,6 +298,8 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
     console = progress.console
     for message in (*progress.errors, *progress.failures):
         console.print(f"\n{message}", soft_wrap=True)
+    for leak in (one for record in progress.records.values() for one in kinds_in(record)):
+        console.print(f"\n{leak}: it was masked; revoke it, and name its variable under `secrets:`", soft_wrap=True)
     if progress.records:
         console.print()
         console.print(tables.records_table(progress.records.values()))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runbook_checks.blocks import captures
 from runbook_checks.drill import Answer, Drill
+from runbook_checks.leaks import masked
 from runbook_checks.model import DRILL_FIGURES, Block, Procedure, Role, is_drill, runs_in
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.redact import Redactor
@@ -51,24 +52,26 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: 
     if outcome is Outcome.PASSED:
         figures, answer = execution.figures()
         outcome, reason = execution.judged(answer), answer.reason
-    record = Record(
-        run=run.id,
-        procedure=procedure.id,
-        page=procedure.page,
-        title=procedure.title,
-        outcome=outcome,
-        reason=reason or execution.blocks.reason,
-        digest=digest,
-        environment=target.environment,
-        started_at=started_at.isoformat(timespec="milliseconds"),
-        ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        duration_s=round(time.monotonic() - started, 6),
-        commit=run.commit,
-        dirty=run.dirty,
-        services=target.services,
-        blocks=tuple(execution.blocks.records),
-        figures=figures,
-        moments=execution.drill.moments() if execution.drill else (),
+    record, _ = masked(
+        Record(
+            run=run.id,
+            procedure=procedure.id,
+            page=procedure.page,
+            title=procedure.title,
+            outcome=outcome,
+            reason=reason or execution.blocks.reason,
+            digest=digest,
+            environment=target.environment,
+            started_at=started_at.isoformat(timespec="milliseconds"),
+            ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            duration_s=round(time.monotonic() - started, 6),
+            commit=run.commit,
+            dirty=run.dirty,
+            services=target.services,
+            blocks=tuple(execution.blocks.records),
+            figures=figures,
+            moments=execution.drill.moments() if execution.drill else (),
+        )
     )
     if execution.interrupted:
         raise InterruptedRun(record)

@@ -97,8 +97,8 @@ class ProcedureItem(pytest.Item):
             return
         try:
             record = self.runbooks.verifier().verify(self.procedure)
-        except RunbookError as error:
-            self.told = {ERROR: str(error), EXIT_CODE: error.exit_code}
+        except (RunbookError, OSError) as error:  # the disk may be full: that says nothing of the procedure
+            self.told = {ERROR: str(error), EXIT_CODE: getattr(error, "exit_code", RunbookError.exit_code)}
             raise
         except InterruptedRun as interrupt:
             self.config.stash.setdefault(INTERRUPTED, []).append(to_line(interrupt.record))
