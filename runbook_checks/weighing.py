@@ -104,16 +104,20 @@ def _came(procedure: Procedure, environment: str, mutant: Mutant, record: Record
         return Came.UNNOTICED, "", "", ""
     if not any(one.attempts and one.id in acting for one in record.blocks):
         return Came.UNDECIDED, "", "", record.reason
-    return _at_the_end(procedure, record)
+    later = acting[first + 1 :]
+    return _at_the_end(procedure, record, [one for one in refusals(procedure, mutant, record) if one.id in later])
 
 
-def _at_the_end(procedure: Procedure, record: Record) -> tuple[Came, str, str, str]:
-    """Return what noticed after all blocks have passed: a figure, or the drill."""
+def _at_the_end(procedure: Procedure, record: Record, beyond: Sequence[BlockRecord]) -> tuple[Came, str, str, str]:
+    """Return what noticed after all blocks passed: a figure, or the drill; ``beyond`` captured one out of bounds."""
     card = f"{procedure.page}:{procedure.card.line}"
     broken = next((figure for figure in record.figures if not figure.kept), None)
     if broken is not None:
         return Came.CAUGHT, broken.name, card, record.reason
-    if record.reason.startswith(f"{card}: figure "):  # what it is measured by did not run
+    if record.reason.startswith(f"{card}: figure "):  # what it is measured by did not run, or said no number
+        for one in beyond:
+            place = f"{procedure.page}:{one.line}"
+            return Came.CAUGHT, one.id, place, f"{place}: {one.id} captured a figure that is out of its bounds"
         return Came.UNNOTICED, "", "", ""
     return Came.CAUGHT, DRILL, ":".join(record.reason.split(":", 2)[:2]), record.reason
 

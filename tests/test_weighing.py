@@ -211,6 +211,18 @@ def test_a_check_refuses_by_the_bound_of_the_figure_that_it_captures(tmp_path: P
     assert "one-check-2" in loose.unproven
 
 
+def test_a_figure_that_is_no_number_notices_also_when_the_first_is_missing_with_the_step(tmp_path: Path) -> None:
+    bound = card("figures:\n  failed: {max: 0}\n  rate: {unit: a second}")
+    load, rate = step("echo 7 >rate && echo 0 failed", "<failed> failed"), check("cat rate || echo -", "<rate>")
+    proven = Proven(tmp_path, bound, load, rate)
+    assert proven.unproven == {}
+    trial = proven.trials["one-step-1"]
+    assert (trial.caught_by, trial.reason.partition(": ")[2]) == (
+        "one-check-1",
+        "one-check-1 captured a figure that is out of its bounds",
+    )
+
+
 def test_a_rollback_is_left_out_too_and_what_is_for_another_environment_is_nobodys(tmp_path: Path) -> None:
     proven = Proven(
         tmp_path,
