@@ -109,7 +109,7 @@ class Probe:
             return f"not run: it would run in another folder than behind {', '.join(moving)}"
         there = {*given, *(name for one in passed for name in made_by(one))}
         if block.role is Role.CHECK:
-            there.update(self.lent)
+            there.update({*self.lent, *_set_by(block)})  # one that it uses before it sets it is unset, and that shows
         missing = sorted({name for one in lost for name in made_by(one)} - there)
         names = [name for name in missing if _uses(block, name)]
         if not names:
@@ -161,12 +161,15 @@ def captured(block: Block, record: BlockRecord, page: str) -> tuple[tuple[str, s
 
 def made_by(block: Block) -> frozenset[str]:
     """Return the names that later blocks have from a block: captures, variables, functions; rather one too many."""
-    found = {name for expectation in block.expectations for name in captures(expectation)}
-    if block.language == "bash":
-        found.update(_ASSIGNED.findall(block.text))
-        found.update(name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
-        found.update(one or other for one, other in _FUNCTION.findall(block.text))
-    return frozenset(found)
+    return _set_by(block) | {name for expectation in block.expectations for name in captures(expectation)}
+
+
+def _set_by(block: Block) -> frozenset[str]:
+    if block.language != "bash":
+        return frozenset()
+    named = (name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
+    functions = (one or other for one, other in _FUNCTION.findall(block.text))
+    return frozenset({*_ASSIGNED.findall(block.text), *named, *functions})
 
 
 def moves(block: Block) -> bool:

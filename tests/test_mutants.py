@@ -174,6 +174,14 @@ def test_a_check_is_lent_the_captures_of_the_baseline_and_a_step_is_not() -> Non
     assert probe.why_not(use, procedure.blocks, [], ()).startswith("not run: it uses id")
 
 
+def test_a_check_is_asked_although_a_block_that_failed_would_have_set_what_it_sets_itself() -> None:
+    procedure = procedure_of(*(role("for path in a b; do ask $path; done") for role in (check, check, step)))
+    failed = [ran("one-check-1", Outcome.FAILED)]
+    _, ask, change = procedure.blocks
+    assert Probe((block_of("true"),)).why_not(ask, procedure.blocks, failed, ()) == ""
+    assert Probe((block_of("true"),)).why_not(change, procedure.blocks, failed, ()).startswith("not run: it uses path")
+
+
 @pytest.mark.parametrize(
     ("more", "needed_s", "within_s", "timeout_s"),
     [
