@@ -11,6 +11,7 @@ _SELF = r"\$(?:0|\{0\}|BASH_SOURCE|\{BASH_SOURCE(?:\[0\])?\})"
 _OWN_FOLDER = re.compile(rf'"?(?:\$\(dirname (?:-- )?"?{_SELF}"?\)|\$\{{(?:0|BASH_SOURCE(?:\[0\])?)%/\*\}})"?')
 _DEFAULT = re.compile(r"\$\{\w+:?[-=+]([^{}\n]*)\}")
 _VARIABLE = re.compile(r"\$(?:\w+|[@*#?!$]|\{[^}\n]*\})")
+_CALL = re.compile(r"(?<![\w.@%+/*?-])[A-Za-z_]\w*(?:\.\w+)+(?=\()")  # `answer.json(…)`
 _WORD = re.compile(r"[\w.@%+/*?-]+")
 _GOES_TO = re.compile(
     r"(?<![\w./-])(?:cd|pushd|-C|--directory|-chdir)[ \t=]+(?:--[ \t]+)?[\"']?([^\s\"';&|()]+)", re.MULTILINE
@@ -42,13 +43,13 @@ def words_of(text: str, folder: str = "", *, python: bool = False) -> Words:
     """Return the words of a text that stands in a file of a folder, without those of its whole-line comments.
 
     A variable in a word may be anything, so that it reads as ``*``; of ``${X:-default}`` the default counts, and
-    ``$(dirname "$0")`` is the folder.
+    ``$(dirname "$0")`` is the folder. A call such as ``answer.json(…)`` is no word.
     """
     plain = _OWN_FOLDER.sub(lambda _: f"./{folder or '.'}", _COMMENT.sub("", text))
     plain = _VARIABLE.sub("*", _DEFAULT.sub(r"\1", plain))
     goes_to = dict.fromkeys(_GOES_TO.findall(plain))
     names: dict[str, None] = {}
-    for found in _WORD.findall(plain):
+    for found in _WORD.findall(_CALL.sub("", plain)):
         word = found.rstrip(".") if len(found) <= _LONGEST else ""
         if found in goes_to or not re.search(r"\w", word):
             continue

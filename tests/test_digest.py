@@ -260,6 +260,7 @@ def test_the_block_that_a_figure_measures_counts(root: Path) -> None:
         ("make all", "Makefile"),
         ("cat 'my file.sql'", "my file.sql"),
         ("cat notes/read.md", "notes/read.md"),
+        ("cat tools/*(a|b).sh", "tools/a.sh"),
     ],
 )
 def test_a_file_is_named(root: Path, command: str, name: str) -> None:
@@ -282,9 +283,12 @@ def test_a_variable_of_the_environment_names_a_file(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["# see scripts/unused.sh\n", "cat docs/guide.md\n", "echo the docs\n", 'echo "${n}s/"\n', "cat notes.toml\n"],
+    [
+        *("# see scripts/unused.sh\n", "cat docs/guide.md\n", "echo the docs\n", 'echo "${n}s/"\n', "cat notes.toml\n"),
+        "answer.unused.sh(unused.sh())\n",
+    ],
 )
-def test_prose_and_comments_in_a_script_name_nothing(root: Path, text: str) -> None:
+def test_prose_comments_and_calls_in_a_script_name_nothing(root: Path, text: str) -> None:
     write(root, "docs/guide.md", "scripts/unused.sh\n")
     write(root, "notes.toml", 'readme = "scripts/unused.sh"\n')
     write(root, "scripts/base.sh", text)
