@@ -88,6 +88,8 @@ class ProcedureItem(pytest.Item):
         from runbook_checks.record import Outcome, to_line  # noqa: PLC0415
 
         environment = self.runbooks.environment.name
+        if self.procedure.id not in self.runbooks.meant:
+            pytest.skip(f"it is not meant to run in environment {environment}")
         if not proves(self.procedure, environment):
             pytest.skip(f"nothing of it could fail in environment {environment}: its checks are for others")
         if self.config.getoption("runbook_mutate"):

@@ -19,6 +19,7 @@ from runbook_checks.leaks import masked
 from runbook_checks.need import NEVER, Need, worth
 from runbook_checks.proof import proves
 from runbook_checks.record import CHANGED, Evidence, Outcome
+from runbook_checks.scopes import meant_for, scope_problems
 from runbook_checks.status import Judgement, Status, enough, judge, told
 from runbook_checks.store import Store
 from runbook_checks.trust import believe, believe_need, why_newest_is_refused
@@ -101,6 +102,7 @@ def load_report(config: Config, *, now: datetime, strict: bool = False, history:
     store = Store(config.root / config.evidence)
     hashes = FileHashes(config.root)
     keys = trusted_keys(config)
+    meant = {environment.name: meant_for(catalog, environment) for environment in config.environments}
     entries = []
     forged: list[str] = []
     leaks: list[str] = []
@@ -108,7 +110,7 @@ def load_report(config: Config, *, now: datetime, strict: bool = False, history:
         runbook = catalog.runbook_of(procedure)
         every_s = runbook.verify_every_s or config.verify_every_s
         for environment in config.environments:
-            if not proves(procedure, environment.name):
+            if not proves(procedure, environment.name) or procedure.id not in meant[environment.name]:
                 continue
             covered = parts(config, environment, procedure, catalog, hashes)
             current = digest_of(covered)
@@ -134,7 +136,8 @@ def load_report(config: Config, *, now: datetime, strict: bool = False, history:
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
             judgement = told(judgement, why_newest_is_refused(evidence))
-            proofs, doubt = believe_need(store, environment.name, procedure.id, keys)
+            proofs, doubt, refused = believe_need(store, environment.name, procedure.id, keys)
+            forged.extend(refused)
             need = worth(proofs, procedure, digest=current, now=now, strict=strict, doubt=doubt)
             drill = _newest_drill(evidence, now)
             entries.append(
@@ -199,6 +202,7 @@ def load_catalog(config: Config) -> Catalog:
             if block.environment and block.environment not in environments:
                 reason = f"there is no environment `{block.environment}` in {FILE_NAME}"
                 problems.append(Problem(procedure.page, block.span.first, reason, f"it has {', '.join(environments)}"))
+    problems += scope_problems(catalog, config)
     if problems:
         raise SourceError(tuple(problems))
     return catalog

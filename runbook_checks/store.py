@@ -50,6 +50,17 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class ProofLine:
+    """A proof of need as it is kept, by the rules of Line."""
+
+    path: Path
+    number: int
+    raw: bytes
+    proof: need.Proof
+    stray: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Store:
     """Records below a folder, as ``<environment>/<page stem>/<heading id>.jsonl``, their signatures beside them."""
 
@@ -67,6 +78,10 @@ class Store:
     def need_path(self, environment: str, procedure: str) -> Path:
         """Return the file that keeps the proofs of need of a procedure; their signatures lie beside it."""
         return self.path(environment, procedure).with_suffix(f"{_NEED}.jsonl")
+
+    def need_signatures_path(self, environment: str, procedure: str) -> Path:
+        """Return the file that keeps the signatures of the proofs of need of a procedure."""
+        return self.need_path(environment, procedure).with_suffix(_SIGNATURES)
 
     def prepare(self) -> None:
         """Create the folder and see that files can be written there; raises StoreError when they cannot."""
@@ -87,13 +102,16 @@ class Store:
 
     def append_need(self, proof: need.Proof, envelope: bytes = b"") -> None:
         """Add a proof of need, and its signature if there is one, by the rules of append()."""
-        path = self.need_path(proof.environment, proof.procedure)
-        _append(path, need.to_line(proof).encode())
+        _append(self.need_path(proof.environment, proof.procedure), need.to_line(proof).encode())
         if envelope:
-            _append(path.with_suffix(_SIGNATURES), envelope)
+            self.append_envelope(self.need_signatures_path(proof.environment, proof.procedure), envelope)
 
-    def proofs(self, environment: str, procedure: str) -> tuple[tuple[need.Proof, bytes], ...]:
-        """Return the proofs of need of a procedure as they were kept, each with its line; what is none is skipped.
+    def append_envelope(self, path: Path, envelope: bytes) -> None:
+        """Add an envelope, one line, to a file that this store has for signatures, by the rules of append()."""
+        _append(path, envelope)
+
+    def proofs(self, environment: str, procedure: str) -> tuple[ProofLine, ...]:
+        """Return the proofs of need of a procedure as they were kept, and others that lie there; the rest is skipped.
 
         Raises StoreError for a proof of another schema version: it may be the one that counts.
         """
@@ -109,15 +127,11 @@ class Store:
             except ValueError as error:
                 log.warning("%s:%d: skipped a line that is not a proof: %s", path, number, error)
                 continue
-            if (proof.environment, proof.procedure) == (environment, procedure):
-                found.append((proof, raw))
-            else:
+            stray = (proof.environment, proof.procedure) != (environment, procedure)
+            if stray:
                 log.warning("%s:%d: skipped a proof of %s", path, number, printable(proof.procedure))
+            found.append(ProofLine(path, number, raw, proof, stray))
         return tuple(found)
-
-    def need_signatures(self, environment: str, procedure: str) -> tuple[bytes, ...]:
-        """Return the lines that are kept as signatures of a procedure's proofs of need."""
-        return tuple(raw for _, raw in _read(self.need_path(environment, procedure).with_suffix(_SIGNATURES)))
 
     def read(self, environment: str, procedure: str) -> tuple[Record, ...]:
         """Return the records of a procedure, oldest first; a line that is no record is skipped with a warning.
@@ -166,9 +180,9 @@ class Store:
             found.append(Line(path, number, raw, record, stray))
         return tuple(sorted(found, key=lambda line: datetime.fromisoformat(line.record.ended_at)))
 
-    def signatures(self, environment: str, procedure: str) -> tuple[tuple[int, bytes], ...]:
-        """Return the lines that are kept as signatures of a procedure's records, each with its number."""
-        return tuple(_read(self.signatures_path(environment, procedure)))
+    def envelopes(self, path: Path) -> tuple[tuple[int, bytes], ...]:
+        """Return the lines of a file that this store has for signatures, each with its number."""
+        return tuple(_read(path))
 
 
 def _record(path: Path, number: int, raw: bytes) -> Record | None:

@@ -33,10 +33,10 @@ ORDER = [
     *("redact", "leaks", "output", "processes", "errexit", "lint", "shell"),
     *("marks", "command", "http_request"),
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
-    *("store", "signing", "keys", "trust", "status", "report", "alerts", "holes", "documents", "tags"),
+    *("store", "signing", "keys", "trust", "scopes", "status", "report", "alerts", "holes", "documents", "tags"),
     *("guardian", "stack", "occupancy", "guards", "verify", "mutate", "selecting", "scheduling"),
     *("failure", "sharing", "pytest_plugin", "progress", "engine", "tables", "attest", "promql"),
-    *("site", "__init__", "arguments", "cli", "__main__"),
+    *("site", "__init__", "arguments", "streams", "console", "exits", "cli", "__main__"),
 ]
 
 

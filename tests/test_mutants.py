@@ -72,6 +72,13 @@ def test_what_a_block_makes(text: str, names: set[str]) -> None:
     assert made_by(block_of(text)) == names
 
 
+def test_of_a_polled_check_later_blocks_have_captures_only() -> None:
+    looks = 'for made in 1; do echo "id $made"; done'
+    polled, once = procedure_of(check(looks, "id <id>", more=" within=5s"), check(looks, "id <id>")).blocks
+    assert made_by(polled) == {"id"}
+    assert made_by(once) >= {"id", "made"}
+
+
 @pytest.mark.parametrize(
     ("language", "text", "uses"),
     [
@@ -85,6 +92,12 @@ def test_what_a_block_makes(text: str, names: set[str]) -> None:
         ("bash", "ls made deployment/made/x made.txt --made", False),
         ("bash", "echo \"$made_up\" 'made'", False),
         ("bash", "made=2", False),
+        ("bash", 'for made in 1 2; do echo "$made" && for made in ü "$made"; do ls "$made"; done; done', False),
+        ("bash", 'for made in 1 "$made"; do echo "$made"; done', True),
+        ("bash", 'for made in 1; do true; done; echo "$made"', True),
+        ("bash", 'for made in 1; do for other in "$made"; do echo "$made"; done; done', False),
+        ("bash", 'for other in 1; do echo "$made"; done', True),
+        ("bash", 'for made in 1; do true; done <<<"$made"', True),
         ("http", "GET $API/made", False),
         ("http", "GET $API/${made}", True),
         ("sql", "SELECT made FROM x", False),
