@@ -121,7 +121,7 @@ class Probe:
             return f"not run: it would run in another folder than behind {', '.join(moving)}"
         there = {*given, *(name for one in passed for name in made_by(one))}
         if block.role is Role.CHECK:
-            there.update(self.lent)
+            there.update({*self.lent, *_set_by(block)})  # one that it uses before it sets it is unset, and that shows
         missing = sorted({name for one in lost for name in made_by(one)} - there)
         names = [name for name in missing if _uses(block, name)]
         if not names:
@@ -187,12 +187,16 @@ def made_by(block: Block) -> frozenset[str]:
 
     Of a polled check they have captures only: it runs in a subshell.
     """
-    found = {name for expectation in block.expectations for name in captures(expectation)}
-    if block.language == "bash" and block.within_s is None:
-        found.update(_ASSIGNED.findall(block.text))
-        found.update(name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
-        found.update(one or other for one, other in _FUNCTION.findall(block.text))
-    return frozenset(found)
+    found = frozenset(name for expectation in block.expectations for name in captures(expectation))
+    return found | _set_by(block) if block.within_s is None else found
+
+
+def _set_by(block: Block) -> frozenset[str]:
+    if block.language != "bash":
+        return frozenset()
+    named = (name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
+    functions = (one or other for one, other in _FUNCTION.findall(block.text))
+    return frozenset({*_ASSIGNED.findall(block.text), *named, *functions})
 
 
 def moves(block: Block) -> bool:
@@ -224,29 +228,10 @@ def _turn(block: Block) -> tuple[int, int]:
 def _uses(block: Block, name: str) -> bool:
     if block.language not in _EXPANDING:
         return name in _IDENTIFIER.findall(block.text)
+    if name in _VARIABLE.findall(block.text):
+        return True
     if block.language not in _SHELLS:
-        return name in _VARIABLE.findall(block.text)
-    text = _outside_loops_over(name, block.text)
-    if name in _VARIABLE.findall(text):
+        return False
+    if any(name in _IDENTIFIER.findall(inside) for inside in _ARITHMETIC.findall(block.text)):
         return True
-    if any(name in _IDENTIFIER.findall(inside) for inside in _ARITHMETIC.findall(text)):
-        return True
-    return re.search(rf"(?m)(?:^|[;|&({{]|\bthen|\bdo|\bif|!)\s*{re.escape(name)}(?![\w./=-])", text) is not None
-
-
-def _outside_loops_over(name: str, text: str) -> str:
-    """Return a script without the bodies of its own loops over a name: `for url in …` gives `url` its values itself."""
-    whole = text.encode()
-    for body in sorted(_bodies(Parser(_BASH).parse(whole).root_node, name), key=lambda one: -one.start_byte):
-        whole = whole[: body.start_byte] + whole[body.end_byte :]
-    return whole.decode()
-
-
-def _bodies(node: Node, name: str) -> Iterator[Node]:
-    """Yield the outermost bodies of `for` loops over a name."""
-    variable, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
-    if node.type == "for_statement" and body is not None and variable is not None and variable.text == name.encode():
-        yield body
-        return
-    for child in node.named_children:
-        yield from _bodies(child, name)
+    return re.search(rf"(?m)(?:^|[;|&({{]|\bthen|\bdo|\bif|!)\s*{re.escape(name)}(?![\w./=-])", block.text) is not None
