@@ -72,6 +72,13 @@ def test_what_a_block_makes(text: str, names: set[str]) -> None:
     assert made_by(block_of(text)) == names
 
 
+def test_of_a_polled_check_later_blocks_have_captures_only() -> None:
+    looks = 'for made in 1; do echo "id $made"; done'
+    polled, once = procedure_of(check(looks, "id <id>", more=" within=5s"), check(looks, "id <id>")).blocks
+    assert made_by(polled) == {"id"}
+    assert made_by(once) >= {"id", "made"}
+
+
 @pytest.mark.parametrize(
     ("language", "text", "uses"),
     [
