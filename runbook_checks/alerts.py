@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from yaml.nodes import Node
 
     from runbook_checks.config import Config, Exemption
+    from runbook_checks.model import Procedure
     from runbook_checks.record import Outcome
     from runbook_checks.report import Entry
 
@@ -51,12 +52,16 @@ class LastDrill:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An alert's name, the rules that raise it, the entries of the procedures whose cards name it, else why not."""
+    """An alert's name, the rules that raise it, the entries of the procedures whose cards name it, else why not.
+
+    ``elsewhere`` are the public ids of procedures that name it too, and run only in other environments.
+    """
 
     name: str
     rules: tuple[Alert, ...] = ()
     entries: tuple[Entry, ...] = ()
     exemption: Exemption | None = None
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def severity(self) -> str:
@@ -66,12 +71,12 @@ class Answer:
     @property
     def covered(self) -> bool:
         """Return whether some procedure answers the alert."""
-        return bool(self.entries)
+        return bool(self.entries or self.elsewhere)
 
     @property
     def verified(self) -> bool:
         """Return whether every procedure that answers the alert is verified, and there is one."""
-        return self.covered and all(entry.status is Status.VERIFIED for entry in self.entries)
+        return bool(self.entries) and all(entry.status is Status.VERIFIED for entry in self.entries)
 
 
 @dataclass(frozen=True)  # without slots, which cached_property cannot do with
@@ -96,8 +101,13 @@ class Coverage:
         return tuple(answer for answer in self.answers if not answer.rules)
 
 
-def coverage(alerts: Iterable[Alert], entries: Iterable[Entry], exemptions: Iterable[Exemption] = ()) -> Coverage:
-    """Return what answers each alert; give the entries of one environment."""
+def coverage(
+    alerts: Iterable[Alert],
+    entries: Iterable[Entry],
+    exemptions: Iterable[Exemption] = (),
+    procedures: Iterable[Procedure] = (),
+) -> Coverage:
+    """Return what answers each alert; give the entries of one environment, and all procedures that there are."""
     exempt = {exemption.alert: exemption for exemption in exemptions}
     rules: dict[str, list[Alert]] = {}
     for alert in alerts:
@@ -106,9 +116,14 @@ def coverage(alerts: Iterable[Alert], entries: Iterable[Entry], exemptions: Iter
     for entry in entries:
         for name in entry.procedure.card.alerts:
             answering.setdefault(name, []).append(entry)
+    elsewhere: dict[str, list[str]] = {}
+    for procedure in procedures:
+        for name in procedure.card.alerts:
+            if procedure not in (entry.procedure for entry in answering.setdefault(name, [])):
+                elsewhere.setdefault(name, []).append(procedure.id)
     return Coverage(
         tuple(
-            Answer(name, tuple(rules.get(name, ())), tuple(found), exempt.get(name))
+            Answer(name, tuple(rules.get(name, ())), tuple(found), exempt.get(name), tuple(elsewhere.get(name, ())))
             for name, found in answering.items()
         )
     )

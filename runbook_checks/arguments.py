@@ -15,7 +15,7 @@ def parser_of_commands() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list
         prog="runbook-checks",
         description="Run the procedures of Markdown runbooks for real, and publish what they are worth.",
         epilog="Exit codes: 0 all verified, 1 a procedure failed, 2 usage or source error, 3 the stack is unavailable,"
-        " 130 interrupted.",
+        " 130 interrupted, 143 terminated.",
     )
     parser.add_argument("--version", action="version", version=f"runbook-checks {__version__}")
     common = argparse.ArgumentParser(add_help=False)

@@ -10,7 +10,7 @@ from runbook_checks.keys import VARIABLE, key_in_file, key_in_variable, signer_o
 from runbook_checks.signing import short, sign
 from runbook_checks.store import Store
 from runbook_checks.tables import verdicts_table
-from runbook_checks.trust import Verdict, Worth, examine
+from runbook_checks.trust import Examined, Verdict, Worth, examine, examine_need
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,13 +52,19 @@ def pem_of(file: Path | None, environ: Mapping[str, str]) -> str:
 
 
 def sign_all(config: Config, procedures: Iterable[Procedure], environment: str, pem: str) -> Answer:
-    """Sign every record that neither this key nor a trusted one has signed; who signs vouches for what lies there."""
+    """Sign every record and proof that neither this key nor a trusted one has signed; who signs vouches for them."""
     signer, trusted = signer_of(pem), trusted_keys(config)
-    verdicts = tuple(_verdicts(config, procedures, environment, (*trusted, signer.public_key)))
+    found = tuple(_examined(config, procedures, environment, (*trusted, signer.public_key)))
+    verdicts = [each for examined in found for each in examined.verdicts]
     store = Store(config.root / config.evidence)
-    unsigned = {each.raw: each.record for each in verdicts if each.worth is Worth.UNSIGNED}
-    for raw, record in unsigned.items():
-        store.append_signature(record, sign(record, raw, signer))
+    unsigned = {
+        each.raw: (each.record, examined.signatures)
+        for examined in found
+        for each in examined.verdicts
+        if each.worth is Worth.UNSIGNED and examined.signatures
+    }
+    for raw, (record, path) in unsigned.items():
+        store.append_envelope(path, sign(record, raw, signer))
     already = sum(each.worth is Worth.SIGNED for each in verdicts)
     notes = _refused(verdicts)
     if trusted and signer.public_key.keyid not in {key.keyid for key in trusted}:
@@ -68,9 +74,9 @@ def sign_all(config: Config, procedures: Iterable[Procedure], environment: str, 
 
 
 def check_all(config: Config, procedures: Iterable[Procedure], environment: str) -> Answer:
-    """Say what every record is worth; where keys are trusted, an unsigned one is not as it should be either."""
+    """Say what every record and proof is worth; where keys are trusted, an unsigned one is not as it should be."""
     trusted = trusted_keys(config)
-    verdicts = tuple(_verdicts(config, procedures, environment, trusted))
+    verdicts = [each for one in _examined(config, procedures, environment, trusted) for each in one.verdicts]
     wanted = {Worth.SIGNED} if trusted else {Worth.SIGNED, Worth.UNSIGNED}
     return Answer(
         verdicts_table(verdicts) if verdicts else "there is no evidence yet",
@@ -99,11 +105,12 @@ def _refused(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     return tuple(f"{each.place}: {each.reason}" for each in verdicts if each.worth is Worth.REFUSED)
 
 
-def _verdicts(
+def _examined(
     config: Config, procedures: Iterable[Procedure], environment: str, keys: Sequence[SSlibKey]
-) -> Iterator[Verdict]:
+) -> Iterator[Examined]:
     store = Store(config.root / config.evidence)
     names = [environment] if environment else [one.name for one in config.environments]
     for procedure in procedures:
         for name in names:
-            yield from examine(store, name, procedure.id, keys).verdicts
+            yield examine(store, name, procedure.id, keys)
+            yield examine_need(store, name, procedure.id, keys)

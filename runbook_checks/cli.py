@@ -1,18 +1,19 @@
 """The command line, a thin face on the library and on pytest.
 
-Exit codes: 0 all verified, 1 a procedure failed, 2 usage or source error, 3 the stack is unavailable, 130 interrupted.
+Exit codes: 0 all verified, 1 a procedure failed, 2 usage or source error, 3 the stack is unavailable, 130 interrupted,
+143 terminated.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import errno
 import io
 import json
 import os
-import signal
 import sys
 from dataclasses import asdict
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,55 +21,57 @@ from runbook_checks import documents
 from runbook_checks.arguments import parser_of_commands
 from runbook_checks.documents import SCHEMA_VERSION
 from runbook_checks.errors import RunbookError, StackError, UsageError
+from runbook_checks.exits import Exit, Termination, exit_code
+from runbook_checks.streams import give_up_unwritten, open_missing
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping, Sequence
-
-    from rich.console import Console
 
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
+    from runbook_checks.console import PlainConsole
     from runbook_checks.model import Procedure
     from runbook_checks.progress import Progress
 
 
 _NOTHING_COLLECTED = 5  # pytest.ExitCode.NO_TESTS_COLLECTED
-_LOG_WIDTH = 160  # where there is no terminal to ask
-
-
-class Exit(IntEnum):
-    """The exit codes that others rely on."""
-
-    VERIFIED = 0
-    FAILED = 1
-    USAGE = 2
-    STACK = 3
-    INTERRUPTED = 130
-    BROKEN_PIPE = 141  # as a shell reports it
 
 
 def main(arguments: Sequence[str]) -> int:
     """Carry out a command line and return its exit code; no traceback reaches the user for an error of theirs."""
-    if arguments and arguments[0] in {"http", "promql"}:  # a block's command: it must start fast
-        return _client(arguments[0], arguments[1:])
-    options = parser_of_commands().parse_args(arguments)
+    closed = open_missing()
+    termination = Termination()
+    options = argparse.Namespace()
+    try:
+        try:
+            if arguments and arguments[0] in {"http", "promql"}:  # a block's command: it must start fast
+                code = _client(arguments[0], arguments[1:])
+            else:
+                parser_of_commands().parse_args(arguments, options)
+                code = _carry_out(options, termination)
+        finally:
+            sys.stdout.flush()
+    except RunbookError as error:
+        code = _refuse(error, error.exit_code, options)
+    except BrokenPipeError:  # `runbook-checks list | head`
+        code = Exit.BROKEN_PIPE
+    except OSError as error:
+        unheard = closed and error.errno == errno.EBADF
+        code = _refuse(UsageError("standard output is closed") if unheard else error, Exit.USAGE, options)
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    give_up_unwritten()
+    return termination.code(code)
+
+
+def _carry_out(options: argparse.Namespace, termination: Termination) -> int:
+    """Carry out a command; those that start something end it when they are terminated."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no `→` is no reason to end
-    try:
-        code = int(_COMMANDS[options.command](options))
-        sys.stdout.flush()
-    except RunbookError as error:
-        return _refuse(error, error.exit_code, options)
-    except BrokenPipeError:  # `runbook-checks list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.BROKEN_PIPE
-    except OSError as error:
-        return _refuse(error, Exit.USAGE, options)
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    return code
+    if options.command in {"verify", "mutate", "stack"} or vars(options).get("offline"):
+        termination.take()
+    return int(_COMMANDS[options.command](options))
 
 
 def _refuse(error: Exception, code: int, options: argparse.Namespace) -> int:
@@ -100,18 +103,25 @@ def _load(options: argparse.Namespace) -> tuple[Config, Catalog]:
     return config, load_catalog(config)
 
 
+def _chosen(
+    catalog: Catalog, options: argparse.Namespace, environment: Environment | None = None
+) -> tuple[Procedure, ...]:
+    """Return what was selected, everything for no words; in an environment, only what is meant to run there."""
+    from runbook_checks.scopes import chosen  # noqa: PLC0415 - only what the command needs
+
+    return chosen(catalog, options.selection, environment)
+
+
 def _config(options: argparse.Namespace) -> Config:
     from runbook_checks.config import find_config, load_config  # noqa: PLC0415 - only what the command needs
 
     return load_config(options.config or find_config(Path.cwd()))
 
 
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console  # noqa: PLC0415 - only what the command needs
+def _console(*, stderr: bool = False) -> PlainConsole:
+    from runbook_checks.console import PlainConsole  # noqa: PLC0415 - only what the command needs
 
-    file = sys.stderr if stderr else sys.stdout
-    width = None if file.isatty() else _LOG_WIDTH
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+    return PlainConsole(sys.stderr if stderr else sys.stdout)
 
 
 def _print(document: object) -> None:
@@ -122,7 +132,7 @@ def _list(options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
 
     _, catalog = _load(options)
-    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    procedures = _chosen(catalog, options)
     if options.json:
         described = [documents.procedure_document(one) for one in procedures]
         _print({"schema_version": SCHEMA_VERSION, "procedures": described})
@@ -137,7 +147,7 @@ def _lint(options: argparse.Namespace) -> int:
     from runbook_checks.lint import lint  # noqa: PLC0415
 
     config, catalog = _load(options)
-    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    procedures = _chosen(catalog, options)
     if not procedures:
         raise UsageError("there is no procedure to lint")
     if problems := lint(procedures, config.root, find_bash(os.environ), os.environ):
@@ -159,10 +169,11 @@ def _status(options: argparse.Namespace) -> int:
 
     now = datetime.now(UTC)
     config = _config(options)
-    report = load_report(config, now=now, strict=options.strict)
-    only = config.environment(options.environment).name if options.environment else ""
-    wanted = set(report.catalog.select(options.selection)) if options.selection else set(report.catalog.procedures)
-    entries = [entry for entry in report.entries if entry.procedure in wanted and only in {"", entry.environment}]
+    report = load_report(config, now=now, strict=options.strict, history=False)
+    only = config.environment(options.environment) if options.environment else None
+    wanted = set(_chosen(report.catalog, options, only))
+    here = [entry for entry in report.entries if only is None or entry.environment == only.name]
+    entries = [entry for entry in here if entry.procedure in wanted]
     if options.mark:
         matches = matcher(options.mark)
         entries = [entry for entry in entries if matches(marks_of(entry.procedure, entry.runbook))]
@@ -202,7 +213,7 @@ def _alerts(options: argparse.Namespace) -> int:
     report = load_report(config, now=now)
     exemptions = config.alerts_without_runbook
     here = (entry for entry in report.entries if entry.environment == environment)
-    covered = coverage(alerts, here, exemptions)
+    covered = coverage(alerts, here, exemptions, report.catalog.procedures)
     found = holes(
         alerts,
         report.catalog,
@@ -227,7 +238,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     config, catalog = _load(options)
     environment = config.environment(options.environment)
-    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    procedures = _chosen(catalog, options, environment)
     if options.drills:
         procedures = tuple(one for one in procedures if is_drill(one, environment.name))
     if not procedures:
@@ -242,7 +253,7 @@ def _mutate(options: argparse.Namespace) -> int:
 
     config, catalog = _load(options)
     environment = config.environment(options.environment)
-    procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+    procedures = _chosen(catalog, options, environment)
     refuse_elsewhere(environment, catalog.in_needs_order(procedures))
     wanted = {"stale": options.stale, "changed": options.changed, "mark": options.mark or ""}
     procedures = to_mutate(config, catalog, environment, procedures, **wanted)
@@ -266,7 +277,6 @@ def _run(
     """Run procedures as a session of pytest; ``groups`` name the procedures that one worker runs."""
     from runbook_checks.engine import session  # noqa: PLC0415 - only what the command needs
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleanup blocks run, and the stack goes down
     # pytest swaps the standard streams while a procedure runs: what is shown meanwhile needs one of its own
     with open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") as own_stderr:  # noqa: PTH123 - a descriptor
         with contextlib.redirect_stderr(own_stderr):
@@ -278,6 +288,7 @@ def _run(
 
 def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.leaks import kinds_in  # noqa: PLC0415
     from runbook_checks.record import to_line  # noqa: PLC0415
 
     if code == _NOTHING_COLLECTED and not progress.errors:
@@ -287,6 +298,8 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
     console = progress.console
     for message in (*progress.errors, *progress.failures):
         console.print(f"\n{message}", soft_wrap=True)
+    for leak in (one for record in progress.records.values() for one in kinds_in(record)):
+        console.print(f"\n{leak}: it was masked; revoke it, and name its variable under `secrets:`", soft_wrap=True)
     if progress.records:
         console.print()
         console.print(tables.records_table(progress.records.values()))
@@ -301,25 +314,7 @@ def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int
         records = [json.loads(to_line(record)) for record in progress.records.values()]
         errors = [{"path": "", "line": 0, "reason": message, "suggestion": ""} for message in progress.errors]
         _print({"schema_version": SCHEMA_VERSION, "records": records, "errors": errors})
-    return _exit_code(code, progress)
-
-
-def _exit_code(code: int, progress: Progress) -> int:
-    from runbook_checks.record import CHANGED  # noqa: PLC0415 - only what the command needs
-
-    if progress.interrupted:
-        return Exit.INTERRUPTED
-    if progress.errors:
-        return max(progress.errors.values())
-    if progress.failures or any(record.digest == CHANGED for record in progress.records.values()):
-        return Exit.FAILED  # what changed while it ran has proven nothing
-    match code:
-        case 0:
-            return Exit.VERIFIED
-        case 2:  # a worker was interrupted, or a plugin of the user's ended the session
-            return Exit.INTERRUPTED
-        case _:  # pytest has said why
-            return Exit.USAGE
+    return exit_code(code, progress)
 
 
 def _stack(options: argparse.Namespace) -> int:
@@ -354,7 +349,7 @@ def _evidence(options: argparse.Namespace) -> int:
         answer = attest.keygen(options.file)
     else:
         config, catalog = _load(options)
-        procedures = catalog.select(options.selection) if options.selection else catalog.procedures
+        procedures = _chosen(catalog, options)
         only = config.environment(options.environment).name if options.environment else ""
         if options.action == "sign":
             answer = attest.sign_all(config, procedures, only, attest.pem_of(options.key, os.environ))
@@ -380,7 +375,6 @@ def _site(options: argparse.Namespace) -> int:
         arguments.append("--strict")
     if not options.offline:
         return run(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the other process ends too
     with building(mkdocs_file) as edition:
         code = run(arguments)
         if code == Exit.VERIFIED:

@@ -59,6 +59,15 @@ class DrillSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Pattern:
+    """A word that selects procedures, as on the command line, and where it stands."""
+
+    text: str
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """A named target with its variables, secrets and guards."""
 
@@ -70,6 +79,7 @@ class Environment:
     identity: Identity | None = None
     stack: StackCommands | None = None
     drill: DrillSettings | None = None
+    procedures: tuple[Pattern, ...] = ()  # what is meant to run there; none for everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +259,19 @@ class _ConfigReader(Reader):
                 "identity": self._identity,
                 "stack": self._stack,
                 "drill": self._drill,
+                "procedures": self._patterns,
             },
         )
         return Environment(name, **fields)
+
+    def _patterns(self, node: Node, what: str) -> tuple[Pattern, ...]:
+        before = len(self.problems)
+        texts = self.texts(node, what)
+        if not texts and len(self.problems) == before:
+            self.problem(node, f"`{what}` names nothing", "leave it out where every procedure is meant to run")
+        items = node.value if texts else ()
+        lines = (self.line + item.start_mark.line + 1 for item in items)
+        return tuple(Pattern(text, self.path, line) for text, line in zip(texts, lines, strict=False))
 
     def _identity(self, node: Node, what: str) -> Identity:
         fields = self._fields(self.mapping(node, what), what, {"run": self.text, "prints": self.text})

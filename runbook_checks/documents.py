@@ -55,7 +55,8 @@ def _alert(answer: Answer) -> dict[str, Any]:
         "procedures": [
             {"id": entry.procedure.id, "status": entry.status.value, "last_drill": _last_drill(entry)}
             for entry in answer.entries
-        ],
+        ]
+        + [{"id": public_id, "status": None, "last_drill": None} for public_id in answer.elsewhere],
         "exception": {"owner": without.owner, "until": without.until.isoformat(), "reason": without.reason}
         if without
         else None,

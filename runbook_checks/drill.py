@@ -45,8 +45,19 @@ class Clock:
         time.sleep(duration_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a question: why the drill has failed, or ''.
+
+    Where it is ``unanswered``, monitoring was silent at least once: without that the drill might not have failed.
+    """
+
+    reason: str = ""
+    unanswered: bool = False
+
+
 class Drill:
-    """What a drill asks between the blocks of a procedure. Each question returns why the drill has failed, or ''."""
+    """What a drill asks between the blocks of a procedure."""
 
     def __init__(
         self,
@@ -65,21 +76,22 @@ class Drill:
         self.holds_now = holds_now
         self.clock = clock or Clock()
         self.at: dict[str, float] = {}
+        self.silent = False  # whether monitoring once gave no answer: what was seen may have happened earlier
         self._broken_from = 0.0  # when the fault blocks began
         self._before: tuple[str, ...] = ()
         self._sound: list[Block] = []  # the checks that held before the fault, and can show it
         fault = next(block for block in procedure.blocks if block.role is Role.FAULT and runs_in(block, environment))
         self._where = f"{procedure.page}:{fault.span.first}"
 
-    def take_snapshot(self) -> str:
+    def take_snapshot(self) -> Answer:
         """Note what must be the same afterwards."""
         try:
             self._before = self.monitoring.snapshot()
         except NoAnswerError as error:
-            return self._failed(str(error))
-        return ""
+            return self._unanswered(error)
+        return Answer()
 
-    def is_sound(self) -> str:
+    def is_sound(self) -> Answer:
         """See that a check after the last step holds: what never did would fail for another reason than the fault."""
         asked = proving_checks(self.procedure, self.environment)
 
@@ -87,19 +99,19 @@ class Drill:
             self._sound += [one for one in asked if one not in self._sound and self.holds_now(one, 0.0)]
             return "" if len(self._sound) == len(asked) else "no check after the last step holds before the fault"
 
-        reason = self._until(not_holding, SOUND_S)
-        return "" if self._sound else self._failed(f"{reason}: none could show it")
+        answer = self._until(not_holding, SOUND_S)
+        return Answer() if self._sound else self._failed(f"{answer.reason}: none could show it")
 
-    def is_silent(self) -> str:
+    def is_silent(self) -> Answer:
         """See that no alert of the card is there yet, and that the fault may begin."""
         try:
             reason = already(self.alerts, self.monitoring.alerts())
         except NoAnswerError as error:
-            reason = str(error)
+            return self._unanswered(error)
         self._broken_from = self.clock.now()
         return self._failed(reason)
 
-    def is_noticed(self) -> str:
+    def is_noticed(self) -> Answer:
         """See that every alert fires and was delivered with the address of this procedure."""
         self._mark(_FAULT)
         fired: set[str] = set()
@@ -109,41 +121,41 @@ class Drill:
             missing = [name for name in self.alerts if name not in fired]
             return f"{_names(missing)} never fired within {self.settings.within_s:g} s of the fault" if missing else ""
 
-        if reason := self._until(not_firing):
-            return self._failed(reason)
+        if (answer := self._until(not_firing)).reason:
+            return answer
         self._mark(_FIRED)
-        return self._failed(self._delivered("firing", self._broken_from, _NOTIFIED))
+        return self._delivered("firing", self._broken_from, _NOTIFIED)
 
-    def bites(self) -> str:
+    def bites(self) -> Answer:
         """See that a check that held before the fault does not hold now."""
-        return "" if self._shown() else self._failed("the checks hold while the fault is on: they prove nothing")
+        return self._failed("" if self._shown() else "the checks hold while the fault is on: they prove nothing")
 
-    def lasts(self) -> str:
+    def lasts(self) -> Answer:
         """See that alerts and fault stay without the steps, and that the steps may begin.
 
         An alert may outlast by minutes what it tells of: only a check says that nobody has to mend anything.
         """
         end = self.clock.now() + self.settings.hold_s
-        unanswered = ""
+        silence: NoAnswerError | None = None
         while True:
             try:
-                states, unanswered = self.monitoring.alerts(), ""
+                states, silence = self.monitoring.alerts(), None
             except NoAnswerError as error:
-                states, unanswered = dict.fromkeys(self.alerts, "firing"), str(error)
+                states, silence = dict.fromkeys(self.alerts, "firing"), error
             gone = [name for name in self.alerts if states.get(name) != "firing"]
             if gone:
                 return self._failed(f"not needed: {_names(gone)} went away without the steps")
             if self.clock.now() >= end:
                 break
             self.clock.pause(min(POLL_S, max(0.0, end - self.clock.now())))
-        if unanswered:
-            return self._failed(unanswered)
-        if reason := self._until(self._healed_alone, SOUND_S):
-            return self._failed(reason)
+        if silence is not None:
+            return self._unanswered(silence)
+        if (answer := self._until(self._healed_alone, SOUND_S)).reason:
+            return answer
         self._mark(_BEGUN)
-        return ""
+        return Answer()
 
-    def heals(self) -> str:
+    def heals(self) -> Answer:
         """See that every alert is resolved, and that this was delivered."""
         self._mark(_ENDED)
 
@@ -152,24 +164,24 @@ class Drill:
             there = [name for name in self.alerts if name in states]
             return f"{_names(there)} never resolved within {self.settings.within_s:g} s of the steps" if there else ""
 
-        if reason := self._until(still_there):
-            return self._failed(reason)
+        if (answer := self._until(still_there)).reason:
+            return answer
         self._mark(_RESOLVED)
-        if reason := self._delivered("resolved", self.at[_BEGUN], _TOLD):
-            return self._failed(reason)
+        if (answer := self._delivered("resolved", self.at[_BEGUN], _TOLD)).reason:
+            return answer
         back: list[str] = []
 
-        def unanswered() -> str:
+        def asked_again() -> str:
             states = self.monitoring.alerts()
             back[:] = [name for name in self.alerts if name in states]
             return ""
 
-        reason = self._until(unanswered)
-        return self._failed(reason or (f"{_names(back)} came back after the steps" if back else ""))
+        answer = self._until(asked_again)
+        return answer if answer.reason else self._failed(f"{_names(back)} came back after the steps" if back else "")
 
-    def is_as_before(self) -> str:
+    def is_as_before(self) -> Answer:
         """See that the snapshot is what it was, now or soon."""
-        return self._failed(self._until(lambda: differences(self._before, self.monitoring.snapshot()), SETTLE_S))
+        return self._until(lambda: differences(self._before, self.monitoring.snapshot()), SETTLE_S)
 
     def moments(self) -> tuple[Moment, ...]:
         """Return what happened when."""
@@ -185,7 +197,7 @@ class Drill:
             name: round(self.at[moment] - self.at[_FAULT], 3) for name, moment in _MEASURES.items() if moment in self.at
         }
 
-    def _delivered(self, status: str, since: float, moment: str) -> str:
+    def _delivered(self, status: str, since: float, moment: str) -> Answer:
         """See that somebody is told of every alert; that one fires, never with an address that leads elsewhere."""
         about: list[Notification] = []
 
@@ -198,12 +210,12 @@ class Drill:
             missing = [name for name in self.alerts if name not in {one.alert for one in about}]
             return f"nobody was told in time that {_names(missing)} is {status}" if missing else ""
 
-        if reason := self._until(untold):
-            return reason
+        if (answer := self._until(untold)).reason:
+            return answer
         arrived = [next(one.at for one in about if one.alert == name) for name in self.alerts]
         self.at[moment] = max(*arrived, *self.at.values())  # an earlier one was noticed later
         astray = [reason for one in about if status == "firing" and (reason := self._astray(one))]
-        return "; ".join(dict.fromkeys(astray))
+        return self._failed("; ".join(dict.fromkeys(astray)))
 
     def _shown(self) -> bool:
         """Return whether a check shows the fault now."""
@@ -223,23 +235,35 @@ class Drill:
         elsewhere = found.id != self.procedure.id
         return f"{one.alert} was delivered with the runbook_url of {found.id}: {one.runbook_url}" if elsewhere else ""
 
-    def _until(self, why_not: Callable[[], str], within_s: float | None = None) -> str:
-        """Ask until the answer is '', or the time is over; then return the last answer."""
+    def _until(self, why_not: Callable[[], str], within_s: float | None = None) -> Answer:
+        """Ask until the answer is '', or the time is over; then return the last answer, and whether any was missing."""
         end = self.clock.now() + (self.settings.within_s if within_s is None else within_s)
+        silence: NoAnswerError | None = None
         while True:
             try:
-                reason = why_not()
+                reason, missing = why_not(), None
             except NoAnswerError as error:
-                reason = str(error)
-            if not reason or self.clock.now() >= end:
-                return reason
+                reason, missing = "", error
+            silence = missing or silence
+            if missing is None and not reason:
+                self.silent = self.silent or silence is not None
+                return Answer()
+            if self.clock.now() >= end:
+                return self._failed(reason) if silence is None else self._unanswered(silence, reason)
             self.clock.pause(POLL_S)
 
     def _mark(self, moment: str) -> None:
         self.at[moment] = max([self.clock.now(), *self.at.values()])
 
-    def _failed(self, reason: str) -> str:
-        return f"{self._where}: {reason}" if reason else ""
+    def _failed(self, reason: str) -> Answer:
+        return Answer(f"{self._where}: {reason}" if reason else "")
+
+    def _unanswered(self, silence: NoAnswerError, reason: str = "") -> Answer:
+        """Return that monitoring gave no answer, or, when the last answer is known, not always."""
+        self.silent = True
+        how = "did not always answer" if reason else "gave no answer"
+        told = f"{self._where}: monitoring {how}, and nobody can say whether the steps are at fault: {silence}"
+        return Answer(f"{told}; its last answer: {reason}" if reason else told, unanswered=True)
 
 
 def already(alerts: Iterable[str], states: Mapping[str, str]) -> str:

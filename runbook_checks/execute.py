@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runbook_checks.blocks import captures
-from runbook_checks.drill import Drill
+from runbook_checks.drill import Answer, Drill
+from runbook_checks.leaks import masked
 from runbook_checks.model import DRILL_FIGURES, Block, Procedure, Role, is_drill, runs_in
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.redact import Redactor
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from runbook_checks.model import FigureBound
     from runbook_checks.mutants import Probe
 
-    Act = Block | Callable[[], str]  # a question of a drill returns why it has failed, or ''
+    Act = Block | Callable[[], Answer]  # or a question of a drill
 
 _FIRST = frozenset({Role.SETUP, Role.FAULT})
 
@@ -49,26 +50,28 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: 
     outcome = Outcome.FAILED if reason else execution.blocks_in_order()
     figures: tuple[Figure, ...] = ()
     if outcome is Outcome.PASSED:
-        figures, reason = execution.figures()
-        outcome = Outcome.FAILED if reason else outcome
-    record = Record(
-        run=run.id,
-        procedure=procedure.id,
-        page=procedure.page,
-        title=procedure.title,
-        outcome=outcome,
-        reason=reason or execution.blocks.reason,
-        digest=digest,
-        environment=target.environment,
-        started_at=started_at.isoformat(timespec="milliseconds"),
-        ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        duration_s=round(time.monotonic() - started, 6),
-        commit=run.commit,
-        dirty=run.dirty,
-        services=target.services,
-        blocks=tuple(execution.blocks.records),
-        figures=figures,
-        moments=execution.drill.moments() if execution.drill else (),
+        figures, answer = execution.figures()
+        outcome, reason = execution.judged(answer), answer.reason
+    record, _ = masked(
+        Record(
+            run=run.id,
+            procedure=procedure.id,
+            page=procedure.page,
+            title=procedure.title,
+            outcome=outcome,
+            reason=reason or execution.blocks.reason,
+            digest=digest,
+            environment=target.environment,
+            started_at=started_at.isoformat(timespec="milliseconds"),
+            ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            duration_s=round(time.monotonic() - started, 6),
+            commit=run.commit,
+            dirty=run.dirty,
+            services=target.services,
+            blocks=tuple(execution.blocks.records),
+            figures=figures,
+            moments=execution.drill.moments() if execution.drill else (),
+        )
     )
     if execution.interrupted:
         raise InterruptedRun(record)
@@ -132,9 +135,9 @@ class _Execution:
         try:
             for act in acts:
                 if not isinstance(act, Block):
-                    if outcome is Outcome.PASSED and (reason := act()):
-                        self.blocks.reason = Redactor(self.target.secrets).redact(reason)
-                        outcome = Outcome.FAILED
+                    if outcome is Outcome.PASSED and (answer := act()).reason:
+                        self.blocks.reason = Redactor(self.target.secrets).redact(answer.reason)
+                        outcome = self.judged(answer)
                 elif self.probe is not None and self.probe.goes_on:
                     outcome = self._probe(self.probe, act, outcome)
                 elif outcome is Outcome.FAILED and act.role is not Role.ROLLBACK:
@@ -149,13 +152,22 @@ class _Execution:
         """Run a block whatever has failed, unless nothing could be learnt from it, and return the outcome by now."""
         records = self.blocks.records
         failed = (one for one in records if one.outcome is Outcome.FAILED)
-        if outcome is Outcome.FAILED and not any(Role(one.role) not in _FIRST for one in failed):
+        if outcome is not Outcome.PASSED and not any(Role(one.role) not in _FIRST for one in failed):
             self.blocks.skip(block, "not run: an earlier block failed")
+        elif probe.is_over(block, self.procedure.blocks, records, self.target.environment):
+            self.blocks.skip(block, "not run: something has noticed, and all that is left has refused before")
         elif why := self._why_not(block):
             self.blocks.skip(block, why)
-        elif not self.blocks.passes(probe.bounded(block) if outcome is Outcome.FAILED else block):
+        elif not self.blocks.passes(self._in_time(probe, block, outcome)):
             return Outcome.FAILED
         return outcome
+
+    def _in_time(self, probe: Probe | None, block: Block, outcome: Outcome) -> Block:
+        """Return a block of a run without others, with less time where it has decided already, or prepares in vain."""
+        if probe is None or not probe.goes_on:
+            return block
+        decided = outcome is not Outcome.PASSED
+        return probe.bounded(block) if decided or probe.prepares_in_vain(block) else block
 
     def _why_not(self, block: Block) -> str:
         """Return why a block would do harm, or nobody could judge it, without what was left out; else ''."""
@@ -168,7 +180,7 @@ class _Execution:
             for block in blocks:
                 if why := self._why_not(block):
                     self.blocks.skip(block, why)
-                elif not self.blocks.passes(block) and outcome is Outcome.PASSED:
+                elif not self.blocks.passes(self._in_time(self.probe, block, outcome)) and outcome is Outcome.PASSED:
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
             outcome = self._interrupt("interrupted while cleaning up", outcome)
@@ -186,13 +198,20 @@ class _Execution:
         self.blocks.reason = how
         return Outcome.INTERRUPTED
 
-    def figures(self) -> tuple[tuple[Figure, ...], str]:
-        """Return the figures that the card lists or a drill measures, and why the procedure fails on them, or ''."""
+    def judged(self, answer: Answer) -> Outcome:
+        """Return what a question makes of the run; without a block, a missing answer decides nothing."""
+        if not answer.reason:
+            return Outcome.PASSED
+        decided = not answer.unanswered or self.probe is None or not self.probe.goes_on
+        return Outcome.FAILED if decided else Outcome.BLOCKED
+
+    def figures(self) -> tuple[tuple[Figure, ...], Answer]:
+        """Return the figures that the card lists or a drill measures, and whether the procedure fails on them."""
         durations = {record.id: record.duration_s for record in self.blocks.records if record.attempts}
         by_drill = self.drill.figures() if self.drill else {}
         listed = {bound.name for bound in self.procedure.card.figures}
         figures = [Figure(name, value, "s") for name, value in by_drill.items() if name not in listed]
-        reason = ""
+        answer = Answer()
         for bound in self.procedure.card.figures:
             where = f"{self.procedure.page}:{self.procedure.card.line}"
             source = by_drill.get(bound.name, self.blocks.captures.get(bound.name, durations.get(bound.name)))
@@ -200,12 +219,14 @@ class _Execution:
                 continue  # a block for another environment measures it
             value = _number(source)
             if value is None:
-                reason = reason or f"{where}: figure {bound.name} is not a number, but {str(source)!r}"
+                told = f"{where}: figure {bound.name} is not a number, but {str(source)!r}"
+                answer = answer if answer.reason else Answer(told)
                 continue
             figures.append(_held(bound, value, "s" if bound.name in by_drill else ""))
-            if not figures[-1].kept and not reason:
-                reason = f"{where}: {_broken(figures[-1])}"
-        return tuple(figures), reason
+            if not figures[-1].kept and not answer.reason:
+                late = bound.name in by_drill and self.drill is not None and self.drill.silent
+                answer = Answer(f"{where}: {_broken(figures[-1])}", unanswered=late)
+        return tuple(figures), answer
 
 
 def _held(bound: FigureBound, value: float, unit: str) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 _TIME_LIMIT_S = 2.0  # for one comparison: a page's pattern must not hang the run
 _DIFF_LINES = 80
+_ALIGNED_LINES = 400  # of page and output each; what aligns them takes their product of steps
+_CONTEXT_LINES = 3  # shown before the first difference of a longer output
+_SHOWN_LIMIT_S = 1.0  # for telling which lines of the page the output's lines were meant to be
 _TOKEN = re.compile(r"\\<|\\\.\.\.|\.\.\.|<([a-z_][a-z0-9_]*)>")
 _CAPTURE_VALUE = re.compile(r"<([a-z_][a-z0-9_]*)>")
 
@@ -132,22 +136,33 @@ def _difference(expectation: Expectation, output: str, page: str) -> str:
         body = [*(f"- {line}" for line in wanted), *(f"+ {line}" for line in came or ["(nothing)"])]
         title = how
     else:
-        body = list(_aligned(wanted, came, patterned=expectation.match is Match.LIKE))
+        patterned = expectation.match is Match.LIKE
+        alike, more = 0, 0
+        if max(len(wanted), len(came)) > _ALIGNED_LINES:
+            alike = max(0, _alike(wanted, came) - _CONTEXT_LINES)
+            more = max(0, len(came) - alike - _ALIGNED_LINES)
+        until = alike + _ALIGNED_LINES
+        body = [f"  ({alike} lines alike)"] if alike else []
+        body += _aligned(wanted[alike:until], came[alike:until], patterned=patterned)
+        body += [f"({more} more lines of output)"] if more and len(body) <= _DIFF_LINES else []
         title = f"{expectation.stream.value} is not what the page says"
     if len(body) > _DIFF_LINES:
         body = [*body[:_DIFF_LINES], f"({len(body) - _DIFF_LINES} more lines)"]
     return "\n".join([f"{page}:{first}: {title}", *body])
 
 
+def _alike(wanted: list[str], came: list[str]) -> int:
+    """Return how many lines both begin with."""
+    pairs = enumerate(zip(wanted, came, strict=False))
+    return next((number for number, (one, other) in pairs if one != other), min(len(wanted), len(came)))
+
+
 def _aligned(wanted: list[str], came: list[str], *, patterned: bool) -> Iterator[str]:
     """Yield a line diff in which an output line counts as equal to the first page line whose pattern it matches."""
-    patterns = [
-        (line, re.compile(_line_pattern(line, set()))) for line in wanted if patterned and _TOKEN.search(line)
-    ]  # a name used twice in a line is a back-reference, which re knows too
-    taken = [
-        next((line for line, pattern in patterns if line.strip() != "..." and _fits(pattern, text)), text)
-        for text in came
-    ]
+    patterns = [(line, _line_pattern(line, set())) for line in wanted if patterned and _TOKEN.search(line)]
+    patterns = [(line, pattern) for line, pattern in patterns if line.strip() != "..."]
+    until = time.monotonic() + _SHOWN_LIMIT_S
+    taken = [next((line for line, pattern in patterns if _fits(pattern, text, until)), text) for text in came]
     matcher = difflib.SequenceMatcher(None, wanted, taken, autojunk=False)
     for how, a, b, c, d in matcher.get_opcodes():
         if how == "equal":
@@ -162,8 +177,16 @@ def _aligned(wanted: list[str], came: list[str], *, patterned: bool) -> Iterator
         yield "+ (nothing)"
 
 
-def _fits(pattern: re.Pattern[str], line: str) -> bool:
-    return len(line) <= 1000 and pattern.fullmatch(line) is not None  # noqa: PLR2004 - only for display
+def _fits(pattern: str, line: str, until: float) -> bool:
+    import regex  # noqa: PLC0415 - only pages with patterns pay for the import
+
+    left_s = until - time.monotonic()
+    if left_s <= 0 or len(line) > 1000:  # noqa: PLR2004 - only for display
+        return False
+    try:
+        return regex.fullmatch(pattern, line, timeout=left_s) is not None
+    except TimeoutError:
+        return False
 
 
 def _quoted(sign: str, text: str) -> str:

@@ -59,7 +59,10 @@ def main(mark: str, controller: str) -> None:
         with suppress(ProcessLookupError):
             if controller:
                 selector.register(Death(int(controller)), selectors.EVENT_READ)
-            ended |= {key.fileobj for key, _ in selector.select()}
+            while not ended:
+                ended = {key.fileobj for key, _ in selector.select()}
+                if sys.stdin in ended and os.read(sys.stdin.fileno(), 64 * 1024):
+                    ended.remove(sys.stdin)  # something that a block has written to a descriptor which it found
     if sys.stdin not in ended and os.getppid() == runner:
         os.kill(runner, signal.SIGKILL)
     try:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LEAST_S = 5.0  # for a polled check after the failure that decided
 LEAST_TIMEOUT_S = 30.0  # for any other block then
+LEAST_CLEANUP_S = 10.0  # for cleanup blocks then: the stack is taken down anyway
 TIMES = 3  # what the baseline needed
 _ASSIGNED = re.compile(r"(?<![\w$./-])([A-Za-z_]\w*)(?:\[[^\]\n]*\])?\+?=")
 _NAMING = re.compile(r"\b(?:read|mapfile|readarray|for|select|getopts|printf\s+-v)\b([^\n;|&<>]*)")
@@ -32,12 +33,14 @@ _FUNCTION = re.compile(r"(?<![\w./-])([A-Za-z_][\w-]*)\s*\(\s*\)|\bfunction\s+([
 _VARIABLE = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
 _ARITHMETIC = re.compile(r"\(\((.*?)\)\)", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_UNSET = "unbound variable"  # what bash says of one
 _BASH = Language(tree_sitter_bash.language())
 _MOVING = frozenset({"cd", "pushd", "popd"})
 _BACK = re.compile(r"(?:\w+ )?(?:cd (?:-- )?-|popd)")
 _OWN_FOLDER = frozenset({"subshell", "command_substitution", "process_substitution", "pipeline"})
 _PHASES = {Role.SETUP: 0, Role.FAULT: 1, Role.CLEANUP: 3}
 _READERS_PHASE = 2
+_READERS = frozenset({Role.STEP.value, Role.CHECK.value, Role.ROLLBACK.value})
 _SHELLS = frozenset({"bash", "sh"})
 _EXPANDING = frozenset({*_SHELLS, "http", "promql", "sql"})  # the others see captures in their environment, by any name
 
@@ -68,12 +71,14 @@ class Probe:
     """How a run for the proof of need differs: it uses no unset variable, and without a block goes on when one fails.
 
     ``lent`` are captures of the baseline that blocks left out would have made; only checks may use them: what they name
-    may be anything by now. ``needed_s`` is how long blocks took in the baseline, by their ids.
+    may be anything by now. ``needed_s`` is how long blocks took in the baseline, by their ids. ``known`` are the
+    checks that have refused in an earlier run.
     """
 
     left_out: tuple[Block, ...] = ()
     lent: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     needed_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    known: frozenset[str] = frozenset()
 
     @property
     def goes_on(self) -> bool:
@@ -87,6 +92,13 @@ class Probe:
             found = {name: value for name, value in found.items() if not name.startswith("LC_")}
             found["LANG"] = everything
         return {**found, "LC_MESSAGES": "C"}
+
+    def is_over(self, block: Block, page: Sequence[Block], records: Iterable[BlockRecord], environment: str) -> bool:
+        """Return whether a run has decided, and no check from this block on is there that has not refused yet."""
+        noticed = (one for one in records if one.outcome is Outcome.FAILED and one.role in _READERS)
+        left = (one for one in page if one.role is Role.CHECK and _turn(one) >= _turn(block))
+        unknown = any(one.id not in self.known and runs_in(one, environment) for one in left)
+        return not unknown and not all(map(only_misses_a_name, noticed))
 
     def why_not(
         self, block: Block, page: Sequence[Block], records: Iterable[BlockRecord], given: Collection[str]
@@ -109,7 +121,7 @@ class Probe:
             return f"not run: it would run in another folder than behind {', '.join(moving)}"
         there = {*given, *(name for one in passed for name in made_by(one))}
         if block.role is Role.CHECK:
-            there.update(self.lent)
+            there.update({*self.lent, *_set_by(block)})  # one that it uses before it sets it is unset, and that shows
         missing = sorted({name for one in lost for name in made_by(one)} - there)
         names = [name for name in missing if _uses(block, name)]
         if not names:
@@ -118,12 +130,18 @@ class Probe:
         return f"not run: it uses {', '.join(names)}, which {', '.join(sorted(makers))} would have made"
 
     def bounded(self, block: Block) -> Block:
-        """Return a block after the failure that decided: it has the time that it needed in the baseline, thrice."""
+        """Return a block that decides nothing any more: it has the time that it needed in the baseline, thrice."""
         needed_s = TIMES * self.needed_s.get(block.id, 0.0)
         if block.within_s is not None:
             return replace(block, within_s=min(block.within_s, max(LEAST_S, needed_s)))
-        limit_s = max(LEAST_TIMEOUT_S, needed_s)
+        limit_s = max(LEAST_CLEANUP_S if block.role is Role.CLEANUP else LEAST_TIMEOUT_S, needed_s)
         return replace(block, timeout_s=min(block.timeout_s or limit_s, limit_s))
+
+    def prepares_in_vain(self, block: Block) -> bool:
+        """Return whether a block prepares the test behind a setup block that was left out: it may wait for that."""
+        return block.role is Role.SETUP and any(
+            one.role is Role.SETUP and _turn(one) < _turn(block) for one in self.left_out
+        )
 
 
 def mutants_of(procedure: Procedure, environment: str) -> tuple[Mutant, ...]:
@@ -140,8 +158,13 @@ def mutants_of(procedure: Procedure, environment: str) -> tuple[Mutant, ...]:
     return (*changing, *(Mutant(Kind.SETUP, (block,)) for block in here if block.role is Role.SETUP))
 
 
-def probe_of(mutant: Mutant, procedure: Procedure, baseline: Record) -> Probe:
-    """Return how to run a mutant, given the baseline."""
+def only_misses_a_name(record: BlockRecord) -> bool:
+    """Return whether a block failed because of a variable that is not set: that is no noticing."""
+    return _UNSET in record.stderr
+
+
+def probe_of(mutant: Mutant, procedure: Procedure, baseline: Record, known: frozenset[str] = frozenset()) -> Probe:
+    """Return how to run a mutant, given the baseline and the checks that have refused by then."""
     ran = {record.id: record for record in baseline.blocks if record.outcome is Outcome.PASSED}
     lent = {
         name: value
@@ -149,7 +172,7 @@ def probe_of(mutant: Mutant, procedure: Procedure, baseline: Record) -> Probe:
         if block.id in ran
         for name, value in captured(block, ran[block.id], procedure.page)
     }
-    return Probe(mutant.left_out, lent, {name: record.duration_s for name, record in ran.items()})
+    return Probe(mutant.left_out, lent, {name: record.duration_s for name, record in ran.items()}, known)
 
 
 def captured(block: Block, record: BlockRecord, page: str) -> tuple[tuple[str, str], ...]:
@@ -160,13 +183,20 @@ def captured(block: Block, record: BlockRecord, page: str) -> tuple[tuple[str, s
 
 
 def made_by(block: Block) -> frozenset[str]:
-    """Return the names that later blocks have from a block: captures, variables, functions; rather one too many."""
-    found = {name for expectation in block.expectations for name in captures(expectation)}
-    if block.language == "bash":
-        found.update(_ASSIGNED.findall(block.text))
-        found.update(name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
-        found.update(one or other for one, other in _FUNCTION.findall(block.text))
-    return frozenset(found)
+    """Return the names that later blocks have from a block: captures, variables, functions; rather one too many.
+
+    Of a polled check they have captures only: it runs in a subshell.
+    """
+    found = frozenset(name for expectation in block.expectations for name in captures(expectation))
+    return found | _set_by(block) if block.within_s is None else found
+
+
+def _set_by(block: Block) -> frozenset[str]:
+    if block.language != "bash":
+        return frozenset()
+    named = (name for words in _NAMING.findall(block.text) for name in _IDENTIFIER.findall(words))
+    functions = (one or other for one, other in _FUNCTION.findall(block.text))
+    return frozenset({*_ASSIGNED.findall(block.text), *named, *functions})
 
 
 def moves(block: Block) -> bool:

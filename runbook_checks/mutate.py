@@ -122,10 +122,11 @@ class _Runner:
         runs: list[tuple[Mutant, Record]] = []
         trials, blocks = weigh(self.procedure, self.environment, runs)
         for mutant in mutants:
-            asked = all(one.proven for one in blocks if one.role == Role.CHECK.value)
-            if mutant.kind in {Kind.FAULT, Kind.SETUP} and asked:
+            checks = [one for one in blocks if one.role == Role.CHECK.value]
+            known = frozenset(one.id for one in checks if one.proven)
+            if mutant.kind in {Kind.FAULT, Kind.SETUP} and len(known) == len(checks):
                 continue
-            probe = probe_of(mutant, self.procedure, baseline)
+            probe = probe_of(mutant, self.procedure, baseline, known)
             runs.append((mutant, self._run(mutant.of(self.procedure), probe)))
             trials, blocks = weigh(self.procedure, self.environment, runs)
         return trials, blocks

@@ -24,7 +24,7 @@ class Came(Enum):
 
     CAUGHT = "caught"  # something noticed
     UNNOTICED = "unnoticed"  # the procedure passed all the same
-    UNDECIDED = "undecided"  # it failed for another reason, before the block could have been missed
+    UNDECIDED = "undecided"  # it failed before the block could have been missed, or monitoring gave no answer
 
 
 @dataclass(frozen=True, slots=True)

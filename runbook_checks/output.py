@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,11 @@ class Output:
         """Tell nobody any more: it is the listener that was interrupted, or that failed."""
         self._tell = None
 
+    def result(self) -> tuple[bytes, int]:
+        """Return what was kept, and the count of bytes that were left out."""
+        kept, cut_bytes = self.kept.result()
+        return self._redactor.unwrap(kept), cut_bytes
+
     def renew(self) -> None:
         """Keep apart what comes from now on: the block has been reported, the rest is late."""
         self.kept = Kept(self._limit_bytes)
@@ -119,7 +125,12 @@ class Output:
         self._pass_on(self._redactor.flush())
         os.close(self._fd)
         self._fd = -1
-        os.unlink(self._path)  # noqa: PTH108  (a Path for every block would cost)
+        with contextlib.suppress(FileNotFoundError):  # a block may have removed it
+            os.unlink(self._path)  # noqa: PTH108  (a Path for every block would cost)
+
+    def exists(self) -> bool:
+        """Return whether a block can still write to it."""
+        return os.access(self._path, os.F_OK)
 
     def fileno(self) -> int:
         """Return the reading end, for a selector."""

@@ -56,6 +56,9 @@ class Progress:
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
         """Say in a line what went wrong in what the user gave us; only a mistake of ours is shown whole."""
+        if isinstance(excinfo.value, EOFError):  # execnet's: the pipe of a worker ended before it said anything
+            self.errors["a worker was ended before it could begin: nothing was run"] = StackError.exit_code
+            return True
         known = isinstance(excinfo.value, RunbookError | OSError)
         text = str(excinfo.value) if known else f"this is a mistake of runbook-checks, please report it:\n{excrepr}"
         self.errors[text] = RunbookError.exit_code

@@ -88,6 +88,8 @@ class ProcedureItem(pytest.Item):
         from runbook_checks.record import Outcome, to_line  # noqa: PLC0415
 
         environment = self.runbooks.environment.name
+        if self.procedure.id not in self.runbooks.meant:
+            pytest.skip(f"it is not meant to run in environment {environment}")
         if not proves(self.procedure, environment):
             pytest.skip(f"nothing of it could fail in environment {environment}: its checks are for others")
         if self.config.getoption("runbook_mutate"):
@@ -95,8 +97,8 @@ class ProcedureItem(pytest.Item):
             return
         try:
             record = self.runbooks.verifier().verify(self.procedure)
-        except RunbookError as error:
-            self.told = {ERROR: str(error), EXIT_CODE: error.exit_code}
+        except (RunbookError, OSError) as error:  # the disk may be full: that says nothing of the procedure
+            self.told = {ERROR: str(error), EXIT_CODE: getattr(error, "exit_code", RunbookError.exit_code)}
             raise
         except InterruptedRun as interrupt:
             self.config.stash.setdefault(INTERRUPTED, []).append(to_line(interrupt.record))

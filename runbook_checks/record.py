@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 CHANGED = "changed while it ran"  # the digest of a run of which nobody can say which files it was that ran
 
-_READABLE = {1, SCHEMA_VERSION}
+READABLE = {1, SCHEMA_VERSION}
 _SINCE_2 = frozenset({"source", "parts"})  # fields that version 1 does not have
 _MOMENTS = "moments"  # nor this, which only a drill's record has
 
@@ -148,7 +148,7 @@ def from_line(line: str) -> Record:
     try:
         data = json.loads(line)
         version = data["schema_version"]
-        if version not in _READABLE:
+        if version not in READABLE:
             raise OtherSchemaError(f"schema version {version} is not {SCHEMA_VERSION}")
         if _SINCE_2 & data.keys() != (_SINCE_2 if version > 1 else set()):
             raise ValueError(f"{' and '.join(sorted(_SINCE_2))} belong in a record since schema version 2")

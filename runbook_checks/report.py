@@ -15,10 +15,12 @@ from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
+from runbook_checks.leaks import masked
 from runbook_checks.need import NEVER, Need, worth
 from runbook_checks.proof import proves
-from runbook_checks.record import CHANGED, Outcome
-from runbook_checks.status import Judgement, Status, judge, told
+from runbook_checks.record import CHANGED, Evidence, Outcome
+from runbook_checks.scopes import meant_for, scope_problems
+from runbook_checks.status import Judgement, Status, enough, judge, told
 from runbook_checks.store import Store
 from runbook_checks.trust import believe, believe_need, why_newest_is_refused
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from runbook_checks.config import Config
     from runbook_checks.model import Procedure, Runbook
-    from runbook_checks.record import Evidence, Record
+    from runbook_checks.record import Record
 
 HISTORY = 50  # runs of a procedure that a report keeps
 _ENDED = frozenset({Outcome.PASSED, Outcome.FAILED})
@@ -88,26 +90,37 @@ class Report:
     entries: tuple[Entry, ...]
     strict: bool = False  # whether a pass from a tree with uncommitted changes counts for nothing
     forged: tuple[str, ...] = ()  # ``file:line: reason`` of evidence that is refused, not merely unsigned
+    leaks: tuple[str, ...] = ()  # where evidence holds what looks like a secret; the report itself has it masked
 
 
-def load_report(config: Config, *, now: datetime, strict: bool = False) -> Report:
-    """Return what the evidence says at ``now``; raises SourceError for pages and trusted keys that cannot be read."""
+def load_report(config: Config, *, now: datetime, strict: bool = False, history: bool = True) -> Report:
+    """Return what the evidence says at ``now``; raises SourceError for pages and trusted keys that cannot be read.
+
+    Without ``history`` entries have of it what decides their status, and no drill, unless evidence is signed.
+    """
     catalog = load_catalog(config)
     store = Store(config.root / config.evidence)
     hashes = FileHashes(config.root)
     keys = trusted_keys(config)
+    meant = {environment.name: meant_for(catalog, environment) for environment in config.environments}
     entries = []
     forged: list[str] = []
+    leaks: list[str] = []
     for procedure in catalog.procedures:
         runbook = catalog.runbook_of(procedure)
         every_s = runbook.verify_every_s or config.verify_every_s
         for environment in config.environments:
-            if not proves(procedure, environment.name):
+            if not proves(procedure, environment.name) or procedure.id not in meant[environment.name]:
                 continue
             covered = parts(config, environment, procedure, catalog, hashes)
             current = digest_of(covered)
-            evidence, refused = believe(store, environment.name, procedure.id, keys)
+            if history or keys:
+                evidence, refused = believe(store, environment.name, procedure.id, keys)
+            else:
+                evidence, refused = deciding(store, environment.name, procedure.id, now=now, strict=strict), ()
             forged.extend(refused)
+            evidence, found = _masked(evidence)
+            leaks.extend(f"{store.path(environment.name, procedure.id)}: {one}" for one in found)
             judgement = judge(
                 [one.record for one in evidence if not one.refused],
                 digest=current,
@@ -115,7 +128,7 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 now=now,
                 strict=strict,
             )
-            history = evidence[-HISTORY:]
+            newest = evidence[-HISTORY:]
             since = judgement.proven or judgement.record
             edited = since is not None and since.digest != current
             now_covered = shortened(covered) if edited else ()
@@ -123,13 +136,39 @@ def load_report(config: Config, *, now: datetime, strict: bool = False) -> Repor
                 changed = in_words(changed_parts(since, procedure, now_covered))
                 judgement = replace(judgement, reason=f"changed since then: {changed}") if changed else judgement
             judgement = told(judgement, why_newest_is_refused(evidence))
-            proofs, doubt = believe_need(store, environment.name, procedure.id, keys)
+            proofs, doubt, refused = believe_need(store, environment.name, procedure.id, keys)
+            forged.extend(refused)
             need = worth(proofs, procedure, digest=current, now=now, strict=strict, doubt=doubt)
             drill = _newest_drill(evidence, now)
             entries.append(
-                Entry(procedure, runbook, environment.name, current, judgement, history, now_covered, drill, need)
+                Entry(procedure, runbook, environment.name, current, judgement, newest, now_covered, drill, need)
             )
-    return Report(catalog, tuple(entries), strict, tuple(forged))
+    return Report(catalog, tuple(entries), strict, tuple(forged), tuple(dict.fromkeys(leaks)))
+
+
+def deciding(
+    store: Store, environment: str, procedure: str, *, now: datetime, strict: bool = False
+) -> tuple[Evidence, ...]:
+    """Return as many of the newest records, oldest first, as judge() needs to say what it says of all."""
+    taken: list[Record] = []
+    for ended_at, read in store.newest_first(environment, procedure):
+        if taken and enough(taken[::-1], ended_at, now=now, strict=strict):
+            break
+        record = read()
+        if record is not None:
+            taken.append(record)
+    return tuple(map(Evidence, reversed(taken)))
+
+
+def _masked(evidence: tuple[Evidence, ...]) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """Return evidence as it may be published, and where what looks like a secret is in the file itself."""
+    shown: list[Evidence] = []
+    told_of: list[str] = []
+    for one in evidence:
+        record, found = masked(one.record)
+        shown.append(replace(one, record=record) if found else one)
+        told_of.extend(found)
+    return tuple(shown), tuple(told_of)
 
 
 def _newest_drill(evidence: Iterable[Evidence], now: datetime) -> Record | None:
@@ -163,6 +202,7 @@ def load_catalog(config: Config) -> Catalog:
             if block.environment and block.environment not in environments:
                 reason = f"there is no environment `{block.environment}` in {FILE_NAME}"
                 problems.append(Problem(procedure.page, block.span.first, reason, f"it has {', '.join(environments)}"))
+    problems += scope_problems(catalog, config)
     if problems:
         raise SourceError(tuple(problems))
     return catalog

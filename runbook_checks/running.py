@@ -246,7 +246,7 @@ def _how_it_ended(block: Block, ended: Ended, timeout_s: float) -> str:
         case How.TIMEOUT:
             return "did not end in time and was stopped"
         case How.LOST:
-            return "ended the shell itself, so nobody can say how it went (`exec`, `kill -9 $$` …)"
+            return "ended the shell itself, so nobody can say how it went (`exec`, `kill -9 $$`, an emptied $TMPDIR …)"
         case How.STRAY:
             return "left its own block (`break` or `continue` outside a loop)"
         case _:

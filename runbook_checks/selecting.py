@@ -81,7 +81,7 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
         moment = datetime.now(UTC)
 
         def lacks_one(one: Procedure) -> bool:
-            proofs, _ = believe_need(store, environment.name, one.id, keys)
+            proofs, _, _ = believe_need(store, environment.name, one.id, keys)
             need = worth(proofs, one, digest=digest_of(now[one.id]), now=moment, strict=False)
             return need.standing in {Standing.NEVER, Standing.STALE}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runbook_checks.errors import UsageError
+from runbook_checks.scopes import meant_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,13 +25,17 @@ SIGNING_KEY = pytest.StashKey[str]()  # what RUNBOOK_CHECKS_SIGNING_KEY held
 
 
 class Runbooks:
-    """What the items of one configuration share: its catalog, and the verifier once an item needs it."""
+    """What the items of one configuration share: its catalog, and the verifier once an item needs it.
+
+    ``meant`` are the public ids of what is meant to run in the environment.
+    """
 
     def __init__(self, config: Config, catalog: Catalog, pytest_config: pytest.Config) -> None:
         """Keep the pages of a repository at hand; raises UsageError for an unknown environment."""
         self.config = config
         self.catalog = catalog
         self.environment = config.environment(pytest_config.getoption("runbook_environment"))
+        self.meant = meant_for(catalog, self.environment)
         self._pytest_config = pytest_config
         self._verifier: Verifier | None = None
 
@@ -106,6 +111,7 @@ def _take_signals(worker: str) -> None:
     A worker hears of an interrupt from its controller alone: a terminal would send it a second one.
     """
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # the command line has taken it already
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         if worker:
             signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -38,7 +38,7 @@ _HIT_S = 0.2  # for a signal to an idle shell to show its effect
 _ROUNDS = 10  # of killing what has forked meanwhile
 _SCRIPT = Path(__file__).with_name("session.bash")
 _SWITCHES = ("BASH_ENV", "BASHOPTS", "ENV", "POSIXLY_CORRECT", "SHELLOPTS")  # would change what bash itself does
-_REPORT = re.compile(rb"^(\w+) (\d+) (\d+) (\d*)$", re.MULTILINE)
+_REPORT = re.compile(rb"^(\w+) (\w+) (\d+) (\d+) (\d*)$", re.MULTILINE)
 
 
 class How(Enum):
@@ -47,7 +47,7 @@ class How(Enum):
     END = "end"  # its last command was reached
     EXIT = "exit"  # errexit, `exit N`, an unset variable, a syntax error
     TIMEOUT = "timeout"
-    LOST = "lost"  # the shell is gone: `exec`, `kill -9 $$`
+    LOST = "lost"  # the shell is gone: `exec`, `kill -9 $$`, or what it is told and tells by, in the temporary folder
     STRAY = "stray"  # a `break` or `continue` outside of any loop
 
 
@@ -124,6 +124,7 @@ class Session:
         self._pair: _Pair | None = None
         self._held: list[_Pair] = []
         self._report = _Report()
+        self._last_key = self._key = b"start"  # of the order that is carried out; its reports carry it
         self._shell = 0  # the process that waits for the next block; 0 until it says so
         self._shells: set[int] = set()
         self.alive = False
@@ -135,7 +136,7 @@ class Session:
             for name in ("in", "ctl"):
                 os.mkfifo(self._dir / name, 0o600)
             self._process = subprocess.Popen(
-                [self._bash, "--norc", "--noprofile", _SCRIPT, self._dir],
+                [self._bash, "--norc", "--noprofile", "-c", '. "$0"', _SCRIPT, self._dir],
                 cwd=self._cwd,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
@@ -195,8 +196,9 @@ class Session:
             raise
         finally:
             held = self._settle(pair)
-            os.unlink(pair.script)  # noqa: PTH108
-        (stdout, stdout_cut), (stderr, stderr_cut) = (output.kept.result() for output in pair.outputs)
+            with contextlib.suppress(FileNotFoundError):  # the block has removed it
+                os.unlink(pair.script)  # noqa: PTH108
+        (stdout, stdout_cut), (stderr, stderr_cut) = (output.result() for output in pair.outputs)
         if held:
             for output in pair.outputs:
                 output.renew()
@@ -222,7 +224,7 @@ class Session:
         for pair in self._held:
             for output in pair.outputs:
                 output.end()
-            (stdout, stdout_cut), (stderr, stderr_cut) = (output.kept.result() for output in pair.outputs)
+            (stdout, stdout_cut), (stderr, stderr_cut) = (output.result() for output in pair.outputs)
             if stdout or stderr:
                 late.append(LateOutput(pair.number, stdout, stderr, stdout_cut, stderr_cut))
         return tuple(late)
@@ -248,11 +250,16 @@ class Session:
         self._death.close()
         os.close(self._in)
         os.close(self._ctl)
-        shutil.rmtree(self._dir)
+        shutil.rmtree(self._dir, ignore_errors=True)  # a block may have done that already
         self._shells.clear()
         self.alive = False
 
     def _begin(self, on_output: Callable[[Stream, bytes], None] | None) -> _Pair:
+        if self._pair is not None and not all(output.exists() for output in self._pair.outputs):
+            for output in self._pair.outputs:  # the block before has removed them
+                self._selector.unregister(output)
+                output.close()
+            self._pair = None
         if self._pair is None:
             self._pairs += 1
             outputs = tuple(
@@ -272,7 +279,8 @@ class Session:
             self._kill_shells()
         self._report = _Report()
         moment = processes.now()
-        self._order = b"%s %d\n" % (word, pair.name)
+        self._last_key, self._key = self._key, tokens.token_hex(8).encode()
+        self._order = b"%s %d %s %s\n" % (word, pair.name, self._key, self._last_key)
         os.write(self._in, self._order)
         return moment
 
@@ -314,8 +322,8 @@ class Session:
 
     def _listen(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            for word, number, pid, line in _REPORT.findall(os.read(self._ctl, 64 * 1024)):
-                match word:
+            for key, word, number, pid, line in _REPORT.findall(os.read(self._ctl, 64 * 1024)):
+                match word if key == self._key else b"":
                     case b"ready":
                         self._shell = int(pid)
                         self._shells.add(self._shell)
@@ -338,6 +346,7 @@ class Session:
         """End what the block has started, and the block: TERM, a grace, KILL; without an answer the shell is lost."""
         with contextlib.suppress(BlockingIOError):
             if os.read(self._in, 64) == self._order:  # never begun, and it never will
+                self._key = self._last_key
                 return
         doomed = self._started_since(moment)
         asked = 0 if spare_shell or self._reported() else self._shell

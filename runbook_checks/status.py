@@ -70,6 +70,16 @@ def judge(
     return Judgement(status, reason, newest, verified_at, expires_at, proven)
 
 
+def enough(records: Sequence[Record], older: datetime, *, now: datetime, strict: bool = False) -> bool:
+    """Return whether judge() says of these, the newest records, what it says with those that ended by ``older`` too.
+
+    By a clock that was ahead a pass may count as older than it says, by as much as we allow.
+    """
+    found = counted(records, now=now, strict=strict)
+    proven = next((record for record in reversed(found) if proves_something(record)), None)
+    return proven is not None and older.astimezone(UTC) < _ended_at(proven) - 2 * _CLOCK_SKEW
+
+
 def counted(records: Iterable[Record], *, now: datetime, strict: bool = False) -> tuple[Record, ...]:
     """Return the records that count, in the order in which they decide: the last one makes the status."""
     return tuple(

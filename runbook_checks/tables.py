@@ -122,7 +122,9 @@ def alerts_table(covered: Coverage) -> Table:
         for entry in answer.entries:
             status = Text(entry.status.value, _STATUS_STYLES[entry.status])
             table.add_row(answer.name, severity, entry.procedure.id, status, _drilled(last_drill(entry)))
-        if not answer.entries:
+        for public_id in answer.elsewhere:
+            table.add_row(answer.name, severity, public_id, Text("not run here", "yellow"))
+        if not answer.covered:
             table.add_row(answer.name, severity, *_without_procedure(answer.exemption))
     return table
 

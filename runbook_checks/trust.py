@@ -7,25 +7,26 @@ without its figures, and a signed failure whose record is gone or was changed st
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from runbook_checks.need import distrusted, signed_as
+from runbook_checks.need import SUBJECT, distrusted, signed_as
 from runbook_checks.record import Evidence, Outcome, Record
 from runbook_checks.signing import read_envelope, sha256_of, short, subject_of, subject_sha256_of
+from runbook_checks.store import Line
 from runbook_checks.unseen import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from securesystemslib.signer import SSlibKey
 
     from runbook_checks.need import Proof
     from runbook_checks.signing import Claim
-    from runbook_checks.store import Line, Store
+    from runbook_checks.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +55,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """Verdicts on every line of a procedure's evidence, and the evidence that they leave, oldest first."""
+    """Verdicts on every line of a procedure's evidence, and the evidence that they leave, oldest first.
+
+    ``lost`` are trusted claims about lines that are not there any more, and ``signatures`` is the file of all claims.
+    """
 
     verdicts: tuple[Verdict, ...]
     evidence: tuple[Evidence, ...]
+    lost: tuple[Claim, ...] = ()
+    signatures: Path | None = None
 
     @property
     def forged(self) -> tuple[str, ...]:
@@ -77,29 +83,35 @@ def believe(
 
 def believe_need(
     store: Store, environment: str, procedure: str, keys: Sequence[SSlibKey]
-) -> tuple[tuple[Proof, ...], str]:
-    """Return the proofs of need that count, and why one does not, or ''; without keys all of them do.
+) -> tuple[tuple[Proof, ...], str, tuple[str, ...]]:
+    """Return the proofs of need that count, why one does not, or '', and what is forged; without keys all count.
 
-    Of a proof that no key signed only what it could not prove is believed.
+    Of a proof that no key signed only what it could not prove is believed. A signed one that was not whole, and is gone
+    or changed, leaves no older one of the same text to be believed.
     """
     kept = store.proofs(environment, procedure)
-    if not keys or not kept:
-        return tuple(proof for proof, _ in kept), ""
-    claims = []
-    for line in store.need_signatures(environment, procedure):
-        with suppress(ValueError):  # what is no signature gives none
-            claims.append(read_envelope(line, keys))
-    signed = {claim.record_sha256: claim for claim in claims if claim.signed_by}
-    counted, doubt = [], ""
-    for proof, raw in kept:
-        claim = signed.get(sha256_of(raw))
-        if claim is not None and not _contradiction(claim, signed_as(proof)):
-            counted.append(proof)
+    if not keys:
+        return tuple(line.proof for line in kept if not line.stray), "", ()
+    examined = examine_need(store, environment, procedure, keys)
+    signed = {verdict.raw for verdict in examined.verdicts if verdict.worth is Worth.SIGNED}
+    ours = subject_of(procedure + SUBJECT, environment)
+    gone = [claim for claim in examined.lost if claim.subject == ours and claim.outcome in _WORSE]
+    counted, doubt = [], "a newer proof, which was not whole, is gone or was changed" if gone else ""
+    for proof, raw in ((line.proof, line.raw) for line in kept if not line.stray):
+        if raw in signed:
+            if not any(_outdates(claim, proof) for claim in gone):
+                counted.append(proof)
             continue
         doubt = "a proof is not signed by a trusted key, or not as it stands"
         if not all(one.proven for one in proof.blocks):
             counted.append(distrusted(proof, "the proof is not signed by a trusted key"))
-    return tuple(counted), doubt
+    return tuple(counted), doubt, examined.forged
+
+
+def _outdates(claim: Claim, proof: Proof) -> bool:
+    """Return whether what a claim speaks of is a newer proof of the same text."""
+    newer = datetime.fromisoformat(claim.ended_at) >= datetime.fromisoformat(proof.ended_at)
+    return newer and claim.subject_sha256 == subject_sha256_of(proof.digest)
 
 
 def examine(store: Store, environment: str, procedure: str, keys: Sequence[SSlibKey]) -> Examined:
@@ -108,13 +120,29 @@ def examine(store: Store, environment: str, procedure: str, keys: Sequence[SSlib
     A line of the file of signatures that is none is skipped with a warning.
     """
     path = store.signatures_path(environment, procedure)
+    claims = _claims(store, path, keys)
+    return replace(judge_lines(store.lines(environment, procedure), claims, environment, procedure), signatures=path)
+
+
+def examine_need(store: Store, environment: str, procedure: str, keys: Sequence[SSlibKey]) -> Examined:
+    """Return what the proofs of need of a procedure are worth, each as signed_as() has it, as examine() does."""
+    path = store.need_signatures_path(environment, procedure)
+    claims = _claims(store, path, keys)
+    lines = [
+        Line(line.path, line.number, line.raw, signed_as(line.proof), line.stray)
+        for line in store.proofs(environment, procedure)
+    ]
+    return replace(judge_lines(lines, claims, environment, procedure + SUBJECT), signatures=path)
+
+
+def _claims(store: Store, path: Path, keys: Sequence[SSlibKey]) -> list[tuple[str, Claim]]:
     claims = []
-    for number, line in store.signatures(environment, procedure):
+    for number, line in store.envelopes(path):
         try:
             claims.append((f"{path}:{number}", read_envelope(line, keys)))
         except ValueError as error:
             log.warning("%s:%d: skipped a line that is no signature: %s", path, number, error)
-    return judge_lines(store.lines(environment, procedure), claims, environment, procedure)
+    return claims
 
 
 def judge_lines(
@@ -148,7 +176,7 @@ def judge_lines(
         if ours and claim.outcome in _WORSE and (claim.run, claim.ended_at) not in failed:
             evidence.append(Evidence(verdict.record))
     evidence.sort(key=lambda one: _ended_at(one.record))
-    return Examined(tuple(verdicts), tuple(evidence))
+    return Examined(tuple(verdicts), tuple(evidence), tuple(claim for _, claim in lost.values()))
 
 
 def why_newest_is_refused(evidence: Sequence[Evidence]) -> str:

@@ -26,9 +26,11 @@ from runbook_checks.guards import refuse_unsafe
 from runbook_checks.http_request import expand
 from runbook_checks.keys import key_in_variable, secret_of, signer_of, without_key
 from runbook_checks.languages import DEFAULTS
+from runbook_checks.leaks import masked
 from runbook_checks.links import follow
 from runbook_checks.model import Procedure, acts, runs_in
 from runbook_checks.monitoring import Monitoring
+from runbook_checks.occupancy import occupied
 from runbook_checks.record import CHANGED, Outcome, Record, Service, to_line
 from runbook_checks.redact import Redactor
 from runbook_checks.running import Run, Target
@@ -100,9 +102,10 @@ class Verifier:
         self.run = _new_run(config, str(self.folder), run_id)
 
     def __enter__(self) -> Self:
-        """See that evidence can be kept, and put the run under the guardian's eyes."""
+        """See that evidence can be kept and nobody else is there, and put the run under the guardian's eyes."""
         self.store.prepare()
         _hide_from_git(self.config.root)
+        self.resources.enter_context(occupied(self.config.root, self.environment, self.run.id))
         self.resources.enter_context(guarded(self.run.mark, controller=self.controller))
         return self
 
@@ -294,6 +297,7 @@ def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
 
 
 def _keep(store: Store, record: Record, signer: CryptoSigner | None) -> Record:
+    record, _ = masked(record)  # once more: its source was not there when the blocks had run
     store.append(record)
     if signer is not None:
         store.append_signature(record, sign(record, to_line(record).encode().removesuffix(b"\n"), signer))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runbook_checks.blocks import can_fail
 from runbook_checks.expect import compare
 from runbook_checks.model import Block, Expectation, Procedure, Role, Stream, acts, runs_in
-from runbook_checks.mutants import Kind, Mutant
+from runbook_checks.mutants import Kind, Mutant, only_misses_a_name
 from runbook_checks.need import Came, Trial, Tried
 from runbook_checks.record import Outcome
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runbook_checks.record import BlockRecord, Record
 
 DRILL = "drill"  # what noticed, when no block did: the alert did not go, the stack is not as before
-_UNSET = "unbound variable"  # what bash says of one
 _CHANGING = frozenset({Role.STEP, Role.ROLLBACK})
 _WITHOUT_TROUBLE = frozenset({Kind.FAULT, Kind.SETUP})
 
@@ -84,11 +83,7 @@ def _acting(procedure: Procedure, environment: str) -> list[Block]:
 def _refuses(procedure: Procedure, block: Block, record: BlockRecord) -> bool:
     if record.outcome is Outcome.PASSED:
         return any(_breaks_a_bound(procedure, one, record) for one in block.expectations)
-    return record.outcome is Outcome.FAILED and not _trivial(record)
-
-
-def _trivial(record: BlockRecord) -> bool:
-    return _UNSET in record.stderr
+    return record.outcome is Outcome.FAILED and not only_misses_a_name(record)
 
 
 def _came(procedure: Procedure, environment: str, mutant: Mutant, record: Record) -> tuple[Came, str, str, str]:
@@ -100,23 +95,29 @@ def _came(procedure: Procedure, environment: str, mutant: Mutant, record: Record
     early += [one for one in failed if one.id in acting and acting.index(one.id) < first]
     if early:
         return Came.UNDECIDED, "", f"{procedure.page}:{early[0].line}", early[0].message
-    noticed = next((one for one in failed if one.id in acting and not _trivial(one)), None)
+    noticed = next((one for one in failed if one.id in acting and not only_misses_a_name(one)), None)
     if noticed is not None:
         return Came.CAUGHT, noticed.id, f"{procedure.page}:{noticed.line}", noticed.message
+    if record.outcome is Outcome.BLOCKED:  # by what the procedure needs, or by monitoring that gave no answer
+        return Came.UNDECIDED, "", "", record.reason
     if record.outcome is Outcome.PASSED or failed:  # a cleanup block, or what only missed a name, has failed
         return Came.UNNOTICED, "", "", ""
     if not any(one.attempts and one.id in acting for one in record.blocks):
         return Came.UNDECIDED, "", "", record.reason
-    return _at_the_end(procedure, record)
+    later = acting[first + 1 :]
+    return _at_the_end(procedure, record, [one for one in refusals(procedure, mutant, record) if one.id in later])
 
 
-def _at_the_end(procedure: Procedure, record: Record) -> tuple[Came, str, str, str]:
-    """Return what noticed after all blocks have passed: a figure, or the drill."""
+def _at_the_end(procedure: Procedure, record: Record, beyond: Sequence[BlockRecord]) -> tuple[Came, str, str, str]:
+    """Return what noticed after all blocks passed: a figure, or the drill; ``beyond`` captured one out of bounds."""
     card = f"{procedure.page}:{procedure.card.line}"
     broken = next((figure for figure in record.figures if not figure.kept), None)
     if broken is not None:
         return Came.CAUGHT, broken.name, card, record.reason
-    if record.reason.startswith(f"{card}: figure "):  # what it is measured by did not run
+    if record.reason.startswith(f"{card}: figure "):  # what it is measured by did not run, or said no number
+        for one in beyond:
+            place = f"{procedure.page}:{one.line}"
+            return Came.CAUGHT, one.id, place, f"{place}: {one.id} captured a figure that is out of its bounds"
         return Came.UNNOTICED, "", "", ""
     return Came.CAUGHT, DRILL, ":".join(record.reason.split(":", 2)[:2]), record.reason
 
@@ -125,7 +126,7 @@ def _step(block: Block, trial: Trial) -> Tried:
     why = {
         Came.CAUGHT: "",
         Came.UNNOTICED: "left out, and nothing noticed",
-        Came.UNDECIDED: f"without it the run failed too early to tell: {trial.reason}",
+        Came.UNDECIDED: f"the run without it decided nothing, try again: {trial.reason}",
     }[trial.came]
     why = "; ".join(filter(None, (why, *_silent(block.expectations))))
     return Tried(block.id, block.role.value, block.span.first, not why, trial.caught_by, trial.place, why)

@@ -45,6 +45,29 @@ needs: [fails]
 true
 ```
 """
+SLOW_DRILL = """
+## Slow { #slow }
+```yaml {.procedure}
+alerts: [Down]
+```
+```bash {.setup}
+mkdir -p "$SITE/api/v1"
+echo '{"data": {"alerts": []}}' >"$SITE/api/v1/alerts"
+```
+```bash {.fault}
+echo begun >>slow.log
+sleep 60
+```
+```bash {.step}
+true
+```
+```bash {.check}
+test ! -e broken
+```
+```bash {.cleanup}
+echo cleaned >>slow.log
+```
+"""
 SLOW = """
 ## Slow { #slow }
 ```bash {.step}
@@ -196,7 +219,7 @@ def test_a_stack_that_does_not_come_up_exits_3_with_its_last_lines(repository: R
 @pytest.mark.parametrize(
     ("number", "workers"), [(signal.SIGINT, "0"), (signal.SIGTERM, "0"), (signal.SIGINT, "2"), (signal.SIGTERM, "2")]
 )
-def test_an_interrupt_cleans_up_takes_the_stack_down_and_exits_130(
+def test_an_interrupt_cleans_up_takes_the_stack_down_and_has_its_exit_code(
     repository: Repository, number: signal.Signals, workers: str
 ) -> None:
     repository.only(SLOW)
@@ -207,7 +230,7 @@ def test_an_interrupt_cleans_up_takes_the_stack_down_and_exits_130(
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=30)
     assert time.monotonic() - started < 10
-    assert (process.returncode, log.read_text()) == (130, "begun\ncleaned\n")
+    assert (process.returncode, log.read_text()) == (128 + number, "begun\ncleaned\n")
     assert [record["outcome"] for record in json.loads(stdout)["records"]] == ["interrupted"]
     assert "Traceback" not in stderr
     (record,) = repository.records("extra/slow")
@@ -229,19 +252,58 @@ def test_a_failure_stays_one_when_its_cleanup_is_interrupted(repository: Reposit
     time.sleep(0.3)  # the step fails at once, the cleanup block has begun
     process.send_signal(signal.SIGTERM)
     stdout, _ = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert [record["outcome"] for record in json.loads(stdout)["records"]] == ["failed"]
     assert document(repository.run("status", "--json"))["procedures"][0]["status"] == "failed"
     assert repository.left() == ([], [])
 
 
-def test_an_interrupt_while_the_stack_comes_up_takes_it_down(repository: Repository) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_interrupt_while_the_stack_comes_up_takes_it_down(
+    repository: Repository, number: signal.Signals, workers: str
+) -> None:
     repository.replace("scripts/stack", "  up)\n", "  up)\n    touch coming; sleep 60\n")
-    process = repository.start("verify", "publish")
+    process = repository.start("verify", "publish", "-n", workers)
     wait_for(lambda: list((repository.root / ".runbook-checks").glob("stack/*/coming")))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
+    assert repository.left() == ([], [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("action", ["up", "down", "status"])
+def test_an_interrupted_stack_command_ends_what_it_started_and_has_its_exit_code(
+    repository: Repository, number: signal.Signals, action: str
+) -> None:
+    inside = {"up": "  up)\n", "down": "  down) ", "status": "  health) "}[action]
+    repository.replace("scripts/stack", inside, f"{inside}touch ../../coming; sleep 60\n    ")
+    process = repository.start("stack", action)
+    wait_for((repository.root / ".runbook-checks/coming").exists)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert (process.returncode, stderr) == (128 + number, "")
+    wait_for(lambda: repository.left()[0] == [])
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, "0"), (signal.SIGTERM, "0"), (signal.SIGTERM, "1")])
+def test_an_interrupted_drill_is_cleaned_up_and_has_its_exit_code(
+    repository: Repository, number: signal.Signals, workers: str
+) -> None:
+    repository.only(SLOW_DRILL)
+    drilled = '    drill: {prometheus: $SITE_URL, notifications: "true"}\n    stack:\n'
+    repository.replace("runbook-checks.yml", "    stack:\n", drilled)
+    process = repository.start("drill", "--json", "-n", workers)
+    wait_for((repository.root / "slow.log").exists)
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, stderr
+    (record,) = repository.records("extra/slow")
+    assert record.outcome is Outcome.INTERRUPTED
+    assert "interrupted, in fault slow-fault-1" in record.reason
+    assert (repository.root / "slow.log").read_text() == "begun\ncleaned\n"
+    assert [one["outcome"] for one in json.loads(stdout)["records"]] == ["interrupted"]
     assert repository.left() == ([], [])
 
 

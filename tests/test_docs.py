@@ -21,6 +21,7 @@ from runbook_checks import (
     card,
     cli,
     documents,
+    exits,
     languages,
     marks,
     model,
@@ -224,7 +225,7 @@ class TestShell:
 
 class TestCommandLine:
     def test_each_exit_code_is_documented(self) -> None:
-        assert {str(int(code)) for code in cli.Exit} == set(documented("cli.md", "exit-codes"))
+        assert {str(int(code)) for code in exits.Exit} == set(documented("cli.md", "exit-codes"))
 
     def test_the_page_has_the_commands_as_they_are(self) -> None:
         page = docs_cli.PAGE.read_text(encoding="utf-8")

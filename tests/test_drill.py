@@ -56,10 +56,17 @@ class Alarm:
     mute: bool = False  # nobody is told
     stuck: bool = False  # it never resolves
     comes_back: bool = False  # once somebody was told that it is over
+    deaf_s: float = 0.0  # after the steps it gives no answer for so long, unless the file `well` is there
     lasts_s: float = 60.0  # it gives up after so long
     runbook_url: str = URL
     seen_at: float = 0.0
     firing: bool = False
+
+    def deaf(self) -> bool:
+        mended = self.folder / "mended"
+        if not mended.exists() or (self.folder / "well").exists():
+            return False
+        return time.time() - mended.stat().st_mtime < self.deaf_s
 
     def look(self) -> bytes:
         broken = (self.folder / "broken").exists()
@@ -87,7 +94,7 @@ def alarm(tmp_path: Path) -> Iterator[Alarm]:
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = alarm.look()
-            self.send_response(200)
+            self.send_response(503 if alarm.deaf() else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -301,7 +308,16 @@ def test_a_fault_that_cannot_be_made_fails_the_drill(alarm: Alarm) -> None:
 
 
 def test_monitoring_that_does_not_answer_fails_the_drill(alarm: Alarm) -> None:
-    assert "notifications: `exit 4` exited with 4" in refused(alarm, notifications="exit 4")
+    reason = refused(alarm, notifications="exit 4")
+    assert reason.startswith("docs/p.md:")
+    assert "monitoring gave no answer, and nobody can say whether the steps are at fault: notifications: `ex" in reason
+
+
+def test_monitoring_that_answers_now_and_then_fails_the_drill_and_its_last_answer_is_told(alarm: Alarm) -> None:
+    alarm.stuck, alarm.deaf_s = True, 1.0
+    reason = refused(alarm, CARD, FAULT, step("rm broken; touch mended; echo step >>log"), HEALED)
+    assert "monitoring did not always answer" in reason
+    assert "answered 503 Service Unavailable; its last answer: Broken never resolved within 2 s" in reason
 
 
 def test_a_snapshot_that_cannot_be_taken_fails_the_drill_before_anything_runs(alarm: Alarm) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -280,6 +281,34 @@ def test_late_output_belongs_to_the_block_that_started_it(tmp_path: Path) -> Non
     record = run(tmp_path, step("{ while [ ! -e go ]; do sleep 0.01; done; echo late; } &"),
                  step("touch go; sleep 0.2; echo now"), check("true"))  # fmt: skip
     assert (block(record).stdout, block(record, 1).stdout) == ("late\n", "now\n")
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(hours=-1), timedelta(days=400)])
+def test_a_clock_that_jumps_while_it_runs_changes_no_duration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+) -> None:
+    begun = datetime.now(UTC)
+    told = iter([begun, begun + jump])
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, _: object = None) -> datetime:  # type: ignore[override]
+            return next(told)
+
+    real = time.time
+    monkeypatch.setattr("runbook_checks.execute.datetime", Clock)
+    monkeypatch.setattr("time.time", lambda: real() + jump.total_seconds() * (real() - begun.timestamp() > 0.1))
+    record = run(
+        tmp_path, step("sleep 0.3"), check("test -e go || { touch go; false; }", more=" within=10s every=20ms")
+    )
+    assert record.outcome is Outcome.PASSED
+    assert 0.3 <= record.duration_s < 8
+    assert 0.3 <= block(record).duration_s <= record.duration_s
+    assert 0 < block(record, 1).duration_s < 8
+    assert (
+        datetime.fromisoformat(record.ended_at) - datetime.fromisoformat(record.started_at)
+        < timedelta(seconds=1) + jump
+    )
 
 
 def test_promql_learns_when_the_last_change_was(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -128,6 +130,48 @@ def test_a_pattern_that_explodes_is_a_failure_and_not_a_hang(monkeypatch: pytest
     verdict = compare(expectation(r"^(a|aa)+$b", Match.REGEX), "a" * 5000 + "!", "p.md")
     assert not verdict.held
     assert verdict.difference == "p.md:10: comparing took over 0.1 s; write a simpler pattern"
+
+
+@pytest.mark.parametrize(
+    ("match", "wanted", "came"),
+    [
+        (Match.LIKE, "...a" * 8 + "b", "a" * 1000),  # to show the difference, each line of the page is tried once more
+        (Match.LIKE, "\n".join(["...a" * 8 + "b"] * 50), ("a" * 1000 + "\n") * 250),
+        (Match.LIKE, " ".join(f"<a{number}>" for number in range(100)) + "!", "a " * 2000),
+        (Match.LIKE, "...\n" * 300 + "x", "a\n" * 60_000),
+        (Match.LIKE, "x\n" * 3000 + "y", "x\n" * 128_000),
+        (Match.EXACT, "x\n" * 3000 + "y", "x\n" * 128_000),
+        (Match.REGEX, "(a+)+$", "a" * 5000 + "b"),
+        (Match.REGEX, "(?:abcdefghijkl){e<=10}z", "abcdefghij" * 5000),
+        (Match.REGEX, "(?r)(a|aa)+b(c|cc)+$", "a" * 5000 + "c" * 5000),
+        (Match.REGEX, "(((a{1,1000}){1,1000}){1,1000}){1,1000}b", "a" * 500),
+        (Match.JSON, '{"a": 1}', "[" * 200_000),
+        (Match.JSON, '{"a": 1}', "1" * 200_000),
+        (Match.JSON, '{"a": 1}', '{"a": ' * 50_000),
+    ],
+)
+def test_no_output_and_no_expectation_keeps_us_long(
+    match: Match, wanted: str, came: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook_checks.expect._TIME_LIMIT_S", 0.1)
+    monkeypatch.setattr("runbook_checks.expect._SHOWN_LIMIT_S", 0.1)
+    begun_s = time.process_time()
+    assert not compare(expectation(wanted, match), came, "p.md").held
+    assert time.process_time() - begun_s < 3  # bounded by 0.2 s, but for a look at the clock now and then
+
+
+def test_the_first_difference_of_a_long_output_is_shown_with_what_stands_before_it() -> None:
+    lines = [str(number) for number in range(1000)]
+    verdict = compare(expectation("\n".join(lines)), "\n".join([*lines[:900], "no", *lines[901:]]), "p.md")
+    assert verdict.difference.splitlines()[:7] == [
+        "p.md:10: stdout is not what the page says",
+        "  (897 lines alike)",
+        "  897",
+        "  898",
+        "  899",
+        "- 900",
+        "+ no",
+    ]
 
 
 @settings(max_examples=50)

@@ -30,13 +30,13 @@ ORDER = [
         "links",
     ),
     *("config", "addresses", "bash", "languages", "words", "files", "digest", "changes"),
-    *("redact", "output", "processes", "errexit", "lint", "shell"),
+    *("redact", "leaks", "output", "processes", "errexit", "lint", "shell"),
     *("marks", "command", "http_request"),
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
-    *("store", "signing", "keys", "trust", "status", "report", "alerts", "holes", "documents", "tags"),
-    *("guardian", "stack", "guards", "verify", "mutate", "selecting", "scheduling"),
+    *("store", "signing", "keys", "trust", "scopes", "status", "report", "alerts", "holes", "documents", "tags"),
+    *("guardian", "stack", "occupancy", "guards", "verify", "mutate", "selecting", "scheduling"),
     *("failure", "sharing", "pytest_plugin", "progress", "engine", "tables", "attest", "promql"),
-    *("site", "__init__", "arguments", "cli", "__main__"),
+    *("site", "__init__", "arguments", "streams", "console", "exits", "cli", "__main__"),
 ]
 
 

@@ -72,6 +72,13 @@ def test_what_a_block_makes(text: str, names: set[str]) -> None:
     assert made_by(block_of(text)) == names
 
 
+def test_of_a_polled_check_later_blocks_have_captures_only() -> None:
+    looks = 'for made in 1; do echo "id $made"; done'
+    polled, once = procedure_of(check(looks, "id <id>", more=" within=5s"), check(looks, "id <id>")).blocks
+    assert made_by(polled) == {"id"}
+    assert made_by(once) >= {"id", "made"}
+
+
 @pytest.mark.parametrize(
     ("language", "text", "uses"),
     [
@@ -172,6 +179,14 @@ def test_a_check_is_lent_the_captures_of_the_baseline_and_a_step_is_not() -> Non
     _, use, ask = procedure.blocks
     assert probe.why_not(ask, procedure.blocks, [], ()) == ""
     assert probe.why_not(use, procedure.blocks, [], ()).startswith("not run: it uses id")
+
+
+def test_a_check_is_asked_although_a_block_that_failed_would_have_set_what_it_sets_itself() -> None:
+    procedure = procedure_of(*(role("for path in a b; do ask $path; done") for role in (check, check, step)))
+    failed = [ran("one-check-1", Outcome.FAILED)]
+    _, ask, change = procedure.blocks
+    assert Probe((block_of("true"),)).why_not(ask, procedure.blocks, failed, ()) == ""
+    assert Probe((block_of("true"),)).why_not(change, procedure.blocks, failed, ()).startswith("not run: it uses path")
 
 
 @pytest.mark.parametrize(

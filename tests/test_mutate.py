@@ -113,6 +113,61 @@ def test_every_run_has_a_fresh_stack_and_what_the_procedure_needs(repository: Re
     assert (repository.root / "stack.log").read_text() == "up\n" * 2
 
 
+TWICE = """
+## Twice {{ #twice }}
+```bash {{.step #first}}
+touch "$SITE/first"
+```
+```bash {{.check #sees-first}}
+echo first >>asked.log
+test -e "$SITE/first"
+```
+```bash {{.step #second}}
+touch "$SITE/second"
+```
+```bash {{.check #sees-second}}
+echo second >>asked.log
+test -e "$SITE/{what}"
+```
+"""
+
+
+def asked(repository: Repository) -> list[str]:
+    return (repository.root / "asked.log").read_text().split()
+
+
+def test_what_has_refused_already_is_not_asked_behind_what_noticed(repository: Repository) -> None:
+    """The first run without a step asks everything; the second would ask a check for its whole time, for nothing."""
+    behind = '```bash {.check #last}\necho last >>asked.log\ntest -e "$SITE/first" && test -e "$SITE/second"\n```\n'
+    repository.only(TWICE.format(what="second") + behind)
+    done = repository.run("mutate", "--json")
+    assert done.returncode == 0, done.stderr
+    (proof,) = proofs(repository, "extra/twice")
+    assert [(one.id, one.by) for one in proof.blocks] == [
+        ("first", "sees-first"),
+        ("sees-first", "first"),
+        ("second", "sees-second"),
+        ("sees-second", "second"),
+        ("last", "first"),
+    ]
+    assert asked(repository) == ["first", "second", "last"] * 2 + ["first", "second"]
+
+
+def test_a_check_that_has_not_refused_yet_is_asked_whatever_noticed_before_it(repository: Repository) -> None:
+    repository.only(TWICE.format(what="first"))
+    done = repository.run("mutate", "--json")
+    assert done.returncode == 1, "nothing misses the second step"
+    (proof,) = proofs(repository, "extra/twice")
+    assert [(one.id, one.proven) for one in proof.blocks] == [
+        ("first", True),
+        ("sees-first", True),
+        ("second", False),
+        ("sees-second", True),
+    ]
+    assert asked(repository) == ["first", "second"] * 3
+    assert proof.trials[0].refused == ("sees-first", "sees-second")
+
+
 def test_a_step_that_nobody_misses_exits_1_and_a_written_reason_excuses_it(repository: Repository) -> None:
     repository.only(good() + IDLE)
     done = repository.run("mutate")
@@ -302,7 +357,7 @@ def test_an_interrupt_keeps_nothing_and_leaves_nothing(
     wait_for((repository.root / "slow.log").exists)
     process.send_signal(how)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + how, err
     assert json.loads(out)["proofs"] == []
     assert proofs(repository, "extra/slow") == []
     assert repository.records("extra/slow") == ()
@@ -350,4 +405,20 @@ def test_where_keys_are_trusted_only_a_signed_proof_counts(repository: Repositor
     assert standing(repository) == {"extra/good": None}, "it was changed after it was signed"
     repository.replace(path, '"proven":true', '"proven":false')
     assert standing(repository) == {"extra/good": "unproven"}, "bad news needs no signature"
-    assert repository.run("evidence", "check").returncode == 0, "no record was touched"
+    check = repository.run("evidence", "check")
+    assert (check.returncode, "extra/good#need" in check.stdout) == (1, True)
+    assert f"{repository.root / path}:2: the record was changed after it was signed" in check.stderr
+
+
+def test_proofs_are_signed_and_checked_by_hand_as_records_are(repository: Repository) -> None:
+    repository.only(good())
+    assert repository.run("evidence", "keygen", "k").returncode == 0
+    repository.replace("runbook-checks.yml", "verify_every: 7d", "verify_every: 7d\ntrusted_keys: [k.pub]")
+    assert repository.run("mutate").returncode == 0
+    assert repository.run("evidence", "check").returncode == 1, "nobody signed it"
+    signed = repository.run("evidence", "sign", "--key", "k")
+    assert (signed.returncode, signed.stdout.split()[0]) == (0, "1")
+    assert standing(repository) == {"extra/good": "proven"}
+    checked = document(repository.run("evidence", "check", "--json"))["records"]
+    assert [(one["procedure"], one["worth"]) for one in checked] == [("extra/good#need", "signed")]
+    assert repository.run("evidence", "sign", "--key", "k").stdout.split()[0] == "0"

@@ -70,6 +70,12 @@ def test_interrupted_records_are_kept_at_the_end(progress: Progress) -> None:
     assert shown(progress).startswith("interrupted page/one")
 
 
+def test_a_worker_that_is_killed_at_once_is_no_mistake_of_ours(progress: Progress) -> None:
+    excinfo: Any = SimpleNamespace(value=EOFError("expected 1 bytes, got 0"))
+    assert progress.pytest_internalerror("the traceback", excinfo)
+    assert progress.errors == {"a worker was ended before it could begin: nothing was run": 3}
+
+
 @pytest.mark.parametrize(
     ("error", "said"), [(OSError("disk full"), "disk full"), (KeyError("x"), "this is a mistake of runbook-checks")]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 import time
 from itertools import pairwise
 from urllib.parse import quote, quote_plus
@@ -76,8 +77,54 @@ def test_each_line_of_a_key_is_a_secret() -> None:
     assert redactor.redact("  abcdefghij\r\n  klmnopqrst\n") == "  [redacted]\r\n  [redacted]\n"
 
 
+def wrapped(data: bytes, width: int, end: bytes = b"\n") -> bytes:
+    return b"".join(data[at : at + width] + end for at in range(0, len(data), width))
+
+
+@pytest.mark.parametrize("width", [1, 7, 64, 76])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_long_secret_broken_into_lines_is_found(width: int, end: bytes) -> None:
+    secret = "".join(chr(33 + (number * 37) % 90) for number in range(130))
+    redactor = Redactor([secret, "-----BEGIN KEY-----\nabcdefghij\nklmnopqrst\n-----END KEY-----\n"])
+    data = secret.encode()
+    for coded in (data, base64.b64encode(b"ab" + data), quote(secret, "").encode()):
+        out = redactor.unwrap(b"first\n" + wrapped(coded, width, end) + b"last\n")
+        assert len(out.translate(None, b"\r\n").replace(REPLACEMENT, b"")) < 18, out
+        assert out.startswith(b"first\n")
+        assert out.endswith(b"last\n")
+    key = wrapped(b"abcdefghijklmnopqrst", width, end)
+    assert REPLACEMENT in redactor.unwrap(b"-----BEGIN KEY-----" + key + b"-----END KEY-----\n")
+
+
+def test_a_short_secret_does_not_come_about_at_the_end_of_a_line() -> None:
+    assert Redactor(["1234"]).unwrap(b"rows: 12\n34\n") == b"rows: 12\n34\n"
+
+
+@given(secrets=st.lists(SECRETS, max_size=3), text=st.binary(max_size=200))
+def test_what_is_not_broken_into_lines_is_left_as_it_is(secrets: list[str], text: bytes) -> None:
+    redactor = Redactor(secrets)
+    assume(REPLACEMENT not in redactor.unwrap(text))
+    assert redactor.unwrap(text) == text
+
+
 def test_quoted_by_the_shell_as_xtrace_prints_it() -> None:
     assert Redactor(["it's-me"]).redact("""+ login 'it'"'"'s-me'""") == "+ login '[redacted]'"
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize(
+    "secret", ["it's-me", "p@ss/w\"ör'd\\ +&=%7B, $x `y` a blank!", "~tab\tline\nbell\a\x1b[1m\x01ü"]
+)
+def test_quoted_by_bash_in_every_way_it_has(secret: str, locale: str) -> None:
+    said = subprocess.run(
+        ["bash", "-c", 'x=$1; printf \'%q\\n\' "$x"; declare -p x; echo "${x@Q} ${x@A}"; set -x; : "$x"', "_", secret],
+        env={"LC_ALL": locale},
+        capture_output=True,
+        check=True,
+    )
+    out = streamed(Redactor([secret]), said.stdout + said.stderr, [])
+    assert out.count(REPLACEMENT) >= 5
+    assert not any(letters in out for letters in (b"-me", b"w", b"blank", b"bell"))
 
 
 def test_a_short_secret_is_refused() -> None:

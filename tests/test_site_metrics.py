@@ -11,7 +11,7 @@ from publications import publication
 from test_docs import documented
 from test_site_badges import DAY, PROCEDURE, entry
 
-from runbook_checks import cli
+from runbook_checks.exits import Exit
 from runbook_checks.model import Runbook
 from runbook_checks.site.metrics import exposition, publish
 from runbook_checks.status import Status
@@ -100,10 +100,10 @@ def test_the_command_prints_them_and_exits_0_whatever_they_say(repository: Repos
     unverified = [value for name, labels, value in samples(done.stdout) if labels.get("status") == "unverified"]
     assert unverified
     assert set(unverified) == {1.0}
-    assert repository.run("status").returncode == cli.Exit.FAILED
+    assert repository.run("status").returncode == Exit.FAILED
 
 
 def test_the_command_prints_one_form_only(repository: Repository) -> None:
     done = repository.run("status", "--metrics", "--json")
-    assert done.returncode == cli.Exit.USAGE
+    assert done.returncode == Exit.USAGE
     assert "not allowed with" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -180,11 +181,30 @@ def test_an_interrupted_build_leaves_nothing_half_written_and_nothing_running(tm
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
         process.terminate()
-        assert process.wait(30) == 130
+        assert process.wait(30) == 143
     other = int((folder / "other.pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(other, 0)
     assert list((folder / "site").glob("*offline.zip*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_inside_of_what_a_hook_executes_has_its_exit_code(tmp_path: Path, number: signal.Signals) -> None:
+    folder = write_site(tmp_path)
+    begun = "pathlib.Path('begun').touch()"
+    (folder / "hook.py").write_text(
+        f"import pathlib, time\n\n\ndef on_pre_build(config):\n    if config.use_directory_urls:\n"
+        f'        exec("{begun}; time.sleep(60)")\n'
+    )
+    with (folder / "mkdocs.yml").open("a") as config:
+        config.write("hooks: [hook.py]\n")
+    with subprocess.Popen((sys.executable, "-m", "runbook_checks", "site", "build"), cwd=folder) as process:
+        deadline_s = time.monotonic() + 60
+        while not (folder / "begun").exists():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
 
 
 def test_an_end_of_the_other_process_is_a_failure(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_no_procedure_keeps_its_records_where_another_keeps_its_signatures(tmp_p
     store.append_signature(record(), b"{}\n")
     store.append_signature(record(), b"[]\n")
     assert store.read("staging", f"page/{anchor}") == (record(procedure=f"page/{anchor}"),)
-    assert store.signatures("staging", "page/one") == ((1, b"{}"), (2, b"[]"))
+    assert store.envelopes(store.signatures_path("staging", "page/one")) == ((1, b"{}"), (2, b"[]"))
     names = [path.name.lower() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(set(names)) == 2  # also where upper and lower case are the same
 
@@ -144,7 +144,7 @@ def test_a_torn_signature_does_not_swallow_the_next_one(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.append_signature(record(), b"{torn")
     store.append_signature(record(), b"{}\n")
-    assert store.signatures("staging", "page/one") == ((1, b"{torn"), (2, b"{}"))
+    assert store.envelopes(store.signatures_path("staging", "page/one")) == ((1, b"{torn"), (2, b"{}"))
 
 
 @pytest.mark.parametrize("anchor", ["..", ".", "a/../../b", "a.b", "ü b"])

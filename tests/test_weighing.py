@@ -153,7 +153,7 @@ def test_a_failure_before_the_place_of_the_step_decides_nothing(tmp_path: Path) 
     count = fence("bash {.setup}", 'echo >>"$LOG"')
     proven = Proven(tmp_path, once, MAKE, IS_MADE, count)
     assert proven.trials["one-step-1"].came is Came.UNDECIDED
-    assert "too early to tell" in proven.unproven["one-step-1"]
+    assert "decided nothing, try again" in proven.unproven["one-step-1"]
     assert "one-check-2" in proven.unproven
 
 
@@ -211,6 +211,18 @@ def test_a_check_refuses_by_the_bound_of_the_figure_that_it_captures(tmp_path: P
     assert "one-check-2" in loose.unproven
 
 
+def test_a_figure_that_is_no_number_notices_also_when_the_first_is_missing_with_the_step(tmp_path: Path) -> None:
+    bound = card("figures:\n  failed: {max: 0}\n  rate: {unit: a second}")
+    load, rate = step("echo 7 >rate && echo 0 failed", "<failed> failed"), check("cat rate || echo -", "<rate>")
+    proven = Proven(tmp_path, bound, load, rate)
+    assert proven.unproven == {}
+    trial = proven.trials["one-step-1"]
+    assert (trial.caught_by, trial.reason.partition(": ")[2]) == (
+        "one-check-1",
+        "one-check-1 captured a figure that is out of its bounds",
+    )
+
+
 def test_a_rollback_is_left_out_too_and_what_is_for_another_environment_is_nobodys(tmp_path: Path) -> None:
     proven = Proven(
         tmp_path,
@@ -240,3 +252,25 @@ def test_a_check_that_decides_has_its_whole_time(tmp_path: Path) -> None:
 def test_nothing_is_to_be_tried_where_nothing_can_be_left_out(tmp_path: Path) -> None:
     proven = Proven(tmp_path, check("true"))
     assert (proven.trials, proven.unproven) == ({}, {"one-check-1": "never refused anything"})
+
+
+def test_what_waits_for_the_left_out_block_does_not_wait_for_its_whole_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks have five minutes by default; three of the runs would take them."""
+    monkeypatch.setattr("runbook_checks.mutants.LEAST_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("runbook_checks.mutants.LEAST_CLEANUP_S", 1.0)
+    until = "until test -e {0}; do sleep 0.05; done"
+    proven = Proven(
+        tmp_path,
+        fence("bash {.setup #ready}", "touch ready"),
+        fence("bash {.setup #waits}", until.format("ready")),
+        MAKE,
+        IS_MADE,
+        fence("bash {.cleanup #tidy}", until.format("made")),
+    )
+    assert proven.trials["ready"].came is Came.UNDECIDED
+    assert "did not end within its 1 s" in proven.said("ready", "waits")
+    assert proven.trials["one-step-1"].came is Came.CAUGHT
+    assert "did not end within its 1 s" in proven.said("one-step-1", "tidy")
+    assert max(trial.duration_s for trial in proven.trials.values()) < 30

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from test_drill import BASH, CARD, CLEANUP, FAULT, HEALED, MEND, Alarm, alarm, procedure_of
-from test_execute import check, fence, step
+from test_execute import card, check, fence, step
 
 from runbook_checks import drill as drills
 from runbook_checks.config import DrillSettings
@@ -21,8 +22,6 @@ from runbook_checks.running import Run, Target
 from runbook_checks.weighing import DRILL, weigh
 
 if TYPE_CHECKING:
-    import pytest
-
     from runbook_checks.model import Procedure
     from runbook_checks.need import Trial, Tried
 
@@ -35,7 +34,7 @@ def proven(alarm: Alarm, *blocks: str, **settings: Any) -> tuple[dict[str, Trial
     environ = {"PATH": os.environ["PATH"]}
     asked = DrillSettings(
         alarm.url,
-        "cat told",
+        settings.pop("notifications", "cat told"),
         **{"snapshot": "cat conf 2>/dev/null || true", "within_s": 2.0, "hold_s": 0.3, **settings},
     )
     site = SiteMap("https://runbooks.example/docs/", {"docs/p.md": "p/"})
@@ -43,7 +42,7 @@ def proven(alarm: Alarm, *blocks: str, **settings: Any) -> tuple[dict[str, Trial
     target = Target("local", environ, frozenset(environ), monitoring=monitoring)
 
     def run(one: Procedure, probe: Probe) -> Record:
-        for name in ("broken", "conf", "told"):
+        for name in ("broken", "conf", "mended", "told", "well"):
             (alarm.folder / name).unlink(missing_ok=True)
         (alarm.folder / "told").touch()
         alarm.look()
@@ -89,3 +88,58 @@ def test_a_drill_whose_alert_does_not_come_decides_nothing(alarm: Alarm) -> None
     assert trials["one-step-1"].came is Came.UNDECIDED
     assert "Broken never fired" in blocks["one-step-1"].reason
     assert not blocks["one-check-1"].proven
+
+
+DEAF = "; test -e mended && ! test -e well && exit 7 || true"  # behind a command: after the steps it fails
+MENDED = step("rm -f broken; touch mended")
+IDLE = step("touch well", more=" #idle")  # nothing misses it, but monitoring answers only where it was done
+
+
+@pytest.mark.parametrize(
+    ("deaf_s", "settings"),
+    [
+        (60.0, {}),
+        (0.0, {"notifications": f"cat told{DEAF}"}),
+        (0.0, {"snapshot": f"true{DEAF}"}),
+        (0.0, {"notifications": "test ! -e mended || test -e well || sleep 60; cat told"}),
+    ],
+    ids=["Prometheus is dead", "the receiver is dead", "no snapshot", "the receiver is slow"],
+)
+def test_monitoring_that_gives_no_answer_has_noticed_nothing(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch, deaf_s: float, settings: dict[str, str]
+) -> None:
+    monkeypatch.setattr(drills, "SETTLE_S", 0.5)
+    monkeypatch.setattr("runbook_checks.monitoring._ANSWER_TIMEOUT_S", 1.0)
+    alarm.deaf_s = deaf_s
+    trials, blocks = proven(alarm, CARD, FAULT, MENDED, IDLE, HEALED, CLEANUP, **settings)
+    assert trials["idle"].came is Came.UNDECIDED
+    assert trials["one-step-1"].came is Came.CAUGHT, "a check said no before monitoring was asked"
+    assert not blocks["idle"].proven
+    assert "the run without it decided nothing, try again" in blocks["idle"].reason
+    assert "monitoring gave no answer" in blocks["idle"].reason
+
+
+def test_a_figure_that_monitoring_tells_late_has_noticed_nothing(alarm: Alarm) -> None:
+    alarm.deaf_s = 7.0
+    bounded = card("alerts: [Broken]\nfigures:\n  time_to_recover: {max: 6}")
+    trials, blocks = proven(alarm, bounded, FAULT, MENDED, IDLE, HEALED, CLEANUP, within_s=30.0)
+    assert (trials["idle"].came, blocks["idle"].proven) == (Came.UNDECIDED, False)
+    assert "figure time_to_recover must be at most 6 s" in blocks["idle"].reason
+
+
+def test_a_figure_that_monitoring_tells_in_time_notices_a_slow_way(alarm: Alarm) -> None:
+    bounded = card("alerts: [Broken]\nfigures:\n  time_to_recover: {max: 6}")
+    slow = step("test -e well || sleep 7")
+    trials, _ = proven(alarm, bounded, FAULT, MENDED, IDLE, slow, HEALED, CLEANUP)
+    assert (trials["idle"].came, trials["idle"].caught_by) == (Came.CAUGHT, "time_to_recover")
+
+
+def test_a_cleanup_that_the_snapshot_waits_for_has_its_whole_time(
+    alarm: Alarm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drills, "SETTLE_S", 0.5)
+    monkeypatch.setattr("runbook_checks.mutants.LEAST_CLEANUP_S", 0.5)
+    both = fence("bash {.fault}", "touch broken; echo x >conf")
+    slow = fence("bash {.cleanup}", "test -e well || sleep 2; rm -f conf broken")
+    trials, _ = proven(alarm, CARD, both, MENDED, IDLE, HEALED, slow)
+    assert trials["idle"].came is Came.UNNOTICED

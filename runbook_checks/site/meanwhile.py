@@ -73,6 +73,6 @@ def _publish(sender: Connection, publishers: Sequence[Publisher], site: Publicat
     try:
         for publish in publishers:
             publish(site)
-    except RunbookError as error:
+    except (RunbookError, OSError) as error:  # the disk may be full
         reason = str(error)
     sender.send(reason)

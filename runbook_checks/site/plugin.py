@@ -41,6 +41,7 @@ from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
 from runbook_checks.site.responder import box
+from runbook_checks.site.sandbox import sandboxed
 from runbook_checks.site.seal import Seal
 from runbook_checks.site.shown import may_show_evidence, read_page
 from runbook_checks.site.variables import page_variables
@@ -142,6 +143,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             raise PluginError(str(error)) from error
         for forged in self._report.forged:  # which makes a strict build fail
             log.warning("%s; the site shows it as not counted", forged)
+        for leak in self._report.leaks:  # so does this
+            log.warning("%s; the site does not show it: revoke it, and take the record out of the file", leak)
         self._languages = {**DEFAULTS, **dict(self._checks.languages)}
         self.lookup = Lookup(self._report.entries)
         self.seal = Seal()
@@ -156,7 +159,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return config
 
     def on_files(self, files: Files, config: MkDocsConfig) -> Files:
-        """Add the site's assets, and learn where each page stands."""
+        """Add the site's assets, learn where each page stands, and see that no page runs Python of its own."""
+        macros = config.plugins.get("macros")
+        if macros is not None:
+            macros._env = sandboxed(macros.env)  # noqa: SLF001 - it has no other way in
         for uri, content in self._assets.items():
             files.append(File.generated(config, uri, content=content))
         read_lighter(config.plugins.values())

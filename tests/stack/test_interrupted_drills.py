@@ -78,7 +78,7 @@ def test_an_interrupted_drill_cleans_up_keeps_its_record_and_takes_its_stack_dow
     drill, folder = broken(site)
     drill.send_signal(number)
     _, err = drill.communicate(timeout=DEADLINE_S)
-    assert (drill.returncode, "Traceback" in err) == (130, False)
+    assert (drill.returncode, "Traceback" in err) == (128 + number, False)
     assert is_gone(folder)
     assert stacks(site) == []
     (record,) = site.records()

@@ -206,6 +206,7 @@ def test_each_script_explains_itself_and_says_what_it_lacks(stack: Stack, script
         ("reconfigure.sh SERVICE_NAME=x", "is each replica's own"),
         ("reconfigure.sh $'LOG_LEVEL=INFO\\nX=1'", "line breaks or control characters"),
         ("reconfigure.sh REDIS_URL </dev/null", "no value for REDIS_URL came from standard input"),
+        ("reconfigure.sh POOL_SIZE=plenty", "the service does not accept this configuration; nothing was changed"),
         ("restart.sh a/../b", "no replica 'a/../b' in service"),
         ("scale.sh 0", "expected a number of replicas"),
         ("scale.sh 5", "there are places for 4 replicas: a b c d"),
