@@ -187,3 +187,28 @@ def test_comparing_never_raises(wanted: str, came: str, match: Match) -> None:
     if match in {Match.REGEX, Match.JSON}:
         return  # their text was checked by the scanner: it is a pattern, or JSON
     compare(expectation(wanted, match), came, "p.md")
+
+
+WORDS = st.text(st.characters(exclude_characters="<\n\r\\.", exclude_categories=["C", "Z"]), min_size=1, max_size=5)
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(WORDS, st.lists(WORDS, max_size=3), WORDS), min_size=1, max_size=5))
+def test_dots_stand_for_any_text_and_any_lines_and_names_for_what_came(rows: list[tuple[str, list[str], str]]) -> None:
+    wanted = "\n".join(f"{first} ... {first}|<n{place}>|\n..." for place, (first, _, _) in enumerate(rows))
+    came = "\n".join("\n".join([f"{first} {last} {first}|{last}|", *between]) for first, between, last in rows)
+    verdict = compare(expectation(wanted), came, "p.md")
+    assert verdict.held, verdict.difference
+    assert [name for name, _ in verdict.captures] == [f"n{place}" for place in range(len(rows))]
+
+
+@settings(max_examples=100)
+@given(st.lists(WORDS, min_size=1, max_size=6), st.data())
+def test_a_line_more_or_less_or_another_never_holds(lines: list[str], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(lines) - 1))
+    other = data.draw(WORDS.filter(lambda word: word != lines[place]))
+    for changed in ([*lines[:place], other, *lines[place + 1 :]], [*lines, other]):
+        assert not compare(expectation("\n".join(lines)), "\n".join(changed), "p.md").held
+        assert not compare(expectation("\n".join(lines), Match.EXACT), "\n".join(changed), "p.md").held
+    if lines[place] not in other:
+        assert not compare(expectation(lines[place], Match.CONTAINS), other, "p.md").held

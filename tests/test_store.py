@@ -12,6 +12,8 @@ from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from records import NOW, record
 
 from runbook_checks.record import Outcome, to_line
@@ -99,6 +101,30 @@ def test_an_unreadable_line_is_skipped_wherever_it_stands(tmp_path: Path, caplog
     path.write_bytes(b"\xff\xfe\n" + path.read_bytes() + b"\nnonsense\n")
     assert store.read("staging", "page/one") == (record(),)
     assert caplog.text.count("skipped") == 2
+
+
+GARBAGE = st.one_of(st.binary(max_size=40), st.integers(1, 200).map(lambda end: to_line(record()).encode()[:end]))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.one_of(st.none(), GARBAGE), max_size=12))
+def test_whatever_is_written_between_records_they_come_back_whole(tmp_path: Path, between: list[bytes | None]) -> None:
+    """None stands for a record, the rest for what a killed writer, or somebody else, has left in the file."""
+    store, kept = Store(tmp_path), []
+    path = store.path("staging", "page/one")
+    path.unlink(missing_ok=True)
+    for number, garbage in enumerate(between):
+        if garbage is None:
+            kept.append(record(run=str(number)))
+            store.append(kept[-1])
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.write(garbage)
+            if garbage:
+                store.append(record(run=f"after-{number}"))
+                kept.append(record(run=f"after-{number}"))
+    assert store.read("staging", "page/one") == tuple(kept)
 
 
 def test_a_record_of_another_schema_is_never_skipped_into_green(tmp_path: Path) -> None:
