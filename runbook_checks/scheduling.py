@@ -55,12 +55,22 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no typ
         return self._groups.get(nodeid, nodeid)
 
     def remove_node(self, node: WorkerController) -> str | None:
-        """Give a lost worker's work to the others, but for what it was running: a step never runs twice."""
-        for unit in self.assigned_work[node].values():
-            for nodeid, done in unit.items():
-                if not done:
-                    unit[nodeid] = True
-                    super().remove_node(node)
-                    return str(nodeid)
-        crashed: str | None = super().remove_node(node)
-        return crashed
+        """Give a lost worker's work to the others, but for what it was running: a step never runs twice.
+
+        xdist would give them what is done too, and who gets nothing else waits for ever (pytest-xdist issue 1378).
+        """
+        units = self.assigned_work[node]
+        running = next((name for unit in units.values() for name, done in unit.items() if not done), None)
+        for unit in units.values():
+            if running in unit:
+                unit[running] = True
+        self.assigned_work[node] = {scope: unit for scope, unit in units.items() if not all(unit.values())}
+        super().remove_node(node)
+        return running
+
+    def schedule(self) -> None:
+        """Give who replaces a lost worker a second group too: the first procedure begins when the next is known."""
+        super().schedule()
+        for node in self.nodes:
+            if self.workqueue and self._pending_of(self.assigned_work[node]) == 1:
+                self._reschedule(node)

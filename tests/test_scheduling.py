@@ -1,14 +1,19 @@
-"""Groups for workers: what shares prerequisites stays together."""
+"""Groups for workers: what shares prerequisites stays together, and a lost worker takes one procedure with it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import pytest
+from repository import document
 
 from runbook_checks.catalog import load
 from runbook_checks.scheduling import groups_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from repository import Repository
 
 PAGE = """---
 runbook: {{owner: o}}
@@ -26,6 +31,8 @@ needs: [{needs}]
 true
 ```
 """
+OKAY = '## {0} {{ #{0} }}\n```bash {{.step}}\necho {0} >>"$OUT"\n```\n```bash {{.check}}\ntrue\n```\n'
+KILLS = "## k {{ #k }}\n```bash {{.step}}\n{0}\n```\n```bash {{.check}}\ntrue\n```\n"
 
 
 def groups(tmp_path: Path, **needs: str) -> list[set[str]]:
@@ -52,3 +59,21 @@ def test_procedures_that_need_nothing_are_groups_of_their_own(tmp_path: Path) ->
 
 def test_two_groups_that_a_third_procedure_needs_become_one(tmp_path: Path) -> None:
     assert groups(tmp_path, a="", b="", both="a, b") == [{"a", "b", "both"}]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("before", "after"), [(0, 1), (1, 0), (1, 1), (2, 0), (1, 3), (3, 2), (0, 4)])
+def test_the_run_goes_on_without_the_worker_and_ends(
+    repository: Repository, before: int, after: int, workers: int
+) -> None:
+    names = [f"p{number}" for number in range(before + after)]
+    killing = KILLS.format('kill -9 "$PPID"; sleep 5')
+    sections = [OKAY.format(name) for name in names]
+    repository.only(*sections[:before], killing, *sections[before:])
+    out = repository.root.parent / "out"
+    out.touch()
+    done = repository.run("verify", "--environment", "box", "--json", "--workers", str(workers), OUT=str(out))
+    assert done.returncode == 1, done.stderr
+    records = {record["procedure"]: record["outcome"] for record in document(done)["records"]}
+    assert records == {"extra/k": "failed", **{f"extra/{name}": "passed" for name in names}}
+    assert sorted(out.read_text().split()) == names
