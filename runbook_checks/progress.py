@@ -56,7 +56,8 @@ class Progress:
 
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
         """Say in a line what went wrong in what the user gave us; only a mistake of ours is shown whole."""
-        if isinstance(excinfo.value, EOFError):  # execnet's: the pipe of a worker ended before it said anything
+        raised_by = str(excinfo.traceback[-1].frame.f_globals["__name__"]) if excinfo.traceback else ""
+        if isinstance(excinfo.value, EOFError) and raised_by.startswith("execnet."):  # a worker has said nothing
             self.errors["a worker was ended before it could begin: nothing was run"] = StackError.exit_code
             return True
         known = isinstance(excinfo.value, RunbookError | OSError)

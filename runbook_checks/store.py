@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _SIGNED = ".dsse"
 _NEED = ".need"
-_ENDED_AT = re.compile(rb'"ended_at":"([^"\\\\]{1,40})"')  # a quotation mark within a text has a backslash before it
+_ENDED_AT = re.compile(rb'"ended_at":"([^"\\]{1,40})"')  # a quotation mark within a text has a backslash before it
 _ENDS = tuple(b'"schema_version":%d}' % version for version in READABLE)
 _SIGNATURES = f"{_SIGNED}.jsonl"
 

@@ -115,10 +115,15 @@ def _at_the_end(procedure: Procedure, record: Record, beyond: Sequence[BlockReco
     if broken is not None:
         return Came.CAUGHT, broken.name, card, record.reason
     if record.reason.startswith(f"{card}: figure "):  # what it is measured by did not run, or said no number
-        for one in beyond:
-            place = f"{procedure.page}:{one.line}"
-            return Came.CAUGHT, one.id, place, f"{place}: {one.id} captured a figure that is out of its bounds"
-        return Came.UNNOTICED, "", "", ""
+        if not beyond:
+            return Came.UNNOTICED, "", "", ""
+        one, place = beyond[0], f"{procedure.page}:{beyond[0].line}"
+        return (
+            Came.CAUGHT,
+            one.id,
+            place,
+            f"{place}: {one.id} captured a figure that is no number, or out of its bounds",
+        )
     return Came.CAUGHT, DRILL, ":".join(record.reason.split(":", 2)[:2]), record.reason
 
 

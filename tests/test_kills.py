@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import runpy
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ GOOD = KILLS["Seen"](
         ({"said": "failed      kill/p1  0.2 s\n"}, "reported and not kept"),
         ({"records": []}, "reported and not kept"),
         ({"records": [*GOOD.records, record(procedure="kill/p2")]}, "passed and not run"),
+        ({"has_run": {}}, "passed and not run"),
         ({"processes": ["7 bash"]}, "alive after 4.9 s: ['7 bash']"),
         ({"gone_s": 5.1}, "alive after 5.1 s: []"),
         ({"followed": 2}, "the next command ended with 2"),
@@ -59,6 +61,16 @@ GOOD = KILLS["Seen"](
 )
 def test_what_is_wrong_is_seen(harm: dict[str, Any], said: str) -> None:
     assert replace(GOOD, **harm).wrong() == [said] * bool(said)
+
+
+def test_what_a_round_leaves_alive_is_seen(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"], env={KILLS["MARK"]: str(tmp_path)}) as process:
+        try:
+            assert KILLS["left"](tmp_path) == [f"{process.pid} sleep"]
+            assert KILLS["left"](tmp_path.parent) == []
+        finally:
+            process.kill()
+    assert KILLS["left"](tmp_path) == []
 
 
 def test_a_torn_record_is_seen(tmp_path: Path) -> None:

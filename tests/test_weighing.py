@@ -219,7 +219,7 @@ def test_a_figure_that_is_no_number_notices_also_when_the_first_is_missing_with_
     trial = proven.trials["one-step-1"]
     assert (trial.caught_by, trial.reason.partition(": ")[2]) == (
         "one-check-1",
-        "one-check-1 captured a figure that is out of its bounds",
+        "one-check-1 captured a figure that is no number, or out of its bounds",
     )
 
 

@@ -11,6 +11,7 @@ small stack of its own, kills -9 one of its processes at a random moment, and th
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import re
 import shutil
@@ -27,7 +28,6 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from runbook_checks import marks
 from runbook_checks.processes import TOKEN_VARIABLE
 from runbook_checks.record import Outcome, Record, from_line
 
@@ -41,6 +41,7 @@ NAMES = ("p0", "p1", "p2", "p3", "p4", "p5")
 STEPS = 4
 VICTIMS = ("runner", "worker", "session", "supervisor")
 STATE = ".runbook-checks"
+MARK = "RUNBOOK_KILLS"  # in the environment of whatever a round starts, the runner and its workers too
 _REPORTED = re.compile(r"^(passed|failed|error|blocked) +(kill/p\d)  ", re.MULTILINE)
 
 
@@ -85,7 +86,11 @@ def command(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Start the tool in a repository; what it says goes to the file ``said``."""
     with (root / "said").open("wb") as said:
         return subprocess.Popen(
-            [sys.executable, "-m", "runbook_checks", *arguments], cwd=root, stdout=said, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "runbook_checks", *arguments],
+            cwd=root,
+            env={**os.environ, MARK: str(root)},
+            stdout=said,
+            stderr=subprocess.STDOUT,
         )
 
 
@@ -123,12 +128,11 @@ def kill_one(kind: str, root: Path, runner: psutil.Process, dice: random.Random)
 
 
 def left(root: Path) -> list[str]:
-    """Return the processes that runs in a repository have left, whoever their parent is by now."""
+    """Return the living processes that rounds in a repository have started, whoever their parent is by now."""
     found = []
     for process in psutil.process_iter():
         try:
-            environ = process.environ()
-            if str(root) in environ.get(marks.VARIABLE, "") or environ.get("PWD") == str(root):
+            if process.environ().get(MARK) == str(root):
                 found.append(f"{process.pid} {process.name()}")
         except psutil.Error:
             continue
@@ -168,7 +172,7 @@ class Seen:
             "a traceback": "Traceback" in self.said,
             f"alive after {self.gone_s:.1f} s: {self.processes}": self.processes or self.gone_s > GONE_S,
             "reported and not kept": reported - {(one.procedure, one.outcome.value) for one in self.records},
-            "passed and not run": {name for name in passed if self.has_run[name] < STEPS},
+            "passed and not run": {name for name in passed if self.has_run.get(name, 0) < STEPS},
             f"the next command ended with {self.followed}": self.followed,
             f"left: {self.stacks}": self.stacks,
         }
@@ -176,12 +180,22 @@ class Seen:
 
 
 def one_round(kind: str, root: Path, dice: random.Random) -> Seen | None:
-    """Kill once and look; None when there was no victim any more. Raises ValueError for a record that is not whole."""
+    """Kill once and look; None when there was no victim any more.
+
+    Raises ValueError for a record that is not whole, and TimeoutError for a run that hangs.
+    """
     known = {one.run for one in kept(root)}
+    wrote = {name: root / STATE / name for name in NAMES}
+    for path in wrote.values():  # of the round before, or every pass would seem to have run
+        path.unlink(missing_ok=True)
     begun = command(root, "verify", "--workers", "2")
     hit = kill_one(kind, root, psutil.Process(begun.pid), dice)
     killed_s = time.monotonic()
-    code = begun.wait(END_S)
+    try:
+        code = begun.wait(END_S)
+    except subprocess.TimeoutExpired:
+        begun.kill()
+        raise TimeoutError(f"without its {kind} the run hung:\n{(root / 'said').read_text()}") from None
     said = (root / "said").read_text()
     if kind != "runner":
         killed_s = time.monotonic()
@@ -189,11 +203,7 @@ def one_round(kind: str, root: Path, dice: random.Random) -> Seen | None:
         time.sleep(0.02)
     gone_s = time.monotonic() - killed_s
     records = [one for one in kept(root) if one.run not in known]
-    has_run = {
-        f"kill/{name}": len((root / STATE / name).read_text().split())
-        for name in NAMES
-        if (root / STATE / name).exists()
-    }
+    has_run = {f"kill/{name}": len(path.read_text().split()) for name, path in wrote.items() if path.exists()}
     followed = command(root, "verify", "p0").wait(END_S)
     said += (root / "said").read_text() if followed else ""
     stacks = [path.name for path in (root / STATE / "stack").glob("*")]
