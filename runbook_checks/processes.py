@@ -21,6 +21,8 @@ TOKEN_VARIABLE = "RUNBOOK_CHECKS_SESSION"  # noqa: S105  (the name of a variable
 
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_LINE_BYTES = 4096  # of the kernel's; to ask for much more maps and unmaps memory each time
+_ENVIRONMENT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,12 +57,13 @@ def now() -> Moment:
 
 def members(session: int) -> tuple[int, ...]:
     """Return the living processes of a POSIX session."""
-    return tuple(process.pid for process in _all() if process.session == session)
+    near = (pid for pid in _pids() if _session_of(pid) == session)
+    return tuple(process.pid for process in _living(near) if process.session == session)
 
 
 def belonging(session: int, token: str) -> tuple[Process, ...]:
     """Return the living processes of a session: its members, all their descendants, and those that carry its token."""
-    found = tuple(_all())
+    found = tuple(_living(_pids()))
     children: dict[int, list[Process]] = {}
     for process in found:
         children.setdefault(process.parent, []).append(process)
@@ -138,28 +141,42 @@ def send(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
-def _all() -> Iterator[Process]:
+def _pids() -> Iterable[int]:
     if sys.platform == "linux":
-        for entry in os.listdir("/proc"):  # noqa: PTH208  (names only, hundreds of them)
-            if not entry.isdigit():
-                continue
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  (hundreds of names)
+    else:
+        pids = psutil.pids()
+    return pids
+
+
+def _session_of(pid: int) -> int:
+    """Return the POSIX session of a process, or 0 when it is gone; many times as fast as to read all about it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        return os.getsid(pid)
+    return 0
+
+
+def _living(pids: Iterable[int]) -> Iterator[Process]:
+    """Yield those that are still there and have not ended."""
+    for pid in pids:
+        if sys.platform == "linux":
             with contextlib.suppress(OSError):  # gone meanwhile
                 # pid (comm) state ppid pgrp session … starttime: fields 1-6 and 22 of proc_pid_stat(5)
-                fields = _read(f"/proc/{entry}/stat").rpartition(b")")[2].split()
+                fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
                 if fields[0] not in {b"Z", b"X"}:
-                    yield Process(int(entry), int(fields[1]), int(fields[3]), Moment(int(fields[19]), int(entry)))
-    else:
-        for each in psutil.process_iter():
+                    yield Process(pid, int(fields[1]), int(fields[3]), Moment(int(fields[19]), pid))
+        else:
             with contextlib.suppress(psutil.Error, OSError):
+                each = psutil.Process(pid)
                 if each.status() != psutil.STATUS_ZOMBIE:
-                    yield Process(each.pid, each.ppid(), os.getsid(each.pid), Moment(each.create_time(), each.pid))
+                    yield Process(pid, each.ppid(), os.getsid(pid), Moment(each.create_time(), pid))
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, most_bytes: int = _LINE_BYTES) -> bytes:
     """Return what the kernel says there: in one piece, and three times as fast as a Path, as this is asked often."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        return os.read(fd, 1024 * 1024)
+        return os.read(fd, most_bytes)
     finally:
         os.close(fd)
 
@@ -167,7 +184,7 @@ def _read(path: str) -> bytes:
 def _environment(pid: int) -> bytes:
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # gone, or another user's
-            return _read(f"/proc/{pid}/environ")
+            return _read(f"/proc/{pid}/environ", _ENVIRONMENT_BYTES)
     else:
         with contextlib.suppress(psutil.Error):
             return "\0".join(f"{name}={value}" for name, value in psutil.Process(pid).environ().items()).encode()
