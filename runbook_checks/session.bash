@@ -36,23 +36,27 @@ __rb_pid=$BASHPID __rb_say=ready __rb_last=exit __rb_st=0 __rb_at='' __rb_top=$(
 __rb_arm ''
 while
   \builtin unset -f exec # with a function of that name nothing could be redirected, and `builtin exec` redirects nothing
-  \exec </dev/null &>/dev/null
-  \builtin printf '%s %s %s %s %s\n' "$__rb_key" "$__rb_say" "$__rb_st" "$BASHPID" "$__rb_at" >"$__rb/ctl"
+  \exec &>/dev/null
+  \builtin printf '%s\n' "$__rb_key $__rb_say $__rb_st $BASHPID $__rb_at" >"$__rb/ctl"
+  # What can be done for the next block already, while the runner is busy with this one.
+  \exec </dev/null
   \builtin trap '\builtin exit 143' TERM
   \builtin trap "$__rb_seen" ERR
+  \builtin set -eE -o pipefail
+  \builtin shopt -s inherit_errexit
   until
     \builtin read -r -N 48 __rb_order <"$__rb/in" || { \builtin trap - EXIT && \builtin exit 97; } # the runner is gone
+    [[ ${__rb_order:21:16} == "$__rb_key" ]]
+  do
     if [[ $__rb_order != *$'\n' ]]; then # something stood before it
       IFS='' \builtin read -r __rb_n <"$__rb/in"
       __rb_order+=$__rb_n && __rb_order=${__rb_order: -47}
+      [[ ${__rb_order:21:16} != "$__rb_key" ]] || \builtin break
     fi
-    [[ ${__rb_order:21:16} == "$__rb_key" ]]
-  do :; done
+  done
 do
   __rb_key=${__rb_order:4:16} __rb_n=${__rb_order:38:9}
   __rb_n=${__rb_n%% *} __rb_say=stray __rb_st=1 __rb_at='' # what a top-level `continue` reports
-  \builtin set -eE -o pipefail
-  \builtin shopt -s inherit_errexit
   \exec >"$__rb/out.$__rb_n" 2>"$__rb/err.$__rb_n"
   case ${__rb_order:0:3} in
     run) \builtin . "$__rb/block.$__rb_n" ;;

@@ -111,6 +111,7 @@ class Session:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            self._clock = processes.Clock()
             undo.pop_all()
         self._dialogue.shells.add(self._process.pid)
         self._death = processes.Death(self._process.pid)
@@ -209,6 +210,7 @@ class Session:
             channel.close()
         self._selector.close()
         self._death.close()
+        self._clock.close()
         self._dialogue.close()
         shutil.rmtree(self._dir, ignore_errors=True)  # a block may have done that already
         self._open = self.alive = False
@@ -227,7 +229,7 @@ class Session:
         """Let the shell begin, and return the moment before."""
         if not self._dialogue.shell and not self._wait(time.monotonic() + _START_S, lambda: self._dialogue.shell > 0):
             self._kill_shells()
-        moment = processes.now()
+        moment = self._clock.now()
         self._dialogue.order(word, channel.name)
         return moment
 
