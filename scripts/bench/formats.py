@@ -39,7 +39,7 @@ def shelltest(procedure: Procedure, _: int) -> str:
 
 def session(procedure: Procedure, _: int) -> str:
     """Return a bare session, as clitest reads it."""
-    return "".join(f"$ {bash(block)}\n{block.output}\n" for block in procedure)
+    return "".join(f"$ {bash(block)}\n{block.output}" for block in procedure)
 
 
 def byexample(procedure: Procedure, _: int) -> str:
@@ -58,7 +58,7 @@ def bats(procedure: Procedure, _: int) -> str:
     return "".join(
         f'@test "block {block.number}" {{\n'
         + (f"  run eval {quote(bash(block))}\n" if block.output else f"  {bash(block)}\n")
-        + ("  [ \"$status\" -eq 0 ]\n" if block.output else "")
+        + ('  [ "$status" -eq 0 ]\n' if block.output else "")
         + (f'  [ "$output" = {quote(block.output.rstrip())} ]\n' if block.output else "")
         + "}\n\n"
         for block in procedure

