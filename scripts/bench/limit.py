@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blocks import ALONE, PER_PROCEDURE, TRUE, bash, concatenated, corpus, script
+from blocks import ALONE, PER_PROCEDURE, bash, concatenated, corpus, script
 from measuring import FailedError, in_turns, medians, run, seconds
 from peers import OURS
 from tables import Goal, Table, rounded
@@ -18,15 +17,28 @@ from trusting import lay
 from runbook_checks.shell import How, Session, find_bash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from blocks import Corpus, Procedure
     from measuring import Ran
 
-WAYS = ("one script", "scripts", "one session", "sessions", "verify")
-_FORKS = 200
+_TITLES = {
+    "one script": "one script",
+    "scripts": "a script per procedure",
+    "one session": "a session",
+    "sessions": "a session per procedure",
+    "verify": "`verify`",
+}
 _MICRO = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What nobody can go below, in microseconds."""
+
+    fork_us: float
+    round_trip_us: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +54,6 @@ class Costs:
         return self.us[way] - self.us[plain]
 
 
-def fork_and_exec() -> float:
-    """Return the median time of a process that does nothing, in microseconds."""
-    return statistics.median(seconds(lambda: subprocess.run([TRUE], check=True)) for _ in range(_FORKS)) * _MICRO
-
-
 def measure(kind: str, sizes: tuple[int, int], rounds: int, folder: Path, say: Callable[[str], object]) -> Costs:
     """Return what a block of a kind costs each way."""
     peaks: dict[int, list[float]] = {size: [] for size in sizes}
@@ -58,7 +65,9 @@ def measure(kind: str, sizes: tuple[int, int], rounds: int, folder: Path, say: C
     middle = medians(in_turns(contestants, rounds, say))
     small, large = sizes
     more = (large - small) * PER_PROCEDURE
-    us = {way: (middle[f"{kind}, {way}, {large}"] - middle[f"{kind}, {way}, {small}"]) / more * _MICRO for way in WAYS}
+    us = {
+        way: (middle[f"{kind}, {way}, {large}"] - middle[f"{kind}, {way}, {small}"]) / more * _MICRO for way in _TITLES
+    }
     return Costs(kind, us, (max(peaks[small]), max(peaks[large])))
 
 
@@ -116,33 +125,19 @@ def very_large(procedures: int, folder: Path) -> Ran:
     return verify(folder, procedures)
 
 
-def tables(costs: Iterable[Costs], fork_us: float, sizes: tuple[int, int]) -> Iterator[Table]:
+def tables(costs: Sequence[Costs], floor: Floor, sizes: tuple[int, int]) -> Iterator[Table]:
     """Yield what was measured."""
-    small, large_ = sizes
+    small, large = sizes
     yield Table(
-        "Against the limit",
-        (
-            "µs for one block more",
-            "one script",
-            "a script per procedure",
-            "one session",
-            "a session per procedure",
-            "`verify`",
-        ),
-        tuple((each.kind, *(rounded(each.us[way]) for way in WAYS)) for each in costs),
+        "Against plain bash",
+        ("µs for one block more", *_TITLES.values()),
+        tuple((each.kind, *(rounded(each.us[way]) for way in _TITLES)) for each in costs),
         anchor="limit",
-        note=f"The slope from {small}x{PER_PROCEDURE} to {large_}x{PER_PROCEDURE} blocks. "
-        f"A fork and exec in the same run: {rounded(fork_us)} µs.",
+        note=f"The slope from {small}x{PER_PROCEDURE} to {large}x{PER_PROCEDURE} blocks: all that a block costs.",
     )
     yield Table(
         "Beyond plain bash",
-        (
-            "µs for one block more",
-            "the session, a block",
-            "the session, opened per procedure",
-            "`verify`",
-            "peak memory",
-        ),
+        ("µs for one block more", "a session", "a session per procedure", "`verify`", "peak memory of `verify`"),
         tuple(
             (
                 each.kind,
@@ -154,12 +149,44 @@ def tables(costs: Iterable[Costs], fork_us: float, sizes: tuple[int, int]) -> It
             for each in costs
         ),
         anchor="beyond",
+        note="The first column is over the one plain script, the others are over a script per procedure.",
+    )
+    yield _shares(costs[-1])
+    yield Table(
+        "The floor",
+        ("what", "µs"),
+        (
+            ("a fork and exec of `true`", rounded(floor.fork_us)),
+            ("a line to a waiting bash, and its answer", rounded(floor.round_trip_us)),
+        ),
+        anchor="floor",
     )
 
 
-def goals(mixed: Costs, fork_us: float) -> Iterator[Goal]:
+def _shares(each: Costs) -> Table:
+    """Return what the time of a block in ``verify`` is made of; the parts add up to the whole."""
+    start = each.over("scripts", "one script")
+    parts = {
+        "the commands, in plain bash": each.us["one script"],
+        "a bash started for each procedure": start,
+        "the session: order, report, output": each.over("one session", "one script"),
+        "a session opened and closed, beyond starting bash": each.over("sessions", "one session") - start,
+        "pytest, syntax check, git, digest, redaction, leak scan, record": each.over("verify", "sessions"),
+    }
+    whole = each.us["verify"]
+    rows = [(name, rounded(us), f"{us / whole:.0%}") for name, us in parts.items()]
+    return Table(
+        "What the time goes into",
+        (f"a {each.kind} block in `verify`", "µs", "share"),
+        (*rows, ("all in", rounded(whole), "100%")),
+        anchor="shares",
+        note=f"What a procedure costs once is spread over its {PER_PROCEDURE} blocks.",
+    )
+
+
+def goals(mixed: Costs, floor: Floor) -> Iterator[Goal]:
     """Yield what must hold for mixed blocks."""
-    fork_bound = round(max(150.0, 0.2 * fork_us))
+    fork_bound = round(max(150.0, 0.2 * floor.fork_us))
     yield Goal("session, a block more, over plain bash", mixed.over("one session", "one script"), fork_bound, "µs")
     yield Goal("the same with a session opened per procedure", mixed.over("sessions", "scripts"), fork_bound, "µs")
     yield Goal("`verify`, a block more, over plain bash", mixed.over("verify", "scripts"), 250, "µs")

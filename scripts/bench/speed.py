@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import contest
+import floor
 import limit
 import spreading
 import startup
@@ -41,13 +42,12 @@ def measure(asked: argparse.Namespace, folder: Path, say: Callable[[str], object
     goals: list[Goal] = []
     sizes = (asked.pages // 10, asked.pages)
     if "limit" in asked.parts:
-        fork_us = limit.fork_and_exec()
-        costs = {
-            kind: limit.measure(kind, sizes, asked.rounds if kind == "mixed" else _SIDE_ROUNDS, folder, say)
-            for kind in ALONE
-        }
-        tables += limit.tables(costs.values(), fork_us, sizes)
-        goals += limit.goals(costs["mixed"], fork_us)
+        lowest = limit.Floor(floor.fork_and_exec(), floor.round_trip(folder))
+        costs = [
+            limit.measure(kind, sizes, asked.rounds if kind == "mixed" else _SIDE_ROUNDS, folder, say) for kind in ALONE
+        ]
+        tables += limit.tables(costs, lowest, sizes)
+        goals += limit.goals(costs[-1], lowest)
         if asked.large:
             say(f"{_LARGE}x{PER_PROCEDURE}")
             ran = limit.very_large(_LARGE, folder / "large")
