@@ -53,7 +53,8 @@ def newest_whole(records: Iterable[Record]) -> tuple[Record, ...]:
     runs: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         runs[record.run].append(record)
-    return tuple(max(runs.values(), key=lambda one: (len(one), _ended(one)), default=[]))
+    largest = max(runs.values(), key=lambda one: (len(one), _ended(one)), default=None)
+    return tuple(largest or ())
 
 
 def _ended(records: Sequence[Record]) -> datetime:
