@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runbook_checks.record import Record
 
 MIXED = corpus(ALONE["mixed"], 2)
+LOOPS = speed.PAGE.parents[2] / "scripts/bench/loops.py"
 LOOP = Peer(
     "a loop",
     "",
@@ -43,13 +44,8 @@ LOOP = Peer(
         "docs/blocks.json",
     ],
 )
-RUNS = Peer(
-    "runs",
-    "",
-    lambda made, _: concatenated((made,)),
-    ".sh",
-    lambda _home, _folder: ["bash", "-e", "-c", "for f in docs/*; do . $f; done"],
-)
+EACH = "for file in docs/*; do . $file; done"
+RUNS = Peer("runs", "", lambda made, _: concatenated((made,)), ".sh", lambda _home, _folder: ["bash", "-e", "-c", EACH])
 SLEEPS = replace(RUNS, name="sleeps", command=lambda _home, _folder: ["true"])
 GOOD = Seen(passes=True, ran=20, sees_output=True, sees_failure=True)
 
@@ -195,6 +191,13 @@ def test_the_parts_of_a_block_add_up() -> None:
     assert whole == 1000
 
 
+def test_very_many_blocks_must_cost_no_more_each() -> None:
+    said = "1000 us a block"
+    for wall_s, met in ((110.0, True), (130.0, False)):
+        _, (linear, memory) = limit.very_large_told(measuring.Ran(wall_s, 121.0, 0, said), 10_000, COSTS)
+        assert (linear.met, memory.met) == (met, False)
+
+
 @pytest.mark.parametrize(("fork_us", "bound"), [(600, 150), (1000, 200)])
 def test_the_session_is_held_against_a_figure_or_a_fork_of_the_same_run(fork_us: float, bound: float) -> None:
     goals = list(limit.goals(COSTS, limit.Floor(fork_us, 20)))
@@ -230,6 +233,7 @@ def test_the_page_has_a_place_for_both() -> None:
     [
         (["limits"], "limits: write one of limit, tools, startup, workers"),
         (["limit", "--write"], "come from one run"),
+        (["--write", "--pages", "200"], "--write needs --pages 1000"),
         (["--pages", "99"], "write at least 100"),
     ],
 )

@@ -67,13 +67,16 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def in_turns(
-    contestants: Mapping[str, Callable[[], float]], rounds: int, say: Callable[[str], object]
+    contestants: Mapping[str, Callable[[], float]],
+    rounds: int,
+    say: Callable[[str], object],
+    slow_s: float = SLOW_S,
 ) -> dict[str, list[float]]:
     """Let each measure itself once per round, so that all see the same weather; the slow ones only in the first."""
     taken: dict[str, list[float]] = defaultdict(list)
     for number in range(rounds):
         for name, measure in contestants.items():
-            if number == 0 or statistics.median(taken[name]) < SLOW_S:
+            if number == 0 or statistics.median(taken[name]) < slow_s:
                 say(f"round {number + 1}: {name}")
                 taken[name].append(measure())
     return dict(taken)
