@@ -225,6 +225,6 @@ PEERS = (
 
 # Named on the page, and not to be had from PyPI, Debian or npm.
 MISSING = (
-    ("mdsh", "no package of this name on PyPI, in Debian or on npm is the tool"),
-    ("scrut", "the package of this name on PyPI is another program; Debian and npm have none"),
+    ("mdsh", "PyPI, Debian and npm have no package of this name"),
+    ("scrut", "PyPI has another program of this name; Debian and npm have none"),
 )
