@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ import measuring
 import pytest
 import reference
 import speed
+import spreading
+import startup
 import tables
 from blocks import ALONE, Kind, bash, broken, concatenated, corpus, misled, python, traced
 from installing import NotToBeHadError, install
@@ -258,3 +261,42 @@ def test_the_slowest_blocks_of_the_newest_whole_run() -> None:
     assert reference.wall_s(records) == 4
     assert [one.block.duration_s for one in reference.slowest(records)] == [3.0, 1.0]
     assert reference.newest_whole([]) == ()
+
+
+def test_figures_are_written_and_a_missed_goal_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{tables.BEGIN.format('speed.py')}\n{tables.END}\n")
+    monkeypatch.setattr(speed, "PAGE", page)
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--write"])
+    table = tables.Table("Ways", ("way", "µs"), (("one", "1.00"),), anchor="ways")
+    for value, code in ((1.0, 0), (3.0, 1)):
+        goal = tables.Goal("a goal", value, 2, "s")
+        monkeypatch.setattr(speed, "measure", lambda *_, goal=goal: ([table], [goal]))
+        assert speed.main() == code
+    text = page.read_text()
+    assert "| a goal | ≤ 2 s | 3.00 s | **missed** |" in text
+    assert "### Ways { #ways }\n\n| way | µs |\n| --- | ---: |\n| one | 1.00 |\n" in text
+    assert f"on {os.cpu_count()} processors" in text
+
+
+def test_every_command_is_timed_and_a_list_is_cold_without_what_a_run_kept(tmp_path: Path) -> None:
+    taken = startup.measure(3, 1, tmp_path / "lists")
+    assert {name: len(each) for name, each in taken.items()} == {
+        startup.VERSION: 3,
+        startup.COLD: 1,
+        startup.WARM: 1,
+        startup.COLLECTION: 1,
+    }
+    assert [goal.bound for goal in startup.goals(taken)] == [100, 1000, 200, 2000]
+
+
+def test_two_workers_are_held_against_one() -> None:
+    taken = {"computing, 1": [9.0, 8.0, 10.0], "computing, 2": [5.0], "waiting, 1": [9.0], "waiting, 2": [6.0]}
+    assert [(goal.value, goal.met) for goal in spreading.goals(taken)] == [(1.8, True), (1.5, False)]
+    assert spreading.table(taken, 4).rows[0] == ("computing", "9.00 s", "5.00 s", "1.80")
+
+
+def test_procedures_that_compute_and_procedures_that_wait_pass(tmp_path: Path) -> None:
+    taken = spreading.measure(1, 1, tmp_path, lambda _: None)
+    assert set(taken) == {"computing, 1", "computing, 2", "waiting, 1", "waiting, 2"}
+    assert min(taken["waiting, 1"]) > 0.5  # seconds that it waits

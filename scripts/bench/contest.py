@@ -139,8 +139,8 @@ def tables(results: Sequence[Result], out: dict[str, str], sizes: tuple[int, int
         ),
         tuple(_row(one, ours) for one in results),
         anchor="tools",
-        note=f"{large}x{PER_PROCEDURE} mixed blocks. «ms a block» is over one plain bash script, start-up included; "
-        f"«ms a block more» is the slope from {small}x{PER_PROCEDURE} on, without the start-up.",
+        note=f"{large}x{PER_PROCEDURE} mixed blocks. 'ms a block' is over one plain bash script, start-up included; "
+        f"'ms a block more' is the slope from {small}x{PER_PROCEDURE} on, without the start-up.",
     )
     if out:
         yield Table("Not measured", ("tool", "why"), tuple(out.items()), anchor="not-measured")
