@@ -234,7 +234,9 @@ def test_the_page_has_a_place_for_both() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["limits"], "limits: write one of limit, tools, startup, workers"),
+        (["limits"], "write parts out of limit, tools, startup, workers"),
+        (["--only", "crams"], "--only: write one of bats, byexample"),
+        (["--write", "--only", "cram"], "come from one run"),
         (["limit", "--write"], "come from one run"),
         (["--write", "--pages", "200"], "--write needs --pages 1000"),
         (["--pages", "99"], "write at least 100"),
@@ -277,6 +279,28 @@ def test_figures_are_written_and_a_missed_goal_is_told(tmp_path: Path, monkeypat
     assert "| a goal | ≤ 2 s | 3.00 s | **missed** |" in text
     assert "### Ways { #ways }\n\n| way | µs |\n| --- | ---: |\n| one | 1.00 |\n" in text
     assert f"on {os.cpu_count()} processors" in text
+
+
+def test_ours_must_take_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest, "look", lambda *_: replace(GOOD, ran=19))
+    with pytest.raises(FailedError, match="runbook-checks: ran 19 blocks of 20"):
+        contest.gather(tmp_path, ("nobody",), lambda _: None)
+
+
+def test_no_measurement_is_told_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise FailedError("[b]2 records of 3 procedures")
+
+    monkeypatch.setattr(speed, "measure", fails)
+    page = tmp_path / "page.md"
+    page.write_text(kept := f"{tables.BEGIN.format('speed.py')}\nold\n{tables.END}\n")
+    monkeypatch.setattr(speed, "PAGE", page)
+    monkeypatch.setattr(sys, "argv", ["speed.py", "--write"])
+    assert speed.main() == 2
+    assert "nothing was measured: [b]2 records" in capsys.readouterr().err
+    assert page.read_text() == kept
 
 
 def test_every_command_is_timed_and_a_list_is_cold_without_what_a_run_kept(tmp_path: Path) -> None:

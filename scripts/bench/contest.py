@@ -48,7 +48,7 @@ class Result:
 
 
 def gather(cache: Path, only: Sequence[str], say: Callable[[str], object]) -> tuple[list[Contestant], dict[str, str]]:
-    """Install and look; return who takes part, and why the others do not."""
+    """Install and look; return who takes part, and why the others do not. Raises FailedError when ours may not."""
     cache.mkdir(parents=True, exist_ok=True)
     found, out = [], dict(MISSING)
     for peer in (OURS, *PEERS):
@@ -65,6 +65,8 @@ def gather(cache: Path, only: Sequence[str], say: Callable[[str], object]) -> tu
             out[peer.name] = fault
         else:
             found.append(Contestant(peer, home, version(peer, home), seen))
+    if OURS.name in out:
+        raise FailedError(f"{OURS.name}: {out[OURS.name]}")
     return found, out
 
 

@@ -23,6 +23,8 @@ import spreading
 import startup
 from blocks import ALONE, PER_PROCEDURE
 from installing import cache
+from measuring import FailedError
+from peers import PEERS
 from rich.console import Console
 from tables import Goal, Table, between_marks, of_goals
 
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs/reference/performance.md"
 PARTS = ("limit", "tools", "startup", "workers")
+_NAME = "speed.py"
 _PAGES = 1000
+_FEWEST = 100  # the smallest corpus has a hundredth of the pages
 _WIDTH = 150
 _LARGE = 10_000  # procedures of ten blocks
 _SIDE_ROUNDS = 1  # for the kinds of block that the goals do not name: a slope over 9000 blocks is an average already
@@ -82,8 +86,22 @@ def conditions(asked: argparse.Namespace, load: str, took_s: float) -> str:
     )
 
 
+def _fault(asked: argparse.Namespace) -> str:
+    """Return what is wrong with what was asked for, or nothing."""
+    tools = {peer.name for peer in PEERS}
+    wrong = {
+        f"write parts out of {', '.join(PARTS)}": set(asked.parts) - set(PARTS),
+        f"--only: write one of {', '.join(sorted(tools))}": set(asked.only or ()) - tools,
+        f"--pages: write at least {_FEWEST}": asked.pages < _FEWEST,
+        "--write needs all parts and tools: the figures of a page come from one run": asked.write
+        and (tuple(asked.parts) != PARTS or asked.only),
+        f"--write needs --pages {_PAGES}: the goals are for so many": asked.write and asked.pages != _PAGES,
+    }
+    return next((fault for fault, is_so in wrong.items() if is_so), "")
+
+
 def main() -> int:
-    """Measure, print, and write the page if asked; return 1 when a goal is missed."""
+    """Measure, print, and write the page if asked; return 1 when a goal is missed, 2 for no measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
@@ -94,18 +112,19 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the figures into the page of the docs")
     asked = parser.parse_args()
     asked.parts = asked.parts or PARTS
-    if unknown := set(asked.parts) - set(PARTS):
-        parser.error(f"{', '.join(sorted(unknown))}: write one of {', '.join(PARTS)}")
-    if asked.write and tuple(asked.parts) != PARTS:
-        parser.error("--write needs all parts: the figures of a page come from one run")
-    if asked.write and asked.pages != _PAGES:
-        parser.error(f"--write needs --pages {_PAGES}: the goals are for so many")
-    if asked.pages < 100:  # noqa: PLR2004 - the smallest corpus has a hundredth of the pages
-        parser.error("--pages: write at least 100")
+    if fault := _fault(asked):
+        parser.error(fault)
+    page = PAGE.read_text(encoding="utf-8") if asked.write else ""
+    if asked.write:
+        between_marks(page, _NAME, "")  # now, not after the minutes that it takes
     console, notes = Console(width=_WIDTH), Console(stderr=True)
     load, begun_s = f"{os.getloadavg()[0]:.1f}", time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        tables, goals = measure(asked, Path(folder), notes.print)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            tables, goals = measure(asked, Path(folder), notes.print)
+    except FailedError as error:
+        notes.print(f"nothing was measured: {error}", markup=False)
+        return 2
     tables = [of_goals(goals), *tables]
     said = conditions(asked, load, time.monotonic() - begun_s)
     for table in tables:
@@ -113,7 +132,7 @@ def main() -> int:
     console.print(said)
     if asked.write:
         text = "\n".join([said, "", *(table.markdown() for table in tables)])
-        PAGE.write_text(between_marks(PAGE.read_text(encoding="utf-8"), "speed.py", text), encoding="utf-8")
+        PAGE.write_text(between_marks(page, _NAME, text), encoding="utf-8")
     return 0 if all(goal.met for goal in goals) else 1
 
 
