@@ -192,6 +192,13 @@ def test_a_deadline_before_the_shell_has_begun_means_that_it_never_begins(sessio
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_deadline_at_any_moment_of_an_order_keeps_the_session(session: Session) -> None:
+    for number in range(40):
+        ended = session.run("sleep 0.002", timeout_s=number % 8 * 0.0005, subshell=number % 3 == 0)
+        assert ended.how in {How.TIMEOUT, How.END}
+        assert session.run(f"echo {number}", timeout_s=10).stdout == f"{number}\n".encode()
+
+
 def test_closing_ends_background_jobs_and_leaves_daemons(tmp_path: Path) -> None:
     with Session(tmp_path, os.environ, BASH) as opened:
         ended = opened.run("sleep 60 & echo $!; setsid sleep 60 & sleep 0.05; echo $!", timeout_s=10)
