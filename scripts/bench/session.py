@@ -8,11 +8,13 @@ other, and with a fork and exec in the same run, not with another machine's.
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,12 @@ def median(act: Callable[[], object], times: int) -> float:
     return statistics.median(microseconds(act) for _ in range(times))
 
 
+def cpu_s() -> float:
+    """Return the CPU time of this process and of those that it has waited for."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
 def slope(cost: Callable[[int], float]) -> float:
     """Return what one more block costs."""
     return (cost(MANY) - cost(FEW)) / (MANY - FEW)
@@ -61,13 +69,12 @@ class Bench:
         measured = {"fork and exec of /bin/true": median(self.fork_and_exec, 100)}
         measured["one line to bash and one back"] = self.ping_pong()
         for kind, command in KINDS.items():
-            plain = slope(lambda blocks, command=command: self.plain(command, blocks))  # type: ignore[misc]
-            block = slope(lambda blocks, command=command: self.session(command, blocks))  # type: ignore[misc]
+            plain = slope(partial(self.plain, command))
+            block = slope(partial(self.session, command))
             measured |= {f"{kind}: plain script": plain, f"{kind}: session": block, f"{kind}: beyond": block - plain}
+            measured[f"{kind}: CPU time of both sides"] = slope(partial(self.cpu, command))
         first = KINDS["builtins only"]
-        measured["with two secrets"] = slope(
-            lambda blocks: self.session(first, blocks, ("hunter2-secret", "another-secret"))
-        )
+        measured["with two secrets"] = slope(partial(self.session, first, secrets=("hunter2-secret", "another-secret")))
         with Session(self.folder, os.environ, self.bash) as session:
             measured["polled check"] = median(lambda: session.run(first, timeout_s=10, subshell=True), 100)
             measured["failing block"] = median(lambda: session.run("false", timeout_s=10), 20)
@@ -94,6 +101,12 @@ class Bench:
                     session.run(command, timeout_s=10)
 
         return microseconds(run)
+
+    def cpu(self, command: str, blocks: int) -> float:
+        """Return the CPU time of the runner and of bash for the blocks: other work on the machine hardly changes it."""
+        before_s = cpu_s()
+        self.session(command, blocks)
+        return (cpu_s() - before_s) * 1e6
 
     def ping_pong(self) -> float:
         """Return what the least that can be said costs; bash opens the FIFOs each time, as a block may close any."""
