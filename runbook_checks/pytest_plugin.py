@@ -28,6 +28,7 @@ ERROR = "error"  # … or what kept us from judging …
 EXIT_CODE = "exit_code"  # … and the exit code that it asks for
 INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
 
+_NAMED = pytest.StashKey[frozenset[Path]]()  # the pages and folders that somebody asked for
 _TOLD = "runbook_checks"  # the attribute of a report that carries it
 _NAMED_INPUT = "runbook_checks_named"
 _KEY_INPUT = "runbook_checks_key"
@@ -78,7 +79,9 @@ class ProcedureItem(pytest.Item):
         self.runbooks = runbooks
         self.told: dict[str, str | int] = {}
         for mark in sorted(marks_of(procedure, runbooks.catalog.runbook_of(procedure))):
-            self.config.addinivalue_line("markers", f"{mark}: given by a runbook")
+            if mark not in runbooks.marks:
+                runbooks.marks.add(mark)
+                self.config.addinivalue_line("markers", f"{mark}: given by a runbook")
             self.add_marker(mark)
 
     def runtest(self) -> None:
@@ -289,7 +292,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         of_one = [item for item in ours if id(item.runbooks) == key]
         rank = {one.id: number for number, one in enumerate(catalog.in_needs_order(item.procedure for item in of_one))}
         in_order = iter(sorted(of_one, key=lambda item: rank[item.procedure.id]))
-        items[:] = [next(in_order) if item in of_one else item for item in items]
+        places = frozenset(map(id, of_one))
+        items[:] = [next(in_order) if id(item) in places else item for item in items]
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside of xdist's, which sends the worker's output away
@@ -318,9 +322,12 @@ def _close(config: pytest.Config) -> str:
 
 
 def _is_named(path: Path, config: pytest.Config) -> bool:
-    root = config.rootpath.resolve()
-    named = (Path(argument).resolve() for argument in _named(config))
-    return any(path.resolve().is_relative_to(one) for one in named if not root.is_relative_to(one))
+    if _NAMED not in config.stash:
+        root = config.rootpath.resolve()
+        named = {Path(argument).resolve() for argument in _named(config)}
+        config.stash[_NAMED] = frozenset(one for one in named if not root.is_relative_to(one))
+    path = path.resolve()
+    return not config.stash[_NAMED].isdisjoint((path, *path.parents))
 
 
 def _named(config: pytest.Config) -> list[str]:

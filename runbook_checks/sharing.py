@@ -27,7 +27,8 @@ SIGNING_KEY = pytest.StashKey[str]()  # what RUNBOOK_CHECKS_SIGNING_KEY held
 class Runbooks:
     """What the items of one configuration share: its catalog, and the verifier once an item needs it.
 
-    ``meant`` are the public ids of what is meant to run in the environment.
+    ``meant`` are the public ids of what is meant to run in the environment, ``by_page`` the procedures of each page,
+    ``marks`` those that pytest has been told of.
     """
 
     def __init__(self, config: Config, catalog: Catalog, pytest_config: pytest.Config) -> None:
@@ -36,6 +37,8 @@ class Runbooks:
         self.catalog = catalog
         self.environment = config.environment(pytest_config.getoption("runbook_environment"))
         self.meant = meant_for(catalog, self.environment)
+        self.by_page = {runbook.path: runbook.procedures for runbook in catalog.runbooks}
+        self.marks: set[str] = set()
         self._pytest_config = pytest_config
         self._verifier: Verifier | None = None
 
@@ -97,7 +100,7 @@ def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
 def procedures_of(runbooks: Runbooks, path: Path) -> tuple[Procedure, ...]:
     """Return the procedures of a page."""
     page = path.resolve().relative_to(runbooks.config.root).as_posix()
-    return tuple(procedure for procedure in runbooks.catalog.procedures if procedure.page == page)
+    return runbooks.by_page.get(page, ())
 
 
 def worker_of(config: pytest.Config) -> str:
