@@ -296,6 +296,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[:] = [next(in_order) if id(item) in places else item for item in items]
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remember what is going to run."""
+    for item in session.items:
+        if isinstance(item, ProcedureItem):
+            item.runbooks.expected.append(item.procedure)
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside of xdist's, which sends the worker's output away
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     """Take the stacks down, whatever the others do at the end."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from runbook_checks.bash import Syntax
 from runbook_checks.expect import Verdict, compare
 from runbook_checks.languages import assign, script
 from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
@@ -51,6 +52,7 @@ class Run:
     mark: str
     commit: str = ""
     dirty: bool = False
+    syntax: Syntax = field(default_factory=Syntax)
 
 
 class Blocks:

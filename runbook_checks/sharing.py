@@ -28,7 +28,7 @@ class Runbooks:
     """What the items of one configuration share: its catalog, and the verifier once an item needs it.
 
     ``meant`` are the public ids of what is meant to run in the environment, ``by_page`` the procedures of each page,
-    ``marks`` those that pytest has been told of.
+    ``marks`` those that pytest has been told of, ``expected`` what is going to run, in its order.
     """
 
     def __init__(self, config: Config, catalog: Catalog, pytest_config: pytest.Config) -> None:
@@ -39,6 +39,7 @@ class Runbooks:
         self.meant = meant_for(catalog, self.environment)
         self.by_page = {runbook.path: runbook.procedures for runbook in catalog.runbooks}
         self.marks: set[str] = set()
+        self.expected: list[Procedure] = []
         self._pytest_config = pytest_config
         self._verifier: Verifier | None = None
 
@@ -60,6 +61,7 @@ class Runbooks:
                 signing_key=self._pytest_config.stash[SIGNING_KEY],
                 run_id=str(getattr(self._pytest_config, "workerinput", {}).get(RUN_INPUT, "")),
             ).__enter__()
+            self._verifier.expect(self.expected)
         return self._verifier
 
     def close(self) -> None:

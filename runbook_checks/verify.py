@@ -41,7 +41,7 @@ from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from securesystemslib.signer import CryptoSigner
 
@@ -117,6 +117,12 @@ class Verifier:
             self.resources.close()
         if self.left_behind:
             raise StackError("\n".join(self.left_behind))
+
+    def expect(self, procedures: Iterable[Procedure]) -> None:
+        """Take what is going to be asked for, in its order, or some of it: bash reads blocks ahead, many at a time."""
+        self.run.syntax.expect(
+            block.text for procedure in procedures for block in procedure.blocks if block.language == "bash"
+        )
 
     def verify(self, procedure: Procedure) -> Record:
         """Return the record of a procedure, after its prerequisites.
