@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import sys
 import uuid
 from contextlib import ExitStack
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from runbook_checks import marks
 from runbook_checks.addresses import site_map
+from runbook_checks.checkout import Checkout, git_state
 from runbook_checks.command import complete
 from runbook_checks.digest import digest_in, digest_of, parts, shortened
 from runbook_checks.errors import StackError, UsageError
@@ -49,12 +48,6 @@ if TYPE_CHECKING:
     from runbook_checks.config import Config, Environment
 
 FOLDER = ".runbook-checks"  # what we keep for ourselves, in the configuration's folder
-_GIT_TIMEOUT_S = 20.0
-_STATUS = (  # whatever a user's configuration would leave out
-    *("-c", "core.fsmonitor=false"),
-    *("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none"),
-)
-_UNWATCHED = re.compile(r"^[a-zS] ", re.MULTILINE)  # files that git was told to take for unchanged
 _IDENTITY_TIMEOUT_S = 60.0
 _NAMED = 3  # of the things that changed while a procedure ran
 
@@ -100,11 +93,13 @@ class Verifier:
         self.failed: dict[str, Record] = {}  # what has failed in this run: asking again would not mend it
         self.resources = ExitStack()
         self.run = _new_run(config, str(self.folder), run_id)
+        self.checkout = Checkout(config.root)
 
     def __enter__(self) -> Self:
         """See that evidence can be kept and nobody else is there, and put the run under the guardian's eyes."""
         self.store.prepare()
         _hide_from_git(self.config.root)
+        self.resources.enter_context(self.checkout)
         self.resources.enter_context(occupied(self.config.root, self.environment, self.run.id))
         self.resources.enter_context(guarded(self.run.mark, controller=self.controller))
         return self
@@ -143,7 +138,7 @@ class Verifier:
                         f"needs {need.id}, which failed",
                         digest_of(self.covered(procedure)),
                         target,
-                        as_committed(self.run),
+                        self.committed(),
                     )
                 )
         return self._once(procedure, target)
@@ -164,7 +159,7 @@ class Verifier:
             return known
         covered = self.covered(procedure)
         try:
-            record = execute(procedure, digest_of(covered), target, as_committed(self.run))
+            record = execute(procedure, digest_of(covered), target, self.committed())
             record = self._keep(self._detailed(procedure, record, covered))
         except InterruptedRun as interrupt:
             self._keep(self._detailed(procedure, interrupt.record, covered))
@@ -181,7 +176,11 @@ class Verifier:
 
     def covered(self, procedure: Procedure) -> Mapping[str, str]:
         """Return the hashes of what is in the files now: an earlier procedure may have changed them."""
-        return parts(self.config, self.environment, procedure, self.catalog, FileHashes(self.config.root))
+        return parts(self.config, self.environment, procedure, self.catalog, self.checkout.hashes())
+
+    def committed(self) -> Run:
+        """Return the run with what git says of its folder now: an earlier procedure may have changed that."""
+        return _as_committed(self.run, self.checkout.state())
 
     def _detailed(self, procedure: Procedure, record: Record, covered: Mapping[str, str]) -> Record:
         """Return the record with what its digest covers, or with CHANGED for a digest if that has changed meanwhile."""
@@ -296,7 +295,7 @@ def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
         f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
         digest_in(config, environment, procedure, catalog, FileHashes(config.root)),
         target,
-        as_committed(_new_run(config, "", run_id)),
+        _as_committed(_new_run(config, "", run_id), git_state(config.root)),
     )
     signer = signer_of(key_in_variable(signing_key)) if signing_key else None
     return _keep(Store(config.root / config.evidence), record, signer)
@@ -320,9 +319,8 @@ def _new_run(config: Config, mark: str, run_id: str) -> Run:
     )
 
 
-def as_committed(run: Run) -> Run:
-    """Return the run with what git says of its folder now: an earlier procedure may have changed that."""
-    commit, dirty = _git_state(run.root)
+def _as_committed(run: Run, state: tuple[str, bool]) -> Run:
+    commit, dirty = state
     return replace(run, commit=commit, dirty=dirty)
 
 
@@ -367,29 +365,3 @@ def _with_our_commands(environ: dict[str, str]) -> dict[str, str]:
     if shutil.which("runbook-checks", path=environ.get("PATH")) is None:
         environ["PATH"] = os.pathsep.join((environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
     return environ
-
-
-def _git_state(root: Path) -> tuple[str, bool]:
-    """Return the commit and whether the tree differs from it; no commit outside a git checkout."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *arguments],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_GIT_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return "", True
-    if git(*_STATUS) != "":
-        return commit, True
-    listed = git("ls-files", "-v", ":/")
-    return commit, listed is None or _UNWATCHED.search(listed) is not None

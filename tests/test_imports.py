@@ -29,7 +29,7 @@ ORDER = [
         "catalog",
         "links",
     ),
-    *("config", "addresses", "bash", "languages", "words", "files", "digest", "changes"),
+    *("config", "addresses", "bash", "languages", "words", "files", "watching", "checkout", "digest", "changes"),
     *("redact", "leaks", "output", "processes", "errexit", "lint", "shell"),
     *("marks", "command", "http_request"),
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
