@@ -244,7 +244,7 @@ def _verify(options: argparse.Namespace) -> int:
     if not procedures:
         raise UsageError(f"there is no procedure to {'drill: none has a fault block' if options.drills else 'verify'}")
     refuse_unsafe(environment, catalog.in_needs_order(procedures))
-    return _run(config, environment, procedures, options, groups_of(catalog, procedures))
+    return _run(config, catalog, environment, procedures, options, groups_of(catalog, procedures))
 
 
 def _mutate(options: argparse.Namespace) -> int:
@@ -263,11 +263,12 @@ def _mutate(options: argparse.Namespace) -> int:
             _print(documents.proofs_document((), (), ()))
         return Exit.VERIFIED
     limit = ("--runbook-until", until(options.within))
-    return _run(config, environment, procedures, options, {}, "--runbook-mutate", *limit)
+    return _run(config, catalog, environment, procedures, options, {}, "--runbook-mutate", *limit)
 
 
-def _run(
+def _run(  # noqa: PLR0913, PLR0917 - what a session needs
     config: Config,
+    catalog: Catalog,
     environment: Environment,
     procedures: Sequence[Procedure],
     options: argparse.Namespace,
@@ -282,7 +283,7 @@ def _run(
         with contextlib.redirect_stderr(own_stderr):
             console = _console(stderr=True)
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for the document
-            ended = session(config, environment, procedures, options, console, groups, more)
+            ended = session(config, catalog, environment, procedures, options, console, groups, more)
         return _conclude(*ended, options)
 
 

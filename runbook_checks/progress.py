@@ -111,7 +111,7 @@ class Progress:
         try:
             yield
         except pytest.exit.Exception as error:
-            self.errors[str(error)] = StackError.exit_code
+            self.errors[str(error)] = error.returncode or StackError.exit_code
         finally:
             if self._live is not None:
                 self._live.stop()

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook_checks.errors import RunbookError, StackError
+from runbook_checks.errors import RunbookError, StackError, UsageError
 from runbook_checks.keys import take_key
-from runbook_checks.sharing import RUN_INPUT, RUNBOOKS, SIGNING_KEY, Runbooks, procedures_of, runbooks_of, worker_of
+from runbook_checks.sharing import (
+    CHOSEN,
+    RUN_INPUT,
+    RUNBOOKS,
+    SIGNING_KEY,
+    Runbooks,
+    choice_of,
+    procedures_of,
+    runbooks_of,
+    worker_of,
+)
 from runbook_checks.tags import marks_of
 
 if TYPE_CHECKING:
@@ -26,6 +36,7 @@ PROOF = "proof"  # … or the proof of need …
 NOT_TRIED = "not_tried"  # … or why there is none, for want of time …
 ERROR = "error"  # … or what kept us from judging …
 EXIT_CODE = "exit_code"  # … and the exit code that it asks for
+CHOSEN_INPUT = "runbook_checks_chosen"  # node ids for a worker of xdist
 INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
 
 _NAMED = pytest.StashKey[frozenset[Path]]()  # the pages and folders that somebody asked for
@@ -34,7 +45,9 @@ _NAMED_INPUT = "runbook_checks_named"
 _KEY_INPUT = "runbook_checks_key"
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
+_GONE_OUTPUT = "runbook_gone"
 _CLEANING_UP_S = 120.0
+_NAMED_GONE = 3
 
 
 class ProcedureFailedError(Exception):
@@ -65,8 +78,10 @@ class RunbookFile(pytest.File):
         except RunbookError as error:
             raise self.CollectError(str(error)) from error
         if runbooks is not None:
+            choice = self.config.stash.get(CHOSEN, None)
             for procedure in procedures_of(runbooks, self.path):
-                yield ProcedureItem.from_parent(self, name=procedure.anchor, procedure=procedure, runbooks=runbooks)
+                if choice is None or f"{self.nodeid}::{procedure.anchor}" in choice.places:
+                    yield ProcedureItem.from_parent(self, name=procedure.anchor, procedure=procedure, runbooks=runbooks)
 
 
 class ProcedureItem(pytest.Item):
@@ -208,15 +223,16 @@ class Workers:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        """Take over what the workers have to say at their end; a stack that could not be taken down is an error."""
+        """Take over what the workers have to say at their end; stacks that stay up, pages that are gone."""
         yield
         outputs = [getattr(node, "workeroutput", None) or {} for node in self.nodes]
         session.config.stash.setdefault(INTERRUPTED, []).extend(
             line for output in outputs for line in output.get(_INTERRUPTED_OUTPUT, ())
         )
-        errors = [output[_STACK_OUTPUT] for output in outputs if _STACK_OUTPUT in output]
-        if errors:
-            pytest.exit("\n".join(errors), returncode=StackError.exit_code)
+        for key, code in ((_STACK_OUTPUT, StackError.exit_code), (_GONE_OUTPUT, UsageError.exit_code)):
+            errors = dict.fromkeys(output[key] for output in outputs if key in output)
+            if errors:
+                pytest.exit("\n".join(errors), returncode=code)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -246,6 +262,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "destructive: a procedure that cannot be undone")
     if not worker_of(config):
         config.pluginmanager.register(Workers())
+    elif chosen := getattr(config, "workerinput", {}).get(CHOSEN_INPUT):
+        config.stash[CHOSEN] = choice_of(chosen, config.rootpath)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what the command line has not chosen, and take what it has, whatever others say."""
+    choice = config.stash.get(CHOSEN, None)
+    return None if choice is None else collection_path not in choice.paths
 
 
 @pytest.hookimpl(wrapper=True)
@@ -257,6 +282,8 @@ def pytest_collect_file(
     A page, or a folder of pages, must be named: a bare ``pytest`` in a repository's root runs nobody's failover.
     """
     collectors = yield
+    if CHOSEN in parent.config.stash:
+        return [RunbookFile.from_parent(parent, path=file_path)]
     if file_path.suffix != ".md" or not _is_runbook(file_path):
         return collectors
     return [RunbookFile.from_parent(parent, path=file_path)] if _is_named(file_path, parent.config) else []
@@ -284,16 +311,29 @@ def tell(report: pytest.TestReport, what: dict[str, str | int]) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put prerequisites before the procedures that need them, and leave everything else as it stands."""
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put prerequisites before the procedures that need them, and leave everything else as it stands.
+
+    What the command line has chosen comes in its order, and UsageError is raised when some of it is there no more.
+    """
+    if CHOSEN in config.stash:
+        places = config.stash[CHOSEN].places
+        if len(items) < len(places) and not session.testsfailed:  # else pytest says what could not be read
+            gone = sorted(places.keys() - {item.nodeid for item in items})
+            why = f"no longer there: {', '.join(gone[:_NAMED_GONE])}"
+            if not worker_of(config):
+                raise UsageError(why)
+            config.workeroutput[_GONE_OUTPUT] = why  # type: ignore[attr-defined]  # of xdist
+            items.clear()
+        items.sort(key=lambda item: places[item.nodeid])
     ours = [item for item in items if isinstance(item, ProcedureItem)]
     catalogs = {id(item.runbooks): item.runbooks.catalog for item in ours}
     for key, catalog in catalogs.items():
         of_one = [item for item in ours if id(item.runbooks) == key]
         rank = {one.id: number for number, one in enumerate(catalog.in_needs_order(item.procedure for item in of_one))}
         in_order = iter(sorted(of_one, key=lambda item: rank[item.procedure.id]))
-        places = frozenset(map(id, of_one))
-        items[:] = [next(in_order) if id(item) in places else item for item in items]
+        theirs = frozenset(map(id, of_one))
+        items[:] = [next(in_order) if id(item) in theirs else item for item in items]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

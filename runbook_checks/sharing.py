@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from runbook_checks.errors import UsageError
 from runbook_checks.scopes import meant_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from runbook_checks.catalog import Catalog
@@ -76,6 +78,22 @@ class Runbooks:
             reporter.write_line(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to run and nothing else: node ids, each with its place, and the files and folders to collect."""
+
+    places: Mapping[str, int]
+    paths: frozenset[Path]
+
+
+def choice_of(node_ids: Iterable[str], root: Path) -> Choice:
+    """Return the choice of node ids, whose pages are relative to the root, in the order in which they are to run."""
+    places = {node_id: place for place, node_id in enumerate(node_ids)}
+    pages = {root / node_id.partition("::")[0] for node_id in places}
+    return Choice(places, frozenset({*pages, *(folder for page in pages for folder in page.parents)}))
+
+
+CHOSEN = pytest.StashKey[Choice]()
 RUNBOOKS = pytest.StashKey[dict["Path", Runbooks]]()
 
 
