@@ -137,7 +137,7 @@ def _list(options: argparse.Namespace) -> int:
         described = [documents.procedure_document(one) for one in procedures]
         _print({"schema_version": SCHEMA_VERSION, "procedures": described})
     else:
-        _console().print(tables.list_table(procedures))
+        _console().print_table(tables.list_table(procedures))
     return Exit.VERIFIED
 
 
@@ -189,7 +189,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         _print(documents.status_document(entries, now))
     else:
-        _console().print(tables.status_table(entries))
+        _console().print_table(tables.status_table(entries))
     return Exit.VERIFIED if all(entry.status is Status.VERIFIED for entry in entries) else Exit.FAILED
 
 
@@ -227,7 +227,7 @@ def _alerts(options: argparse.Namespace) -> int:
     if options.json:
         _print(documents.alerts_document(environment, covered, found))
     else:
-        _console().print(tables.alerts_table(covered))
+        _console().print_table(tables.alerts_table(covered))
     return Exit.FAILED if found else Exit.VERIFIED
 
 
@@ -289,32 +289,29 @@ def _run(  # noqa: PLR0913, PLR0917 - what a session needs
 
 def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
-    from runbook_checks.leaks import kinds_in  # noqa: PLC0415
-    from runbook_checks.record import to_line  # noqa: PLC0415
 
     if code == _NOTHING_COLLECTED and not progress.errors:
         progress.errors["nothing was selected: no procedure matches"] = Exit.USAGE
-    if code == 0 and not (progress.records or progress.proofs or progress.not_tried):
+    if code == 0 and not (progress.ended or progress.proofs or progress.not_tried):
         progress.errors["nothing was verified: what was selected is for other environments"] = Exit.USAGE
     console = progress.console
     for message in (*progress.errors, *progress.failures):
         console.print(f"\n{message}", soft_wrap=True)
-    for leak in (one for record in progress.records.values() for one in kinds_in(record)):
+    for leak in (leak for one in progress.ended.values() for leak in one.leaks):
         console.print(f"\n{leak}: it was masked; revoke it, and name its variable under `secrets:`", soft_wrap=True)
-    if progress.records:
+    if progress.ended:
         console.print()
-        console.print(tables.records_table(progress.records.values()))
+        console.print_table(tables.ended_table(progress.ended.values()))
     if progress.proofs:
         console.print()
-        console.print(tables.proofs_table(progress.proofs.values()))
+        console.print_table(tables.proofs_table(progress.proofs.values()))
     for name in progress.not_tried:
         console.print(f"not tried, the time was over: {name}", soft_wrap=True)
     if options.json and options.command == "mutate":
         _print(documents.proofs_document(progress.proofs.values(), progress.not_tried, progress.errors))
     elif options.json:
-        records = [json.loads(to_line(record)) for record in progress.records.values()]
         errors = [{"path": "", "line": 0, "reason": message, "suggestion": ""} for message in progress.errors]
-        _print({"schema_version": SCHEMA_VERSION, "records": records, "errors": errors})
+        sys.stdout.writelines(documents.records_document(progress.lines(), errors))
     return exit_code(code, progress)
 
 

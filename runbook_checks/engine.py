@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from rich.console import Console
-
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
+    from runbook_checks.console import PlainConsole
     from runbook_checks.model import Procedure
 
 _WORKERS = re.compile("auto|logical|[0-9]{1,2}")  # a slip of the finger must not start ten thousand processes
@@ -34,7 +33,7 @@ def session(  # noqa: PLR0913, PLR0917 - what a session needs
     environment: Environment,
     procedures: Sequence[Procedure],
     options: argparse.Namespace,
-    console: Console,
+    console: PlainConsole,
     groups: Mapping[str, str],
     more: Sequence[str] = (),
 ) -> tuple[int, Progress]:
@@ -45,7 +44,7 @@ def session(  # noqa: PLR0913, PLR0917 - what a session needs
     if not _WORKERS.fullmatch(options.workers):
         raise UsageError(f"--workers {options.workers}: write a number from 0 to 99, or `auto`")
     sweep(config.root, environment, console.print)
-    progress = Progress(console)
+    progress = Progress(console, whole=options.json)
     arguments = [*_arguments(config, environment, procedures, options), *more]
     chosen = Chosen(tuple(one.node_id for one in procedures), config, catalog)
     code = pytest.main(arguments, plugins=[progress, chosen, ByNeeds(groups)])

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from runbook_checks.need import Need
     from runbook_checks.record import Record
 
-RECORD = "record"  # the record as a line of JSON …
+RECORD = "record"  # the record, from a worker as a line of JSON …
 PROOF = "proof"  # … or the proof of need …
 NOT_TRIED = "not_tried"  # … or why there is none, for want of time …
 ERROR = "error"  # … or what kept us from judging …
@@ -92,7 +92,7 @@ class ProcedureItem(pytest.Item):
         super().__init__(**keywords)
         self.procedure = procedure
         self.runbooks = runbooks
-        self.told: dict[str, str | int] = {}
+        self.told: dict[str, str | int | Record] = {}
         for mark in sorted(marks_of(procedure, runbooks.catalog.runbook_of(procedure))):
             if mark not in runbooks.marks:
                 runbooks.marks.add(mark)
@@ -121,7 +121,7 @@ class ProcedureItem(pytest.Item):
         except InterruptedRun as interrupt:
             self.config.stash.setdefault(INTERRUPTED, []).append(to_line(interrupt.record))
             raise
-        self.told = {RECORD: to_line(record)}
+        self.told = {RECORD: to_line(record) if worker_of(self.config) else record}
         if record.outcome is not Outcome.PASSED:
             raise ProcedureFailedError(record)
 
@@ -297,15 +297,16 @@ def pytest_runtest_makereport(
     report = yield
     if isinstance(item, ProcedureItem) and call.when == "call":
         tell(report, item.told)
+        item.told = {}  # pytest keeps all items to its end
     return report
 
 
-def told(report: pytest.TestReport) -> dict[str, str | int]:
+def told(report: pytest.TestReport) -> dict[str, str | int | Record]:
     """Return what a report carries: RECORD, or ERROR and EXIT_CODE, or nothing."""
     return dict(vars(report).get(_TOLD, {}))
 
 
-def tell(report: pytest.TestReport, what: dict[str, str | int]) -> None:
+def tell(report: pytest.TestReport, what: dict[str, str | int | Record]) -> None:
     """Have a report carry something that told() returns."""
     setattr(report, _TOLD, what)
 

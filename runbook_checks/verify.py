@@ -37,7 +37,7 @@ from runbook_checks.shell import find_bash
 from runbook_checks.signing import sign
 from runbook_checks.source import source_of
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
-from runbook_checks.store import Store
+from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -89,8 +89,11 @@ class Verifier:
         self.target: Target | None = None
         self.broken: StackError | UsageError | None = None
         self.left_behind: list[str] = []  # why stacks could not be taken down
-        self.done: dict[str, Record] = {}  # what has passed on the stack that is up
-        self.failed: dict[str, Record] = {}  # what has failed in this run: asking again would not mend it
+        self.done: set[str] = set()  # what has passed on the stack that is up
+        self.failed: set[str] = set()  # what has failed in this run: asking again would not mend it
+        self.needed: dict[str, Record | None] = {  # the newest record of what others ask for too
+            need.id: None for procedure in catalog.procedures for need in catalog.needs(procedure)
+        }
         self.resources = ExitStack()
         self.run = _new_run(config, str(self.folder), run_id)
         self.checkout = Checkout(config.root)
@@ -154,9 +157,8 @@ class Verifier:
                 self.left_behind.append(str(error))
 
     def _once(self, procedure: Procedure, target: Target) -> Record:
-        known = self.done.get(procedure.id) or self.failed.get(procedure.id)
-        if known is not None:
-            return known
+        if procedure.id in self.done or procedure.id in self.failed:
+            return self._newest(procedure)
         covered = self.covered(procedure)
         try:
             record = execute(procedure, digest_of(covered), target, self.committed())
@@ -167,12 +169,23 @@ class Verifier:
         except BaseException:  # nobody knows what it has left behind
             self.discard()
             raise
+        if procedure.id in self.needed:
+            self.needed[procedure.id] = record
         if record.outcome is Outcome.PASSED:
-            self.done[procedure.id] = record
+            self.done.add(procedure.id)
         else:
-            self.failed[procedure.id] = record
+            self.failed.add(procedure.id)
             self.discard()
         return record
+
+    def _newest(self, procedure: Procedure) -> Record:
+        """Return the record of this run that a procedure has; most are asked for once, and kept on disk alone."""
+        if (record := self.needed.get(procedure.id)) is not None:
+            return record
+        ours = [one for one in self.store.read(self.environment.name, procedure.id) if one.run == self.run.id]
+        if not ours:
+            raise StoreError(f"{self.store.path(self.environment.name, procedure.id)}: the record of this run is gone")
+        return ours[-1]
 
     def covered(self, procedure: Procedure) -> Mapping[str, str]:
         """Return the hashes of what is in the files now: an earlier procedure may have changed them."""

@@ -35,8 +35,8 @@ ORDER = [
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
     *("store", "signing", "keys", "trust", "scopes", "status", "report", "alerts", "holes", "documents", "tags"),
     *("guardian", "stack", "occupancy", "guards", "verify", "mutate", "selecting", "scheduling"),
-    *("failure", "sharing", "pytest_plugin", "choosing", "progress", "engine", "tables", "attest", "promql"),
-    *("site", "__init__", "arguments", "streams", "console", "exits", "cli", "__main__"),
+    *("failure", "sharing", "pytest_plugin", "choosing", "console", "progress", "engine", "tables", "attest", "promql"),
+    *("site", "__init__", "arguments", "streams", "exits", "cli", "__main__"),
 ]
 
 
