@@ -24,6 +24,14 @@ class PlainConsole(Console):
         width = None if file.isatty() else _LOG_WIDTH
         super().__init__(file=file, width=width, highlight=False, markup=False, emoji=False)
 
+    def print_line(self, line: Text) -> None:
+        """Print one line, however long, at a twentieth of what rich takes where there is no terminal."""
+        if self.is_terminal:
+            self.print(line, soft_wrap=True)
+        else:
+            self.file.write(f"{line.plain}\n")
+            self.file.flush()
+
     def print_table(self, table: Table) -> None:
         """Print a table without lines; one that needs no wrapping at a twentieth of what rich takes for each row."""
         columns = [[Text(strip_control_codes(str(one.header)), "bold"), *one.cells] for one in table.columns]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from runbook_checks.model import Block, Card, Procedure
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})  # most values by far
-_HASH = re.compile("^([0-9a-f]{12})[0-9a-f]{52}")
+_HASH = re.compile("[0-9a-f]{64}")
+_SHORT, _LONG = 12, 64  # digits of a hash
 
 
 def digest_in(
@@ -47,7 +48,7 @@ def shortened(covered: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     A file of the stack that is also a ``file`` is there once.
     """
     return tuple(
-        (name, _HASH.sub(r"\1", value))
+        (name, value[:_SHORT] + value[_LONG:] if _HASH.match(value) else value)
         for name, value in covered.items()
         if not (name.startswith("stack ") and f"file {name.removeprefix('stack ')}" in covered)
     )

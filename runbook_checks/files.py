@@ -58,6 +58,7 @@ class FileHashes:
         self._hashes: dict[str, str] = {}
         self._named: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._matches: dict[str, tuple[str, ...]] = {}
+        self._unlisted = False  # whether the answer also depends on files that are not listed
 
     def hash(self, name: str) -> str:
         """Return the SHA-256 of a file, as hexadecimal digits, with ``+x`` for one that can be executed."""
@@ -68,9 +69,9 @@ class FileHashes:
 
     def hold(self) -> bool:
         """Return whether every file that was read is as it was; False also when nobody can tell, or many were read."""
-        return len(self._seen) <= _MOST_HELD and all(
-            seen and seen == _looks(self.root, name) for name, seen in self._seen.items()
-        )
+        if self._unlisted or len(self._seen) > _MOST_HELD:
+            return False
+        return all(seen and seen == _looks(self.root, name) for name, seen in self._seen.items())
 
     def named(self, texts: Iterable[str], *, python: bool = False) -> tuple[str, ...]:
         """Return the files that commands name, run one after the other in the root, and all that these files name."""
@@ -206,6 +207,7 @@ class FileHashes:
         return tuple(name for name in names if PurePosixPath(name).suffix not in PROSE)
 
     def _ignored(self, glob: str) -> tuple[str, ...]:
+        self._unlisted = True
         paths = [path for found in self.root.glob(glob) for path in (found.rglob("*") if found.is_dir() else (found,))]
         names = tuple(path.relative_to(self.root).as_posix() for path in paths if path.is_file())
         return self._without_prose(glob, tuple(name for name in names if "__pycache__" not in name))

@@ -224,8 +224,11 @@ def _read(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _append(path: Path, line: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             _append_whole(descriptor, line)
         finally:

@@ -97,6 +97,7 @@ class Verifier:
         self.resources = ExitStack()
         self.run = _new_run(config, str(self.folder), run_id)
         self.checkout = Checkout(config.root)
+        self._covered: tuple[object, object, Mapping[str, str]] = (None, None, {})  # of a procedure, in some files
 
     def __enter__(self) -> Self:
         """See that evidence can be kept and nobody else is there, and put the run under the guardian's eyes."""
@@ -189,7 +190,11 @@ class Verifier:
 
     def covered(self, procedure: Procedure) -> Mapping[str, str]:
         """Return the hashes of what is in the files now: an earlier procedure may have changed them."""
-        return parts(self.config, self.environment, procedure, self.catalog, self.checkout.hashes())
+        hashes = self.checkout.hashes()
+        if self._covered[0] is not procedure or self._covered[1] is not hashes:  # else nothing has changed
+            found = parts(self.config, self.environment, procedure, self.catalog, hashes)
+            self._covered = (procedure, hashes, found)
+        return self._covered[2]
 
     def committed(self) -> Run:
         """Return the run with what git says of its folder now: an earlier procedure may have changed that."""

@@ -159,6 +159,12 @@ def test_an_ignored_file_that_was_read_is_read_again_when_it_changes(root: Path,
     assert checkout.hashes().hash("build/made.sh") != before
 
 
+def test_an_ignored_file_that_comes_later_is_found(root: Path, checkout: Checkout) -> None:
+    assert checkout.hashes().matching(["build/*.sh"]) == ()
+    (root / "build" / "made.sh").touch()
+    assert checkout.hashes().matching(["build/*.sh"]) == ("build/made.sh",)
+
+
 def test_a_file_that_has_just_changed_is_not_believed_to_be_the_same(root: Path) -> None:
     hashes = FileHashes(root)
     hashes.hash("scripts/act.sh")
