@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -338,10 +339,12 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Remember what is going to run."""
+    """Remember what is going to run, and spare it the search for garbage: it stays to the end of the session."""
     for item in session.items:
         if isinstance(item, ProcedureItem):
             item.runbooks.expected.append(item.procedure)
+    if CHOSEN in session.config.stash:
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside of xdist's, which sends the worker's output away
