@@ -129,15 +129,13 @@ def _print(document: object) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
+    from runbook_checks import listing  # noqa: PLC0415 - only what the command needs
 
-    _, catalog = _load(options)
-    procedures = _chosen(catalog, options)
-    if options.json:
-        described = [documents.procedure_document(one) for one in procedures]
-        _print({"schema_version": SCHEMA_VERSION, "procedures": described})
+    config = _config(options)
+    if options.selection or sys.stdout.isatty():  # which has a width, and colours
+        listing.write(config, options.selection, sys.stdout, as_json=options.json)
     else:
-        _console().print_table(tables.list_table(procedures))
+        sys.stdout.write(listing.kept(config, os.environ, as_json=options.json))
     return Exit.VERIFIED
 
 

@@ -35,7 +35,19 @@ ORDER = [
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
     *("store", "signing", "keys", "trust", "scopes", "status", "report", "alerts", "holes", "documents", "tags"),
     *("guardian", "stack", "occupancy", "guards", "verify", "mutate", "selecting", "scheduling"),
-    *("failure", "sharing", "pytest_plugin", "choosing", "console", "progress", "engine", "tables", "attest", "promql"),
+    *(
+        "failure",
+        "sharing",
+        "pytest_plugin",
+        "choosing",
+        "console",
+        "listing",
+        "progress",
+        "engine",
+        "tables",
+        "attest",
+        "promql",
+    ),
     *("site", "__init__", "arguments", "streams", "exits", "cli", "__main__"),
 ]
 
