@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
     from runbook_checks.files import FileHashes
-    from runbook_checks.model import Procedure
+    from runbook_checks.model import Block, Card, Procedure
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})  # most values by far
-_HASH = re.compile("^([0-9a-f]{12})[0-9a-f]{52}")
+_HASH = re.compile("[0-9a-f]{64}")
+_SHORT, _LONG = 12, 64  # digits of a hash
 
 
 def digest_in(
@@ -47,7 +48,7 @@ def shortened(covered: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     A file of the stack that is also a ``file`` is there once.
     """
     return tuple(
-        (name, _HASH.sub(r"\1", value))
+        (name, value[:_SHORT] + value[_LONG:] if _HASH.match(value) else value)
         for name, value in covered.items()
         if not (name.startswith("stack ") and f"file {name.removeprefix('stack ')}" in covered)
     )
@@ -86,10 +87,9 @@ def _around(environment: Environment, hashes: FileHashes) -> tuple[tuple[str, st
 def _own(config: Config, environment: Environment, procedure: Procedure, hashes: FileHashes) -> dict[str, str]:
     """Return the parts of a procedure without what it needs."""
     measured = {figure.name for figure in procedure.card.figures}
-    found = {"card": _hash(_values(procedure.card, "line", "formerly", "unproven"))}
+    found = {"card": _hash_of_card(procedure.card)}
     for block in procedure.blocks:
-        name = block.id if block.id in measured else ""
-        found[f"block {block.id}"] = _hash([name, _values(block, "id", "span", "title")])
+        found[f"block {block.id}"] = _hash_of_block(block, block.id if block.id in measured else "")
     table = {**DEFAULTS, **dict(config.languages)}
     languages = {block.language for block in procedure.blocks}
     commands = {name: table[name] for name in sorted(languages) if name in table}
@@ -107,6 +107,16 @@ def _own(config: Config, environment: Environment, procedure: Procedure, hashes:
     used = {*named, *hashes.with_named(hashes.matching(procedure.card.uses))}
     found.update((f"file {name}", hashes.hash(name)) for name in sorted(used))
     return found
+
+
+@lru_cache(maxsize=256)  # for the second look, when it has run
+def _hash_of_card(card: Card) -> str:
+    return _hash(_values(card, "line", "formerly", "unproven"))
+
+
+@lru_cache(maxsize=1024)
+def _hash_of_block(block: Block, name: str) -> str:
+    return _hash([name, _values(block, "id", "span", "title")])
 
 
 def _stack_files(environment: Environment, hashes: FileHashes) -> tuple[str, ...]:
