@@ -113,7 +113,8 @@ class Output:
     def end(self) -> None:
         """Read what the block itself wrote; ``ended`` stays unset when a background job still holds the FIFO open."""
         self._release()
-        left = _CHUNK_BYTES if self._fd >= 0 else 0  # more can only come from a background job, perhaps without end
+        # One more than a pipe holds: the end comes after it. More can only be a background job's, perhaps without end.
+        left = _CHUNK_BYTES + 1 if self._fd >= 0 else 0
         while left > 0 and not self.ended:
             size = self.read()
             if not size:
