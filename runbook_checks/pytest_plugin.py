@@ -320,7 +320,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     """
     if CHOSEN in config.stash:
         places = config.stash[CHOSEN].places
-        if len(items) < len(places) and not session.testsfailed:  # else pytest says what could not be read
+        some = config.getoption("lf", default=False)  # what did not fail last time is not collected
+        if len(items) < len(places) and not some and not session.testsfailed:  # else pytest says what could not be read
             gone = sorted(places.keys() - {item.nodeid for item in items})
             why = f"no longer there: {', '.join(gone[:_NAMED_GONE])}"
             if not worker_of(config):
