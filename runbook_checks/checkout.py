@@ -147,8 +147,8 @@ def _folders(top: str, without: frozenset[str], *, hidden: bool) -> Iterator[str
         for entry in found:
             status = entry.stat(follow_symlinks=False)
             if entry.is_symlink():
-                if entry.is_dir():
-                    raise _UntoldError  # what it leads to may lie anywhere
+                if not entry.is_file():
+                    raise _UntoldError  # the folder that it leads to may lie anywhere, or come later
             elif not entry.is_dir(follow_symlinks=False):
                 if status.st_nlink > 1:
                     raise _UntoldError  # it may be changed by another name

@@ -196,8 +196,9 @@ def test_a_file_that_has_just_changed_is_not_believed_to_be_the_same(root: Path)
     [
         lambda root: os.link(root / "scripts" / "act.sh", root.parent / "other-name"),
         lambda root: (root / "docs" / "link").symlink_to(root / "build"),
+        lambda root: (root / "docs" / "link").symlink_to(root / "build" / "later"),
     ],
-    ids=["a file with another name", "a link to a folder"],
+    ids=["a file with another name", "a link to a folder", "a link to nothing"],
 )
 def test_where_something_could_change_untold_git_is_asked_each_time(
     root: Path, asked: Asked, spoil: Callable[[Path], object]
