@@ -16,6 +16,7 @@ import yaml
 from runbook_checks import shell
 from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.model import Stream
+from runbook_checks.output import Output
 from runbook_checks.shell import How, Session
 
 if TYPE_CHECKING:
@@ -255,6 +256,26 @@ def test_an_interrupt_beside_the_order_leaves_nothing_to_the_next_block(
         assert session.run("echo once", timeout_s=5).stdout == b"once\n"
     assert session.alive or when == "before"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("act", ["register", "unregister"])
+def test_an_interrupt_while_we_begin_or_cease_to_watch_spoils_no_other_block(
+    session: Session, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    real = getattr(session._selector, act)
+
+    def interrupted(file: Output, *arguments: object) -> object:
+        key = real(file, *arguments)
+        if isinstance(file, Output):
+            monkeypatch.setattr(session._selector, act, real)
+            os.kill(os.getpid(), signal.SIGINT)
+        return key
+
+    monkeypatch.setattr(session._selector, act, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session.run("sleep 0.1", timeout_s=10)
+    ended = session.run("sleep 0.1; printf %0100000d 1", timeout_s=10)
+    assert (ended.how, len(ended.stdout)) == (How.END, 100_000)
 
 
 def test_what_a_listener_did_not_take_is_not_the_next_blocks(session: Session) -> None:
