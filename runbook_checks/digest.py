@@ -71,7 +71,7 @@ def parts(
     return found
 
 
-@lru_cache(maxsize=16)  # the same for every procedure, as long as the hashes are
+@lru_cache(maxsize=4)  # the same for every procedure, as long as the hashes are, which it keeps in memory
 def _around(environment: Environment, hashes: FileHashes) -> tuple[tuple[str, str], ...]:
     """Return the parts that an environment gives to every procedure."""
     return (
