@@ -8,13 +8,14 @@ import json
 import re
 from enum import Enum
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.model import is_drill
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
@@ -71,7 +72,7 @@ def parts(
     return found
 
 
-@lru_cache(maxsize=16)  # the same for every procedure, as long as the hashes are
+@lru_cache(maxsize=4)  # the same for every procedure, as long as the hashes are, which it keeps in memory
 def _around(environment: Environment, hashes: FileHashes) -> tuple[tuple[str, str], ...]:
     """Return the parts that an environment gives to every procedure."""
     return (
@@ -142,14 +143,18 @@ def _values(value: object, *without: str) -> object:
     if isinstance(value, tuple):
         return [_values(item, *without) for item in value]
     if dataclasses.is_dataclass(value):
-        names = _fields(type(value))  # type: ignore[arg-type]  # classes are hashable
-        return [[name, _values(getattr(value, name), *without)] for name in names if name not in without]
+        names, values_of = _fields(type(value), without)  # type: ignore[arg-type]  # classes are hashable
+        found = zip(names, values_of(value), strict=True)
+        return [[name, one if type(one) in _PLAIN else _values(one, *without)] for name, one in found]
     return value
 
 
 @cache
-def _fields(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _fields(kind: type, without: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+    """Return the names of a class's fields but some, and what reads all of them at once."""
+    names = tuple(field.name for field in dataclasses.fields(kind) if field.name not in without)
+    read = attrgetter(*names)
+    return names, read if len(names) > 1 else lambda value: (read(value),)
 
 
 def _hash(value: object) -> str:

@@ -19,6 +19,7 @@ from runbook_checks.sharing import (
     SIGNING_KEY,
     Runbooks,
     choice_of,
+    gone_of,
     procedures_of,
     runbooks_of,
     worker_of,
@@ -320,9 +321,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     """
     if CHOSEN in config.stash:
         places = config.stash[CHOSEN].places
-        some = config.getoption("lf", default=False)  # what did not fail last time is not collected
-        if len(items) < len(places) and not some and not session.testsfailed:  # else pytest says what could not be read
-            gone = sorted(places.keys() - {item.nodeid for item in items})
+        left_out = places.keys() - {item.nodeid for item in items}  # by `--lf`, or because …
+        if gone := () if session.testsfailed else gone_of(config, left_out):  # … pytest says what could not be read
             why = f"no longer there: {', '.join(gone[:_NAMED_GONE])}"
             if not worker_of(config):
                 raise UsageError(why)

@@ -123,6 +123,18 @@ def procedures_of(runbooks: Runbooks, path: Path) -> tuple[Procedure, ...]:
     return runbooks.by_page.get(page, ())
 
 
+def gone_of(config: pytest.Config, node_ids: Iterable[str]) -> list[str]:
+    """Return those node ids, sorted, whose page or procedure is not there."""
+    gone = []
+    for node_id in sorted(node_ids):
+        page, _, anchor = node_id.partition("::")
+        path = config.rootpath / page
+        runbooks = runbooks_of(config, path) if path.is_file() else None
+        if runbooks is None or all(one.anchor != anchor for one in procedures_of(runbooks, path)):
+            gone.append(node_id)
+    return gone
+
+
 def worker_of(config: pytest.Config) -> str:
     """Return the id of this worker of xdist, empty for none."""
     return str(getattr(config, "workerinput", {}).get("workerid", ""))
