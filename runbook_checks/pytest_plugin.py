@@ -321,9 +321,13 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     """
     if CHOSEN in config.stash:
         places = config.stash[CHOSEN].places
-        left_out = places.keys() - {item.nodeid for item in items}  # by `--lf`, or because …
-        if gone := () if session.testsfailed else gone_of(config, left_out):  # … pytest says what could not be read
-            why = f"no longer there: {', '.join(gone[:_NAMED_GONE])}"
+        left_out = sorted(places.keys() - {item.nodeid for item in items})  # by `--lf`, or because …
+        if session.testsfailed:  # … pytest says what could not be read
+            left_out = []
+        gone = gone_of(config, left_out)
+        if gone or (left_out and not config.getoption("lf", default=False)):
+            told = "no longer there" if gone else "a conftest.py or a plugin of pytest keeps from running"
+            why = f"{told}: {', '.join((gone or left_out)[:_NAMED_GONE])}"
             if not worker_of(config):
                 raise UsageError(why)
             config.workeroutput[_GONE_OUTPUT] = why  # type: ignore[attr-defined]  # of xdist

@@ -87,6 +87,16 @@ def test_what_failed_last_runs_alone(pages: Repository, workers: str) -> None:
     assert ran(pages, "--lf", "d") == ["d/d-one", "d/d-two"]
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_what_a_conftest_keeps_from_running_is_told_and_nothing_runs(pages: Repository, workers: str) -> None:
+    hook = "@pytest.hookimpl(tryfirst=True)\ndef pytest_ignore_collect(): return True\n"
+    pages.write("docs/a/conftest.py", f"import pytest\n{hook}")
+    done = pages.run("verify", "--workers", workers)
+    assert done.returncode == 2
+    assert "a conftest.py or a plugin of pytest keeps from running: docs/" in done.stderr
+    assert not pages.records("top/top-one")
+
+
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "1")], ids=["here", "a worker"])
 def test_what_is_no_longer_there_is_told_and_nothing_runs(pages: Repository, workers: tuple[str, ...]) -> None:
     done = subprocess.run(
