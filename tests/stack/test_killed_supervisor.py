@@ -49,7 +49,7 @@ runbook: {{owner: platform}}
 
 {ASK}
 ```bash {{.check}}
-kill -0 "$(cat "$STACK_DIR/supervisord.pid")"
+RUNBOOK_STACK_DIR="$STACK_DIR" deployment/staging/stack health
 ```
 """
 
