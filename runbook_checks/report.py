@@ -151,8 +151,8 @@ def deciding(
 ) -> tuple[Evidence, ...]:
     """Return as many of the newest records, oldest first, as judge() needs to say what it says of all."""
     taken: list[Record] = []
-    for ended_at, read in store.newest_first(environment, procedure):
-        if taken and enough(taken[::-1], ended_at, now=now, strict=strict):
+    for kept_at, read in store.newest_first(environment, procedure):
+        if taken and enough(taken[::-1], kept_at, now=now, strict=strict):
             break
         record = read()
         if record is not None:

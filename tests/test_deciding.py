@@ -33,6 +33,9 @@ def histories(draw: st.DrawFn) -> list[Record]:
     return [
         record(
             run=str(number),
+            no_earlier_than=draw(
+                st.one_of(st.just(""), MINUTES.map(lambda minutes: (NOW - timedelta(minutes=minutes)).isoformat()))
+            ),
             ended=NOW - timedelta(minutes=draw(MINUTES)),
             outcome=draw(outcomes),
             dirty=draw(st.booleans()),

@@ -62,7 +62,7 @@ def test_moments_that_are_none_are_refused(line: str) -> None:
 
 def test_moments_do_not_belong_in_a_record_of_version_1() -> None:
     old = {key: value for key, value in json.loads(to_line(record())).items() if key not in {"source", "parts"}}
-    with pytest.raises(ValueError, match="moments belong in a record since schema version 2"):
+    with pytest.raises(ValueError, match="moments and no_earlier_than belong in a record since"):
         from_line(json.dumps({**old, "schema_version": 1, "moments": []}))
 
 

@@ -79,7 +79,7 @@ class Repository:
         )
 
     def waiting(self) -> tuple[subprocess.Popen[str], Path, list[psutil.Process]]:
-        """Return a run that waits in its first procedure, its stack's folder, and that stack's supervisor and servers."""
+        """Return a run that waits in its first procedure, its stack's folder, and its supervisor with all servers."""
         run = self.command("verify", "--workers", "1")
         wait_for(lambda: (self.folder / "begun").exists() or run.poll() is not None)
         assert run.poll() is None, run.communicate()
