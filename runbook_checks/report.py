@@ -157,7 +157,8 @@ def deciding(
         record = read()
         if record is not None:
             taken.append(record)
-    return tuple(map(Evidence, reversed(taken)))
+    in_order = sorted(reversed(taken), key=lambda record: datetime.fromisoformat(record.ended_at))
+    return tuple(map(Evidence, in_order))
 
 
 def _masked(evidence: tuple[Evidence, ...]) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:

@@ -153,7 +153,7 @@ def _surely_at(record: Record, *, now: datetime) -> datetime:
 def _why_unverified(records: Sequence[Record], *, now: datetime) -> str:
     if not records:
         return "never run"
-    newest = max(records, key=_ended_at)
+    newest = max(records, key=lambda record: (_ended_at(record), kept_at(record)))
     if _ended_at(newest) > now + _CLOCK_SKEW:
         return "its newest run is dated in the future"
     if newest.outcome is Outcome.PASSED:
