@@ -35,6 +35,16 @@ OKAY = '## {0} {{ #{0} }}\n```bash {{.step}}\necho {0} >>"$OUT"\n```\n```bash {{
 KILLS = "## k {{ #k }}\n```bash {{.step}}\n{0}\n```\n```bash {{.check}}\ntrue\n```\n"
 
 
+# What makes the moment long in which a worker is there and does not know its procedures yet.
+SLOW = """
+import pathlib, time
+def pytest_collection(session):
+    if pathlib.Path("replacing").exists() and hasattr(session.config, "workerinput"):
+        pathlib.Path("collecting").touch()
+        time.sleep(2)
+"""
+
+
 def groups(tmp_path: Path, **needs: str) -> list[set[str]]:
     sections = "".join(SECTION.format(name=name, needs=listed) for name, listed in needs.items())
     page = tmp_path / "p.md"
@@ -76,4 +86,22 @@ def test_the_run_goes_on_without_the_worker_and_ends(
     assert done.returncode == 1, done.stderr
     records = {record["procedure"]: record["outcome"] for record in document(done)["records"]}
     assert records == {"extra/k": "failed", **{f"extra/{name}": "passed" for name in names}}
+    assert sorted(out.read_text().split()) == names
+
+
+def test_a_worker_that_is_killed_while_another_one_is_replaced_takes_one_procedure_with_it_too(
+    repository: Repository,
+) -> None:
+    names = [f"p{number}" for number in range(5)]
+    first = KILLS.format('touch replacing; kill -9 "$PPID"; sleep 5')
+    second = KILLS.format('until [[ -e collecting ]]; do sleep 0.1; done\nsleep 0.5; kill -9 "$PPID"; sleep 5')
+    second = second.replace("## k { #k }", "## l { #l }")
+    repository.only(first, second, *(OKAY.format(name) for name in names))
+    repository.write("conftest.py", SLOW)
+    out = repository.root.parent / "out"
+    done = repository.run("verify", "--environment", "box", "--json", "--workers", "2", OUT=str(out))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    records = {record["procedure"]: record["outcome"] for record in document(done)["records"]}
+    failed = {"extra/k": "failed", "extra/l": "failed"}
+    assert records == {**failed, **{f"extra/{name}": "passed" for name in names}}
     assert sorted(out.read_text().split()) == names
