@@ -61,7 +61,7 @@ def test_an_error_is_told_once_and_is_no_failure(progress: Progress) -> None:
 
 
 def test_interrupted_records_are_kept_at_the_end(progress: Progress) -> None:
-    config: Any = SimpleNamespace(stash=pytest.Stash())
+    config: Any = SimpleNamespace(stash=pytest.Stash(), option=SimpleNamespace(maxfail=0))
     config.stash[INTERRUPTED] = [to_line(record(outcome=Outcome.INTERRUPTED))]
     finish = progress.pytest_sessionfinish(SimpleNamespace(config=config))  # type: ignore[arg-type]
     next(finish)
@@ -76,7 +76,7 @@ def test_a_worker_that_is_killed_at_once_is_no_mistake_of_ours(progress: Progres
     with pytest.raises(EOFError) as excinfo:
         nothing.read(1)
     assert progress.pytest_internalerror("the traceback", excinfo)
-    assert progress.errors == {"a worker was ended before it could begin: nothing was run": 3}
+    assert progress.errors == {"workers were ended before they could begin: nothing was run": 3}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,14 @@ def pytest_collection(session):
 """
 
 
+# As who is short of memory does it: workers are killed before they can begin.
+SHORT = """
+import os, pathlib
+if os.environ.get("PYTEST_XDIST_WORKER") and pathlib.Path("{0}").exists():
+    os.kill(os.getpid(), 9)
+"""
+
+
 def groups(tmp_path: Path, **needs: str) -> list[set[str]]:
     sections = "".join(SECTION.format(name=name, needs=listed) for name, listed in needs.items())
     page = tmp_path / "p.md"
@@ -105,3 +113,25 @@ def test_a_worker_that_is_killed_while_another_one_is_replaced_takes_one_procedu
     failed = {"extra/k": "failed", "extra/l": "failed"}
     assert records == {**failed, **{f"extra/{name}": "passed" for name in names}}
     assert sorted(out.read_text().split()) == names
+
+
+@pytest.mark.parametrize(
+    ("since", "told"), [("replacing", "2 of 4 procedures were not run"), ("docs", "nothing was run")]
+)
+def test_what_no_worker_was_left_for_is_told(repository: Repository, since: str, told: str) -> None:
+    killing = KILLS.format('touch replacing; kill -9 "$PPID"; sleep 5')
+    repository.only(OKAY.format("a"), killing, OKAY.format("b"), OKAY.format("c"))
+    repository.write("conftest.py", SHORT.format(since))
+    out = repository.root.parent / "out"
+    done = repository.run("verify", "--environment", "box", "--json", "--workers", "1", OUT=str(out))
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    assert f"workers were ended before they could begin: {told}" in done.stderr
+    outcomes = [record["outcome"] for record in document(done)["records"]]
+    assert outcomes == (["passed", "failed"] if since == "replacing" else [])
+
+
+def test_a_run_that_ends_at_its_first_failure_leaves_the_rest_as_it_was_asked_to(repository: Repository) -> None:
+    repository.only(KILLS.format('kill -9 "$PPID"; sleep 5'), OKAY.format("a"), OKAY.format("b"))
+    out = repository.root.parent / "out"
+    done = repository.run("verify", "--environment", "box", "-x", "--workers", "1", OUT=str(out))
+    assert (done.returncode, "before they could begin" in done.stderr) == (1, False), done.stderr
