@@ -131,10 +131,10 @@ def test_what_no_worker_was_left_for_is_told(repository: Repository, since: str,
 
 
 def test_a_run_that_ends_at_its_first_failure_leaves_the_rest_as_it_was_asked_to(repository: Repository) -> None:
-    fails = KILLS.format("false").replace("## k { #k }", "## f { #f }")
-    more = [OKAY.format(f"p{number}") for number in range(6)]
-    repository.only(KILLS.format('kill -9 "$PPID"; sleep 5'), fails, *more)
+    fails = [KILLS.format("false").replace("## k { #k }", f"## f{number} {{ #f{number} }}") for number in range(6)]
+    repository.only(KILLS.format('kill -9 "$PPID"; sleep 5'), *fails)
     out = repository.root.parent / "out"
     done = repository.run("verify", "--environment", "box", "-x", "--workers", "1", OUT=str(out))
-    assert "p5" not in done.stderr
+    assert "extra/k" in done.stderr
+    assert done.stderr.count("failed on box") == 1
     assert (done.returncode, "before they could begin" in done.stderr) == (1, False), done.stderr
