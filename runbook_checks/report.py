@@ -157,7 +157,7 @@ def deciding(
         record = read()
         if record is not None:
             taken.append(record)
-    in_order = sorted(reversed(taken), key=lambda record: datetime.fromisoformat(record.ended_at))
+    in_order = sorted(taken[::-1], key=lambda record: datetime.fromisoformat(record.ended_at))
     return tuple(map(Evidence, in_order))
 
 

@@ -181,8 +181,13 @@ class Session:
         pair = self._begin(on_output)
         self._number += 1
         pair.number = self._number
-        with open(pair.script, "xb") as file:  # noqa: PTH123  (a Path for every block would cost)
-            file.write(script.encode("utf-8", "surrogateescape"))
+        try:
+            with open(pair.script, "xb") as file:  # noqa: PTH123  (a Path for every block would cost)
+                file.write(script.encode("utf-8", "surrogateescape"))
+        except OSError:  # the disk is full: what has room in it next must not find a part of this one
+            with contextlib.suppress(OSError):
+                os.unlink(pair.script)  # noqa: PTH108
+            raise
         moment = self._command(b"sub" if subshell else b"run", pair)
         timed_out = False
         try:
