@@ -157,7 +157,8 @@ def deciding(
         record = read()
         if record is not None:
             taken.append(record)
-    in_order = sorted(taken[::-1], key=lambda record: datetime.fromisoformat(record.ended_at))
+    taken.reverse()
+    in_order = sorted(taken, key=lambda record: datetime.fromisoformat(record.ended_at))
     return tuple(map(Evidence, in_order))
 
 
