@@ -115,8 +115,8 @@ true
 """
 
 
-def fills(repository: Repository, fill: str, tidy: str) -> None:
-    repository.only(FILLS.replace("FILL", fill).replace("TIDY", tidy).replace("PAD", PAD))
+def fills(repository: Repository, fill: str, tidy: str, pad: str = PAD) -> None:
+    repository.only(FILLS.replace("FILL", fill).replace("TIDY", tidy).replace("PAD", pad))
     repository.write(".gitignore", "next\nrolled-back\ncleaned\n")
 
 
@@ -141,10 +141,10 @@ def test_on_a_disk_that_a_step_has_filled_what_cleans_up_runs_in_its_shell_and_n
     assert repository.left() == ([], [])
 
 
-def test_where_others_take_what_was_kept_free_what_cleans_up_runs_elsewhere(repository: Repository) -> None:
+def test_where_what_was_kept_free_is_not_enough_what_cleans_up_runs_elsewhere(repository: Repository) -> None:
     """The shell of the blocks is lost with their variables; captures are kept."""
-    fill = 'setsid --fork sh -c "while :; do yes >>$TMPDIR/f; done" >/dev/null 2>&1\nsleep 1'
-    fills(repository, fill, 'test "$made" = /srv/x')
+    fill = 'head -c 20000000 /dev/zero >"$TMPDIR/filler" || true'
+    fills(repository, fill, 'test "$made" = /srv/x', PAD * 4)
     tmp = {"TMPDIR": str(repository.root / "small")}
     code, said = on_small_disk(repository, "small", "size=1m", "verify", "--environment", "box", **tmp)
     assert (code, ran(repository)) == (2, ["rolled-back", "cleaned"]), said
