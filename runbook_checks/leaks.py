@@ -19,6 +19,7 @@ def _holds(*words: str) -> Callable[[str], bool]:
 
 
 _LOGIN = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
+_SECRET_WORDS = ("SECRET", "PASSWORD", "PASSWD", "TOKEN", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY")
 # Detectors of detect-secrets, and what a text must hold before one of them is asked: loading them takes a while, and
 # most outputs hold none of it. Left out are those that take ordinary words for secrets, and those without a fixed form.
 _DETECTORS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
@@ -42,6 +43,14 @@ _OURS: tuple[tuple[str, re.Pattern[str], Callable[[str], object]], ...] = (
         "Private Key",
         re.compile(r"-{0,5}BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY|PuTTY-User-Key-File-[23]"),
         _holds("PRIVATE KEY", "PuTTY-User-Key-File-"),
+    ),
+    (  # a line of an environment file; not a path, an address, a number, or what a shell still has to fill in
+        "Secret Variable",
+        re.compile(
+            rf"(?<![A-Za-z0-9_])(?=[A-Z0-9_]*?(?:{'|'.join(_SECRET_WORDS)}))[A-Z][A-Z0-9_]*+=['\"]?"
+            r"(?![/.~]|\d++(?!\w)|\w++://)([^\s'\"`$<>()\[\]*]{12,}+)"
+        ),
+        _holds(*_SECRET_WORDS),
     ),
 )
 _SHORTEST_GROUP = 8  # of a part of a match that is the secret itself; a shorter one tells the kind of token

@@ -53,9 +53,23 @@ def test_of_an_address_with_a_password_only_that_is_masked() -> None:
     assert kinds == ("a Basic Auth Credentials",)
 
 
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_of_a_line_of_an_environment_file_the_value_is_masked(quote: str) -> None:
+    value = "pkNU--LLBSiwOcq-xa0Y" + "QATb2FxsTq6Q"
+    text, kinds = mask(
+        f"POOL_SIZE=10\nSESSION_SECRET={quote}{value}{quote}\nexport DB_PASSWORD={quote}{value}{quote}\n"
+    )
+    hidden = f"{quote}[masked: looks like a Secret Variable]{quote}"
+    assert text == f"POOL_SIZE=10\nSESSION_SECRET={hidden}\nexport DB_PASSWORD={hidden}\n"
+    assert kinds == ("a Secret Variable",)
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        'SESSION_SECRET=$(openssl rand -hex 32) DB_PASSWORD="$1" TOKEN_FILE=/run/secrets/token_of_the_service',
+        "TOKEN_URL=https://login.example/oauth2/token MAX_TOKENS=123456789012 PASSWORD=short API_KEY=[redacted]",
+        "SECRETARIES: the secret=of-a-long-life, Password=is-not-in-capitals",
         "postgresql://$USER:$PASSWORD@db and https://example.org:8080/a@b, see mailto:a@b.c",
         "sha256:" + "0123456789abcdef" * 4,
         "commit da39a3ee5e6b4b0d3255bfef95601890afd80709, pool of AWS instances, APPENDED 12 rows, glance-api",
@@ -110,6 +124,9 @@ def test_what_is_masked_is_gone_and_masking_again_changes_nothing(before: str, t
         "eyJa." * 40_000,
         "aws" * 60_000,
         ":_authToken=" * 20_000,
+        "SECRET" * 40_000,
+        "SECRET=x " * 30_000,
+        "A_" * 100_000 + "SECRET",
     ],
 )
 def test_no_output_keeps_the_search_long(text: str) -> None:
