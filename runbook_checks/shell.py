@@ -201,7 +201,7 @@ class Session:
             raise
         finally:
             held = self._settle(pair)
-            with contextlib.suppress(FileNotFoundError):  # the block has removed it
+            with contextlib.suppress(OSError):  # the block has removed it; where it cannot be, no further one begins
                 os.unlink(pair.script)  # noqa: PTH108
         (stdout, stdout_cut), (stderr, stderr_cut) = (output.result() for output in pair.outputs)
         if held:
