@@ -127,9 +127,9 @@ class _Execution:
         try:
             outcome = self._work(self._acts())
             before, outcome = outcome, self._clean_up(cleanup, outcome)
-            self.all_but_cleanup = before is Outcome.PASSED and outcome is Outcome.FAILED
             whole = not any(self._why_not(block) for block in cleanup)  # else it is no wonder that something is left
             outcome = self._work([self.drill.is_as_before] if self.drill and whole else [], outcome)
+            self.all_but_cleanup = before is Outcome.PASSED and outcome is Outcome.FAILED
         except BaseException:
             self.blocks.close()
             raise
