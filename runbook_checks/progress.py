@@ -64,7 +64,8 @@ class Progress:
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
         """Say in a line what went wrong in what the user gave us; only a mistake of ours is shown whole."""
         raised_by = str(excinfo.traceback[-1].frame.f_globals["__name__"]) if excinfo.traceback else ""
-        if isinstance(excinfo.value, EOFError) and raised_by.startswith("execnet."):  # a worker has said nothing
+        gone = isinstance(excinfo.value, EOFError | OSError)  # a worker says nothing, or does not listen
+        if gone and raised_by.startswith("execnet."):
             self._lost_workers += 1
             self._tell_of_lost_workers()  # a session that could not begin has no end that would tell
             return True

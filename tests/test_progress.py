@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,6 +76,17 @@ def test_a_worker_that_is_killed_at_once_is_no_mistake_of_ours(progress: Progres
     nothing = Popen2IO(io.BytesIO(), io.BytesIO(), get_execmodel("thread"))  # as execnet reads what a worker says
     with pytest.raises(EOFError) as excinfo:
         nothing.read(1)
+    assert progress.pytest_internalerror("the traceback", excinfo)
+    assert progress.errors == {"workers were ended before they could begin: nothing was run": 3}
+
+
+def test_a_worker_that_is_killed_before_it_hears_us_is_none_either(progress: Progress) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb", buffering=0) as pipe:
+        deaf = Popen2IO(pipe, io.BytesIO(), get_execmodel("thread"))
+        with pytest.raises(BrokenPipeError) as excinfo:
+            deaf.write(b"x")
     assert progress.pytest_internalerror("the traceback", excinfo)
     assert progress.errors == {"workers were ended before they could begin: nothing was run": 3}
 
