@@ -15,7 +15,7 @@ from records import record
 from runbook_checks.record import to_line
 
 KILLS = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "bench" / "kills.py"))
-ROUNDS = 40
+ROUNDS = 50
 
 
 def test_nothing_is_lost_and_nothing_stays() -> None:
