@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -118,18 +120,31 @@ def load(root: Path, pages: Iterable[Path]) -> Catalog:
     scans = []
     base = root.resolve()
     names = dict.fromkeys(_name(root, page) for page in pages)
-    for name in names:
-        text = _read(root, base, name, problems)
-        if text is None:
-            continue
-        found = scan(text, name)
-        problems.extend(found.problems)
-        scans.append((name, found))
+    with _only_growing():
+        for name in names:
+            text = _read(root, base, name, problems)
+            if text is None:
+                continue
+            found = scan(text, name)
+            problems.extend(found.problems)
+            scans.append((name, found))
     catalog = Catalog(root, tuple(scans))
     problems.extend(_relations(catalog.procedures))
     if problems:
         raise SourceError(tuple(dict.fromkeys(problems)))
     return catalog
+
+
+@contextmanager
+def _only_growing() -> Iterator[None]:
+    """Spare the search for garbage, a sixth of the time, while all that is made stays and points to nothing newer."""
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
 
 
 def needed_ids(procedure: Procedure) -> tuple[str, ...]:

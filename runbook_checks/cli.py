@@ -129,15 +129,13 @@ def _print(document: object) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
+    from runbook_checks import listing  # noqa: PLC0415 - only what the command needs
 
-    _, catalog = _load(options)
-    procedures = _chosen(catalog, options)
-    if options.json:
-        described = [documents.procedure_document(one) for one in procedures]
-        _print({"schema_version": SCHEMA_VERSION, "procedures": described})
+    config = _config(options)
+    if options.selection or sys.stdout.isatty():  # which has a width, and colours
+        listing.write(config, options.selection, sys.stdout, as_json=options.json)
     else:
-        _console().print(tables.list_table(procedures))
+        sys.stdout.write(listing.kept(config, os.environ, as_json=options.json))
     return Exit.VERIFIED
 
 
@@ -189,7 +187,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         _print(documents.status_document(entries, now))
     else:
-        _console().print(tables.status_table(entries))
+        _console().print_table(tables.status_table(entries))
     return Exit.VERIFIED if all(entry.status is Status.VERIFIED for entry in entries) else Exit.FAILED
 
 
@@ -227,7 +225,7 @@ def _alerts(options: argparse.Namespace) -> int:
     if options.json:
         _print(documents.alerts_document(environment, covered, found))
     else:
-        _console().print(tables.alerts_table(covered))
+        _console().print_table(tables.alerts_table(covered))
     return Exit.FAILED if found else Exit.VERIFIED
 
 
@@ -244,7 +242,7 @@ def _verify(options: argparse.Namespace) -> int:
     if not procedures:
         raise UsageError(f"there is no procedure to {'drill: none has a fault block' if options.drills else 'verify'}")
     refuse_unsafe(environment, catalog.in_needs_order(procedures))
-    return _run(config, environment, procedures, options, groups_of(catalog, procedures))
+    return _run(config, catalog, environment, procedures, options, groups_of(catalog, procedures))
 
 
 def _mutate(options: argparse.Namespace) -> int:
@@ -263,11 +261,12 @@ def _mutate(options: argparse.Namespace) -> int:
             _print(documents.proofs_document((), (), ()))
         return Exit.VERIFIED
     limit = ("--runbook-until", until(options.within))
-    return _run(config, environment, procedures, options, {}, "--runbook-mutate", *limit)
+    return _run(config, catalog, environment, procedures, options, {}, "--runbook-mutate", *limit)
 
 
-def _run(
+def _run(  # noqa: PLR0913, PLR0917 - what a session needs
     config: Config,
+    catalog: Catalog,
     environment: Environment,
     procedures: Sequence[Procedure],
     options: argparse.Namespace,
@@ -282,38 +281,35 @@ def _run(
         with contextlib.redirect_stderr(own_stderr):
             console = _console(stderr=True)
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for the document
-            ended = session(config, environment, procedures, options, console, groups, more)
+            ended = session(config, catalog, environment, procedures, options, console, groups, more)
         return _conclude(*ended, options)
 
 
 def _conclude(code: int, progress: Progress, options: argparse.Namespace) -> int:
     from runbook_checks import tables  # noqa: PLC0415 - only what the command needs
-    from runbook_checks.leaks import kinds_in  # noqa: PLC0415
-    from runbook_checks.record import to_line  # noqa: PLC0415
 
     if code == _NOTHING_COLLECTED and not progress.errors:
         progress.errors["nothing was selected: no procedure matches"] = Exit.USAGE
-    if code == 0 and not (progress.records or progress.proofs or progress.not_tried):
+    if code == 0 and not (progress.ended or progress.proofs or progress.not_tried):
         progress.errors["nothing was verified: what was selected is for other environments"] = Exit.USAGE
     console = progress.console
     for message in (*progress.errors, *progress.failures):
         console.print(f"\n{message}", soft_wrap=True)
-    for leak in (one for record in progress.records.values() for one in kinds_in(record)):
+    for leak in (leak for one in progress.ended.values() for leak in one.leaks):
         console.print(f"\n{leak}: it was masked; revoke it, and name its variable under `secrets:`", soft_wrap=True)
-    if progress.records:
+    if progress.ended:
         console.print()
-        console.print(tables.records_table(progress.records.values()))
+        console.print_table(tables.ended_table(progress.ended.values()))
     if progress.proofs:
         console.print()
-        console.print(tables.proofs_table(progress.proofs.values()))
+        console.print_table(tables.proofs_table(progress.proofs.values()))
     for name in progress.not_tried:
         console.print(f"not tried, the time was over: {name}", soft_wrap=True)
     if options.json and options.command == "mutate":
         _print(documents.proofs_document(progress.proofs.values(), progress.not_tried, progress.errors))
     elif options.json:
-        records = [json.loads(to_line(record)) for record in progress.records.values()]
         errors = [{"path": "", "line": 0, "reason": message, "suggestion": ""} for message in progress.errors]
-        _print({"schema_version": SCHEMA_VERSION, "records": records, "errors": errors})
+        sys.stdout.writelines(documents.records_document(progress.lines(), errors))
     return exit_code(code, progress)
 
 

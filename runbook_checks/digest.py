@@ -8,21 +8,23 @@ import json
 import re
 from enum import Enum
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.model import is_drill
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
     from runbook_checks.files import FileHashes
-    from runbook_checks.model import Procedure
+    from runbook_checks.model import Block, Card, Procedure
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})  # most values by far
-_HASH = re.compile("^([0-9a-f]{12})[0-9a-f]{52}")
+_HASH = re.compile("[0-9a-f]{64}")
+_SHORT, _LONG = 12, 64  # digits of a hash
 
 
 def digest_in(
@@ -47,7 +49,7 @@ def shortened(covered: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     A file of the stack that is also a ``file`` is there once.
     """
     return tuple(
-        (name, _HASH.sub(r"\1", value))
+        (name, value[:_SHORT] + value[_LONG:] if _HASH.match(value) else value)
         for name, value in covered.items()
         if not (name.startswith("stack ") and f"file {name.removeprefix('stack ')}" in covered)
     )
@@ -70,7 +72,7 @@ def parts(
     return found
 
 
-@lru_cache(maxsize=16)  # the same for every procedure, as long as the hashes are
+@lru_cache(maxsize=4)  # the same for every procedure, as long as the hashes are, which it keeps in memory
 def _around(environment: Environment, hashes: FileHashes) -> tuple[tuple[str, str], ...]:
     """Return the parts that an environment gives to every procedure."""
     return (
@@ -86,10 +88,9 @@ def _around(environment: Environment, hashes: FileHashes) -> tuple[tuple[str, st
 def _own(config: Config, environment: Environment, procedure: Procedure, hashes: FileHashes) -> dict[str, str]:
     """Return the parts of a procedure without what it needs."""
     measured = {figure.name for figure in procedure.card.figures}
-    found = {"card": _hash(_values(procedure.card, "line", "formerly", "unproven"))}
+    found = {"card": _hash_of_card(procedure.card)}
     for block in procedure.blocks:
-        name = block.id if block.id in measured else ""
-        found[f"block {block.id}"] = _hash([name, _values(block, "id", "span", "title")])
+        found[f"block {block.id}"] = _hash_of_block(block, block.id if block.id in measured else "")
     table = {**DEFAULTS, **dict(config.languages)}
     languages = {block.language for block in procedure.blocks}
     commands = {name: table[name] for name in sorted(languages) if name in table}
@@ -107,6 +108,16 @@ def _own(config: Config, environment: Environment, procedure: Procedure, hashes:
     used = {*named, *hashes.with_named(hashes.matching(procedure.card.uses))}
     found.update((f"file {name}", hashes.hash(name)) for name in sorted(used))
     return found
+
+
+@lru_cache(maxsize=256)  # for the second look, when it has run
+def _hash_of_card(card: Card) -> str:
+    return _hash(_values(card, "line", "formerly", "unproven"))
+
+
+@lru_cache(maxsize=1024)
+def _hash_of_block(block: Block, name: str) -> str:
+    return _hash([name, _values(block, "id", "span", "title")])
 
 
 def _stack_files(environment: Environment, hashes: FileHashes) -> tuple[str, ...]:
@@ -132,14 +143,18 @@ def _values(value: object, *without: str) -> object:
     if isinstance(value, tuple):
         return [_values(item, *without) for item in value]
     if dataclasses.is_dataclass(value):
-        names = _fields(type(value))  # type: ignore[arg-type]  # classes are hashable
-        return [[name, _values(getattr(value, name), *without)] for name in names if name not in without]
+        names, values_of = _fields(type(value), without)  # type: ignore[arg-type]  # classes are hashable
+        found = zip(names, values_of(value), strict=True)
+        return [[name, one if type(one) in _PLAIN else _values(one, *without)] for name, one in found]
     return value
 
 
 @cache
-def _fields(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _fields(kind: type, without: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[object], tuple[object, ...]]]:
+    """Return the names of a class's fields but some, and what reads all of them at once."""
+    names = tuple(field.name for field in dataclasses.fields(kind) if field.name not in without)
+    read = attrgetter(*names)
+    return names, read if len(names) > 1 else lambda value: (read(value),)
 
 
 def _hash(value: object) -> str:

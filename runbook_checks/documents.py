@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from runbook_checks.alerts import Answer, Coverage
@@ -34,6 +34,18 @@ def procedure_document(procedure: Procedure) -> dict[str, Any]:
             for block in procedure.blocks
         ],
     }
+
+
+def records_document(lines: Iterable[str], errors: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield, in pieces, the document of ``verify --json``: records, given as lines of JSON, and errors."""
+    yield f'{{\n  "schema_version": {SCHEMA_VERSION},\n  "records": ['
+    count = 0
+    for count, line in enumerate(lines, 1):
+        record = json.dumps(json.loads(line), indent=2).replace("\n", "\n    ")
+        yield f"{',' if count > 1 else ''}\n    {record}"
+    end = "\n  ]" if count else "]"
+    listed = json.dumps(errors, indent=2).replace("\n", "\n  ")
+    yield f'{end},\n  "errors": {listed}\n}}\n'
 
 
 def alerts_document(environment: str, covered: Coverage, holes: Iterable[Problem]) -> dict[str, Any]:

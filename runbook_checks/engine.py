@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbook_checks.choosing import Chosen
 from runbook_checks.errors import UsageError
 from runbook_checks.progress import Progress
 from runbook_checks.scheduling import ByNeeds
@@ -15,11 +16,12 @@ from runbook_checks.stack import sweep
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
-    from rich.console import Console
-
+    from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config, Environment
+    from runbook_checks.console import PlainConsole
     from runbook_checks.model import Procedure
 
 _WORKERS = re.compile("auto|logical|[0-9]{1,2}")  # a slip of the finger must not start ten thousand processes
@@ -27,10 +29,11 @@ _WORKERS = re.compile("auto|logical|[0-9]{1,2}")  # a slip of the finger must no
 
 def session(  # noqa: PLR0913, PLR0917 - what a session needs
     config: Config,
+    catalog: Catalog,
     environment: Environment,
     procedures: Sequence[Procedure],
     options: argparse.Namespace,
-    console: Console,
+    console: PlainConsole,
     groups: Mapping[str, str],
     more: Sequence[str] = (),
 ) -> tuple[int, Progress]:
@@ -41,9 +44,10 @@ def session(  # noqa: PLR0913, PLR0917 - what a session needs
     if not _WORKERS.fullmatch(options.workers):
         raise UsageError(f"--workers {options.workers}: write a number from 0 to 99, or `auto`")
     sweep(config.root, environment, console.print)
-    progress = Progress(console)
+    progress = Progress(console, whole=options.json)
     arguments = [*_arguments(config, environment, procedures, options), *more]
-    code = pytest.main(arguments, plugins=[progress, ByNeeds(groups)])
+    chosen = Chosen(tuple(one.node_id for one in procedures), config, catalog)
+    code = pytest.main(arguments, plugins=[progress, chosen, ByNeeds(groups)])
     sweep(config.root, environment, console.print)  # what a crashed worker left
     return int(code), progress
 
@@ -53,9 +57,10 @@ def _arguments(
 ) -> list[str]:
     given = vars(options)
     return [
-        *(f"{config.root / one.page}::{one.anchor}" for one in procedures),
+        *_places(config.root, procedures),
         *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
         *("-p", "runbook_checks", "-p", "xdist", "-p", "no:terminalreporter", "-p", "no:pytest_markdown_docs"),
+        *("-p", "no:logging", "-p", "no:warnings"),  # nobody is shown what they collect, a quarter of an item's cost
         *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
         *("--runbook-environment", environment.name),
         *(("-n", options.workers) if options.workers != "0" else ()),
@@ -65,3 +70,8 @@ def _arguments(
         *(("--lf",) if given.get("lf") else ()),
         *((f"--junitxml={options.junitxml}",) if given.get("junitxml") else ()),
     ]
+
+
+def _places(root: Path, procedures: Iterable[Procedure]) -> Iterable[str]:
+    """Return the folders at the root that hold the pages, and pages at the root: Chosen leaves out all else."""
+    return dict.fromkeys(str(root / one.page.partition("/")[0]) for one in procedures)

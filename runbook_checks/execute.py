@@ -15,7 +15,6 @@ from runbook_checks.model import DRILL_FIGURES, Block, Procedure, Role, is_drill
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.redact import Redactor
 from runbook_checks.running import Blocks, Run, Target
-from runbook_checks.shell import check_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +99,7 @@ def _told(error: OSError | RunbookError) -> str:
 def _first_syntax_error(procedure: Procedure, run: Run) -> str:
     for language in ("bash", "sh"):
         blocks = [block for block in procedure.blocks if block.language == language]
-        said = check_syntax([block.text for block in blocks], run.bash, posix=language == "sh")
+        said = run.syntax.check([block.text for block in blocks], run.bash, posix=language == "sh")
         for block, message in zip(blocks, said, strict=True):
             if message:
                 where = f"{procedure.page}:{block.span.first}"

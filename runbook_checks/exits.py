@@ -47,13 +47,11 @@ class Termination:
 
 def exit_code(code: int, progress: Progress) -> int:
     """Return the exit code of a run, given that of pytest and what was seen."""
-    from runbook_checks.record import CHANGED  # noqa: PLC0415 - only what the command needs
-
     if progress.interrupted:
         return Exit.INTERRUPTED
     if progress.errors:
         return max(progress.errors.values())
-    if progress.failures or any(record.digest == CHANGED for record in progress.records.values()):
+    if progress.failures or any(one.changed for one in progress.ended.values()):
         return Exit.FAILED  # what changed while it ran has proven nothing
     match code:
         case 0:

@@ -61,9 +61,40 @@ def _compare_pattern(expectation: Expectation, output: str, page: str) -> Verdic
     wanted, came = _lines(expectation.text), _lines(output)
     if not _TOKEN.search(expectation.text):
         return Verdict(held=True) if wanted == came else _differs(_difference(expectation, output, page))
+    captures = _captured(wanted, came)
+    if captures is not None:
+        return Verdict(held=True, captures=captures)
     seen: set[str] = set()
     pattern = "".join("(?:.*\n)*?" if line.strip() == "..." else _line_pattern(line, seen) + "\n" for line in wanted)
     return _match(pattern, "".join(line + "\n" for line in came), expectation, page)
+
+
+def _captured(wanted: list[str], came: list[str]) -> tuple[tuple[str, str], ...] | None:
+    """Return what lines capture that hold by plain comparison, as most do; None where only a pattern can tell.
+
+    A line with one ``...`` or one ``<name>`` holds when what stands before and behind it does: making a pattern of it
+    takes a hundred times as long as that.
+    """
+    if len(wanted) != len(came):
+        return None
+    captures: dict[str, str] = {}
+    for line, text in zip(wanted, came, strict=True):
+        token = _TOKEN.search(line)
+        if token is None:
+            if line != text:
+                return None
+            continue
+        start, end = token.span()
+        name, behind = token[1], line[end:]
+        least = len(line) - (end - start) + (name is not None)
+        several = _TOKEN.search(line, end) is not None or name in captures
+        if several or token[0][0] == "\\" or line.strip() == "..." or len(text) < least:
+            return None
+        if not text.startswith(line[:start]) or not text.endswith(behind):
+            return None
+        if name is not None:
+            captures[name] = text[start : len(text) - len(behind)]
+    return tuple(captures.items())
 
 
 def _match(pattern: str, subject: str, expectation: Expectation, page: str) -> Verdict:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import subprocess
+import time
 from bisect import bisect_left
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,8 @@ LARGEST_READ = 256 * 1024  # bytes of a file that is searched for names of other
 LARGEST_HASHED = 64 * 1024 * 1024  # of a larger file, size and both ends stand for the whole
 _END = 1024 * 1024
 _GIT_TIMEOUT_S = 60.0
+_MOST_HELD = 1000  # files; it takes time to look at each of them again
+_TICK_NS = 2_100_000_000  # the coarsest clock of a disk: two seconds, and some more
 
 PROSE = frozenset({".md", ".markdown", ".rst", ".adoc"})
 _NOT_SEARCHED = frozenset({*PROSE, ".toml", ".html", ".svg", ".css"})  # what they name is read or packaged, never run
@@ -51,15 +54,24 @@ class FileHashes:
         for name in (*self._listed, *sorted(self._folders)):
             self._called[name.rpartition("/")[2]].append(name)
         self._odd = tuple(name for name in self._listed if re.search(r"[^\w.@%+/-]", name))
+        self._seen: dict[str, tuple[int, ...]] = {}  # how a file was when it was read
         self._hashes: dict[str, str] = {}
         self._named: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         self._matches: dict[str, tuple[str, ...]] = {}
+        self._unlisted = False  # whether the answer also depends on files that are not listed
 
     def hash(self, name: str) -> str:
         """Return the SHA-256 of a file, as hexadecimal digits, with ``+x`` for one that can be executed."""
         if name not in self._hashes:
+            self._seen.setdefault(name, _looks(self.root, name))
             self._hashes[name] = _hash_file(self.root, name)
         return self._hashes[name]
+
+    def hold(self) -> bool:
+        """Return whether every file that was read is as it was; False also when nobody can tell, or many were read."""
+        if self._unlisted or len(self._seen) > _MOST_HELD:
+            return False
+        return all(seen and seen == _looks(self.root, name) for name, seen in self._seen.items())
 
     def named(self, texts: Iterable[str], *, python: bool = False) -> tuple[str, ...]:
         """Return the files that commands name, run one after the other in the root, and all that these files name."""
@@ -89,6 +101,7 @@ class FileHashes:
 
     def _named_by(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if name not in self._named:
+            self._seen.setdefault(name, _looks(self.root, name))
             text = _text(self.root, name) if PurePosixPath(name).suffix not in _NOT_SEARCHED else ""
             python = name.endswith(".py") or "python" in text.partition("\n")[0]
             self._named[name] = self._named_in(text, name.rpartition("/")[0], python=python)
@@ -194,6 +207,7 @@ class FileHashes:
         return tuple(name for name in names if PurePosixPath(name).suffix not in PROSE)
 
     def _ignored(self, glob: str) -> tuple[str, ...]:
+        self._unlisted = True
         paths = [path for found in self.root.glob(glob) for path in (found.rglob("*") if found.is_dir() else (found,))]
         names = tuple(path.relative_to(self.root).as_posix() for path in paths if path.is_file())
         return self._without_prose(glob, tuple(name for name in names if "__pycache__" not in name))
@@ -280,6 +294,18 @@ def _pattern(glob: str) -> str:
 
 def _literal(piece: str) -> str:
     return piece.replace("[!", "[^") if piece.startswith("[") and piece.endswith("]") else re.escape(piece)
+
+
+def _looks(root: Path, name: str) -> tuple[int, ...]:
+    """Return what changes with a file; empty for one that could be changed again without it, as git's racy ones."""
+    try:
+        status = os.stat(f"{root}/{name}")  # noqa: PTH116  fast
+    except OSError:
+        return (0,)
+    moments = status.st_mtime_ns, status.st_ctime_ns
+    if time.time_ns() - max(moments) < _TICK_NS:
+        return ()
+    return (*moments, status.st_size, status.st_ino, status.st_dev, status.st_mode)
 
 
 def _text(root: Path, name: str) -> str:

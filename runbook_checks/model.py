@@ -140,7 +140,7 @@ class Runbook:
     procedures: tuple[Procedure, ...] = field(default=())
 
 
-@lru_cache(maxsize=8192)  # ids are asked for all the time
+@lru_cache(maxsize=65536)  # ids are asked for all the time
 def _stem(page: str) -> str:
     return PurePosixPath(page).stem
 

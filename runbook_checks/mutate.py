@@ -16,7 +16,7 @@ from runbook_checks.mutants import Kind, Mutant, Probe, mutants_of, probe_of
 from runbook_checks.need import Need, Proof, held, signed_as, to_line
 from runbook_checks.record import CHANGED, Outcome, Record
 from runbook_checks.signing import sign
-from runbook_checks.verify import as_committed, does_something_in
+from runbook_checks.verify import does_something_in
 from runbook_checks.weighing import weigh
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
         raise OutOfTimeError(f"{procedure.id}: not tried, the time is over")
     needed = verifier.catalog.needs(procedure)
     refuse_elsewhere(verifier.environment, (*needed, procedure))
-    run = as_committed(verifier.run)
+    run = verifier.committed()
     covered = verifier.covered(procedure)
     started_at, started = datetime.now(UTC), time.monotonic()
     runner = _Runner(verifier, procedure, until)
@@ -139,7 +139,7 @@ class _Runner:
         verifier.discard()
         target = verifier.ready()
         self.services = target.services
-        run = as_committed(verifier.run)
+        run = verifier.committed()
         try:
             for need in verifier.catalog.needs(self.procedure):
                 if not does_something_in(need, self.environment):

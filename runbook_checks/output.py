@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 from typing import TYPE_CHECKING
 
 from runbook_checks.redact import Redactor
@@ -63,17 +64,38 @@ class Output:
         self._limit_bytes = limit_bytes
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._writer = -1
+        self._selector: selectors.BaseSelector | None = None
         self._redactor = Redactor(secrets)
         self._tell: Callable[[Stream, bytes], None] | None = None
         self.kept = Kept(limit_bytes)
         self.ended = False
 
     def begin(self, tell: Callable[[Stream, bytes], None] | None) -> None:
-        """Make ready for a block; our own writing end keeps the FIFO from ending when the block closes its output."""
-        self._writer = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+        """Make ready for a block."""
         self._tell = tell
         self.kept = Kept(self._limit_bytes)
         self.ended = False
+
+    def hold(self) -> None:
+        """Keep the FIFO from ending while the block has closed its output, by a writing end of our own."""
+        with contextlib.suppress(FileNotFoundError):  # the block has removed it
+            self._writer = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+
+    def watch(self, selector: selectors.BaseSelector) -> None:
+        """Let the selector's owner take what comes until the FIFO ends; that is at once unless somebody holds it."""
+        if self._selector is None:
+            selector.register(self, selectors.EVENT_READ, self._take)
+            self._selector = selector
+
+    def _take(self) -> None:
+        self.read()
+        if self.ended:  # a background job's: that of the running block is held
+            self.close()
+
+    def _unwatch(self) -> None:
+        if self._selector is not None:
+            self._selector.unregister(self)
+            self._selector = None
 
     def read(self) -> int:
         """Take what is there, at most one chunk, and return its size; at the end of the FIFO set ``ended``."""
@@ -97,6 +119,8 @@ class Output:
             if not size:
                 break
             left -= size
+        if self.ended:
+            self._unwatch()
 
     def _release(self) -> None:
         """Close our own writing end."""
@@ -123,6 +147,7 @@ class Output:
             return
         self.end()
         self._pass_on(self._redactor.flush())
+        self._unwatch()
         os.close(self._fd)
         self._fd = -1
         with contextlib.suppress(FileNotFoundError):  # a block may have removed it

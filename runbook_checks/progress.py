@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
 from runbook_checks import need
 from runbook_checks.errors import RunbookError, StackError
+from runbook_checks.leaks import kinds_in
 from runbook_checks.pytest_plugin import ERROR, EXIT_CODE, INTERRUPTED, NOT_TRIED, PROOF, RECORD, told
-from runbook_checks.record import Outcome, Record, from_line
+from runbook_checks.record import CHANGED, Figure, Outcome, Record, from_line, to_line
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
+
+    from runbook_checks.console import PlainConsole
 
 _STYLES = {Outcome.PASSED: "green", Outcome.BLOCKED: "yellow"}
 _SHOWN_NODES = 8
 
 
-class Progress:
-    """A pytest plugin that shows what runs, and keeps the records and messages for the end."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the end of a run needs of a record: ten thousand whole ones are more than fits into some machines."""
 
-    def __init__(self, console: Console) -> None:
-        """Show on a console."""
+    procedure: str
+    outcome: Outcome
+    duration_s: float
+    figures: tuple[Figure, ...]
+    reason: str
+    changed: bool  # something that it depends on, while it ran
+    leaks: tuple[str, ...]  # where something that looks like a secret was masked
+    at: int  # of its line among the lines that are kept
+
+
+class Progress:
+    """A pytest plugin that shows what runs, and keeps the results and messages for the end."""
+
+    def __init__(self, console: PlainConsole, *, whole: bool = False) -> None:
+        """Show on a console; ``whole`` keeps the records too, on disk, for lines()."""
         self.console = console
-        self.records: dict[str, Record] = {}
+        self.whole = whole
+        self.ended: dict[str, Ended] = {}
+        self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as this is there
         self.proofs: dict[str, need.Proof] = {}
         self.not_tried: list[str] = []
         self.failures: list[str] = []
@@ -99,7 +120,7 @@ class Progress:
         """Keep and show the end of a procedure."""
         carried = told(report)
         if ERROR in carried:
-            self.errors[str(carried[ERROR])] = int(carried[EXIT_CODE])
+            self.errors[str(carried[ERROR])] = int(str(carried[EXIT_CODE]))
         elif report.failed:
             self.failures.append(str(report.longrepr))
         if report.when not in {"call", "???"} and not report.failed:
@@ -107,7 +128,8 @@ class Progress:
         self._ended.add(report.nodeid)
         started = self._running.pop(report.nodeid, time.monotonic())
         if RECORD in carried:
-            self._keep(from_line(str(carried[RECORD])))
+            record = carried[RECORD]
+            self._keep(record if isinstance(record, Record) else from_line(str(record)))
         elif PROOF in carried:
             self._keep_proof(need.from_line(str(carried[PROOF])), failed=report.failed)
         else:
@@ -121,7 +143,7 @@ class Progress:
         try:
             yield
         except pytest.exit.Exception as error:
-            self.errors[str(error)] = StackError.exit_code
+            self.errors[str(error)] = error.returncode or StackError.exit_code
         finally:
             if self._live is not None:
                 self._live.stop()
@@ -139,18 +161,36 @@ class Progress:
             what = f"{left} of {self.total} procedures were not run" if self._ended else "nothing was run"
             self.errors[f"workers were ended before they could begin: {what}"] = StackError.exit_code
 
+    def lines(self) -> Iterator[str]:
+        """Yield the records of a ``whole`` one as lines of JSON, one for each procedure."""
+        for one in self.ended.values():
+            self._lines.seek(one.at)
+            yield self._lines.readline().decode()
+
     def _keep(self, record: Record) -> None:
-        self.records[record.procedure] = record
+        at = self._lines.tell()
+        if self.whole:
+            self._lines.write(to_line(record).encode())
+        self.ended[record.procedure] = Ended(
+            procedure=record.procedure,
+            outcome=record.outcome,
+            duration_s=record.duration_s,
+            figures=record.figures,
+            reason=record.reason,
+            changed=record.digest == CHANGED,
+            leaks=kinds_in(record),
+            at=at,
+        )
         line = Text.assemble((f"{record.outcome.value:<11}", _STYLES.get(record.outcome, "bold red")))
         line.append(f" {record.procedure}  {record.duration_s:.1f} s")
-        self.console.print(line, soft_wrap=True)
+        self.console.print_line(line)
 
     def _keep_proof(self, proof: need.Proof, *, failed: bool) -> None:
         self.proofs[proof.procedure] = proof
         proven = sum(one.proven for one in proof.blocks)
         line = Text.assemble((f"{proven:>3} of {len(proof.blocks):<3}", "bold red" if failed else "green"))
         line.append(f"  {proof.procedure}  {proof.duration_s:.1f} s")
-        self.console.print(line, soft_wrap=True)
+        self.console.print_line(line)
 
     def __rich__(self) -> Group:
         """Return what runs now, for how long, and how many have passed and failed."""
@@ -159,11 +199,11 @@ class Progress:
             Spinner("dots", Text(f" {_public_id(node)}  {now - started:.0f} s"))
             for node, started in list(self._running.items())[:_SHOWN_NODES]
         ]
-        passed = sum(record.outcome is Outcome.PASSED for record in self.records.values())
-        failed = len(self.records) - passed
+        passed = sum(one.outcome is Outcome.PASSED for one in self.ended.values())
+        failed = len(self.ended) - passed
         if self.proofs:
             return Group(*running, Text(f"{len(self.proofs)} of {self.total} done"))
-        counts = Text(f"{len(self.records)} of {self.total} done, ")
+        counts = Text(f"{len(self.ended)} of {self.total} done, ")
         counts.append(f"{passed} passed", "green").append(", ")
         counts.append(f"{failed} failed", "bold red" if failed else "")
         return Group(*running, counts)

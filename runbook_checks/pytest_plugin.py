@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbook_checks.errors import RunbookError, StackError
+from runbook_checks.errors import RunbookError, StackError, UsageError
 from runbook_checks.keys import take_key
-from runbook_checks.sharing import RUN_INPUT, RUNBOOKS, SIGNING_KEY, Runbooks, procedures_of, runbooks_of, worker_of
+from runbook_checks.sharing import (
+    CHOSEN,
+    RUN_INPUT,
+    RUNBOOKS,
+    SIGNING_KEY,
+    Runbooks,
+    choice_of,
+    gone_of,
+    procedures_of,
+    runbooks_of,
+    worker_of,
+)
 from runbook_checks.tags import marks_of
 
 if TYPE_CHECKING:
@@ -21,19 +33,23 @@ if TYPE_CHECKING:
     from runbook_checks.need import Need
     from runbook_checks.record import Record
 
-RECORD = "record"  # the record as a line of JSON …
+RECORD = "record"  # the record, from a worker as a line of JSON …
 PROOF = "proof"  # … or the proof of need …
 NOT_TRIED = "not_tried"  # … or why there is none, for want of time …
 ERROR = "error"  # … or what kept us from judging …
 EXIT_CODE = "exit_code"  # … and the exit code that it asks for
+CHOSEN_INPUT = "runbook_checks_chosen"  # node ids for a worker of xdist
 INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
 
+_NAMED = pytest.StashKey[frozenset[Path]]()  # the pages and folders that somebody asked for
 _TOLD = "runbook_checks"  # the attribute of a report that carries it
 _NAMED_INPUT = "runbook_checks_named"
 _KEY_INPUT = "runbook_checks_key"
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
+_GONE_OUTPUT = "runbook_gone"
 _CLEANING_UP_S = 120.0
+_NAMED_GONE = 3
 
 
 class ProcedureFailedError(Exception):
@@ -64,8 +80,10 @@ class RunbookFile(pytest.File):
         except RunbookError as error:
             raise self.CollectError(str(error)) from error
         if runbooks is not None:
+            choice = self.config.stash.get(CHOSEN, None)
             for procedure in procedures_of(runbooks, self.path):
-                yield ProcedureItem.from_parent(self, name=procedure.anchor, procedure=procedure, runbooks=runbooks)
+                if choice is None or f"{self.nodeid}::{procedure.anchor}" in choice.places:
+                    yield ProcedureItem.from_parent(self, name=procedure.anchor, procedure=procedure, runbooks=runbooks)
 
 
 class ProcedureItem(pytest.Item):
@@ -76,9 +94,11 @@ class ProcedureItem(pytest.Item):
         super().__init__(**keywords)
         self.procedure = procedure
         self.runbooks = runbooks
-        self.told: dict[str, str | int] = {}
+        self.told: dict[str, str | int | Record] = {}
         for mark in sorted(marks_of(procedure, runbooks.catalog.runbook_of(procedure))):
-            self.config.addinivalue_line("markers", f"{mark}: given by a runbook")
+            if mark not in runbooks.marks:
+                runbooks.marks.add(mark)
+                self.config.addinivalue_line("markers", f"{mark}: given by a runbook")
             self.add_marker(mark)
 
     def runtest(self) -> None:
@@ -103,7 +123,7 @@ class ProcedureItem(pytest.Item):
         except InterruptedRun as interrupt:
             self.config.stash.setdefault(INTERRUPTED, []).append(to_line(interrupt.record))
             raise
-        self.told = {RECORD: to_line(record)}
+        self.told = {RECORD: to_line(record) if worker_of(self.config) else record}
         if record.outcome is not Outcome.PASSED:
             raise ProcedureFailedError(record)
 
@@ -205,15 +225,16 @@ class Workers:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        """Take over what the workers have to say at their end; a stack that could not be taken down is an error."""
+        """Take over what the workers have to say at their end; stacks that stay up, pages that are gone."""
         yield
         outputs = [getattr(node, "workeroutput", None) or {} for node in self.nodes]
         session.config.stash.setdefault(INTERRUPTED, []).extend(
             line for output in outputs for line in output.get(_INTERRUPTED_OUTPUT, ())
         )
-        errors = [output[_STACK_OUTPUT] for output in outputs if _STACK_OUTPUT in output]
-        if errors:
-            pytest.exit("\n".join(errors), returncode=StackError.exit_code)
+        for key, code in ((_STACK_OUTPUT, StackError.exit_code), (_GONE_OUTPUT, UsageError.exit_code)):
+            errors = dict.fromkeys(output[key] for output in outputs if key in output)
+            if errors:
+                pytest.exit("\n".join(errors), returncode=code)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -243,6 +264,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "destructive: a procedure that cannot be undone")
     if not worker_of(config):
         config.pluginmanager.register(Workers())
+    elif chosen := getattr(config, "workerinput", {}).get(CHOSEN_INPUT):
+        config.stash[CHOSEN] = choice_of(chosen, config.rootpath)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what the command line has not chosen, and take what it has, whatever others say."""
+    choice = config.stash.get(CHOSEN, None)
+    return None if choice is None else collection_path not in choice.paths
 
 
 @pytest.hookimpl(wrapper=True)
@@ -254,6 +284,8 @@ def pytest_collect_file(
     A page, or a folder of pages, must be named: a bare ``pytest`` in a repository's root runs nobody's failover.
     """
     collectors = yield
+    if CHOSEN in parent.config.stash:
+        return [RunbookFile.from_parent(parent, path=file_path)]
     if file_path.suffix != ".md" or not _is_runbook(file_path):
         return collectors
     return [RunbookFile.from_parent(parent, path=file_path)] if _is_named(file_path, parent.config) else []
@@ -267,29 +299,53 @@ def pytest_runtest_makereport(
     report = yield
     if isinstance(item, ProcedureItem) and call.when == "call":
         tell(report, item.told)
+        item.told = {}  # pytest keeps all items to its end
     return report
 
 
-def told(report: pytest.TestReport) -> dict[str, str | int]:
+def told(report: pytest.TestReport) -> dict[str, str | int | Record]:
     """Return what a report carries: RECORD, or ERROR and EXIT_CODE, or nothing."""
     return dict(vars(report).get(_TOLD, {}))
 
 
-def tell(report: pytest.TestReport, what: dict[str, str | int]) -> None:
+def tell(report: pytest.TestReport, what: dict[str, str | int | Record]) -> None:
     """Have a report carry something that told() returns."""
     setattr(report, _TOLD, what)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put prerequisites before the procedures that need them, and leave everything else as it stands."""
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put prerequisites before the procedures that need them, and leave everything else as it stands.
+
+    What the command line has chosen comes in its order, and UsageError is raised when some of it is there no more.
+    """
+    if CHOSEN in config.stash:
+        places = config.stash[CHOSEN].places
+        left_out = places.keys() - {item.nodeid for item in items}  # by `--lf`, or because …
+        if gone := () if session.testsfailed else gone_of(config, left_out):  # … pytest says what could not be read
+            why = f"no longer there: {', '.join(gone[:_NAMED_GONE])}"
+            if not worker_of(config):
+                raise UsageError(why)
+            config.workeroutput[_GONE_OUTPUT] = why  # type: ignore[attr-defined]  # of xdist
+            items.clear()
+        items.sort(key=lambda item: places[item.nodeid])
     ours = [item for item in items if isinstance(item, ProcedureItem)]
     catalogs = {id(item.runbooks): item.runbooks.catalog for item in ours}
     for key, catalog in catalogs.items():
         of_one = [item for item in ours if id(item.runbooks) == key]
         rank = {one.id: number for number, one in enumerate(catalog.in_needs_order(item.procedure for item in of_one))}
         in_order = iter(sorted(of_one, key=lambda item: rank[item.procedure.id]))
-        items[:] = [next(in_order) if item in of_one else item for item in items]
+        theirs = frozenset(map(id, of_one))
+        items[:] = [next(in_order) if id(item) in theirs else item for item in items]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remember what is going to run, and spare it the search for garbage: it stays to the end of the session."""
+    for item in session.items:
+        if isinstance(item, ProcedureItem):
+            item.runbooks.expected.append(item.procedure)
+    if CHOSEN in session.config.stash:
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside of xdist's, which sends the worker's output away
@@ -318,9 +374,12 @@ def _close(config: pytest.Config) -> str:
 
 
 def _is_named(path: Path, config: pytest.Config) -> bool:
-    root = config.rootpath.resolve()
-    named = (Path(argument).resolve() for argument in _named(config))
-    return any(path.resolve().is_relative_to(one) for one in named if not root.is_relative_to(one))
+    if _NAMED not in config.stash:
+        root = config.rootpath.resolve()
+        named = {Path(argument).resolve() for argument in _named(config)}
+        config.stash[_NAMED] = frozenset(one for one in named if not root.is_relative_to(one))
+    path = path.resolve()
+    return not config.stash[_NAMED].isdisjoint((path, *path.parents))
 
 
 def _named(config: pytest.Config) -> list[str]:

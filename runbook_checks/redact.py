@@ -6,7 +6,8 @@ import base64
 import json
 import re
 import shlex
-from functools import lru_cache
+import sys
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 REPLACEMENT = b"[redacted]"
 SHORTEST = 4  # a shorter one would blank half of the output
 _SHORTEST_WRAPPED = 12  # a shorter form may come about where a line happens to end
+_HEAD = 4  # no form is shorter
+_WORD = 8  # bytes that are looked up at once
 _SHORTEST_LINE = 8  # of a secret of several lines, such as a key in PEM; "}" and "null" are no secrets
 _ANSI_C = {bytes([code]): b"\\" + letter.encode() for code, letter in zip(range(7, 14), "abtnvfr", strict=True)} | {
     b"\x1b": b"\\E",
@@ -36,24 +39,23 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Prepare the forms once; without secrets nothing is searched or held back."""
-        self._pattern, self._beginnings, self._longest, self._wrapped = _prepared(tuple(secrets))
+        self._forms, self._wrapped = _prepared(tuple(secrets))
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         """Return what can be shown already; the end that may be the beginning of a secret is held back."""
-        if self._pattern is None:
+        if not self._forms.longest:
             return data
         data = self._held + data
-        reach = min(self._longest - 1, len(data))
-        keep = next((at for at in range(len(data) - reach, len(data)) if data[at:] in self._beginnings), len(data))
+        keep = self._forms.begins_at(data)
         pieces = []
         shown = 0
-        for match in self._pattern.finditer(data):
-            if match.end() > keep:  # what comes next decides whether this is a part of a longer form
-                keep = min(keep, match.start())
+        for first, last in self._forms.spans(data):
+            if last > keep:  # what comes next decides whether this is a part of a longer form
+                keep = min(keep, first)
                 break
-            pieces += [data[shown : match.start()], REPLACEMENT]
-            shown = match.end()
+            pieces += [data[shown:first], REPLACEMENT]
+            shown = last
         pieces.append(data[shown:keep])
         self._held = data[keep:]
         return b"".join(pieces)
@@ -61,46 +63,86 @@ class Redactor:
     def flush(self) -> bytes:
         """Return what was held back, at the end of the stream."""
         held, self._held = self._held, b""
-        return self._pattern.sub(REPLACEMENT, held) if self._pattern else held
+        return _without(held, self._forms.spans(held))
 
     def unwrap(self, data: bytes) -> bytes:
         """Return the whole of an output without long forms broken into lines, as ``base64`` and ``fold`` do."""
-        if self._wrapped is None or b"\n" not in data:
+        if not self._wrapped.longest or b"\n" not in data:
             return data
-        joined = data.translate(None, b"\r\n")
-        spans = [match.span() for match in self._wrapped.finditer(joined)]
+        spans = self._wrapped.spans(data.translate(None, b"\r\n"))
         if not spans:
             return data
         places = [place for place, byte in enumerate(data) if byte not in b"\r\n"]  # in the data, of each byte joined
-        pieces, shown = [], 0
-        for first, last in spans:
-            pieces += [data[shown : places[first]], REPLACEMENT]
-            shown = places[last - 1] + 1
-        pieces.append(data[shown:])
-        return b"".join(pieces)
+        return _without(data, [(places[first], places[last - 1] + 1) for first, last in spans])
 
     def redact(self, text: str) -> str:
         """Return a whole text without secrets; the stream's own state is not touched."""
-        if self._pattern is None:
+        if not self._forms.longest:
             return text
         data = text.encode("utf-8", "surrogateescape")
-        return self._pattern.sub(REPLACEMENT, data).decode("utf-8", "surrogateescape")
+        return _without(data, self._forms.spans(data)).decode("utf-8", "surrogateescape")
 
 
-@lru_cache(maxsize=8)  # all outputs of a run have the same secrets, and those of a key take 20 MB
-def _prepared(
-    secrets: tuple[str, ...],
-) -> tuple[re.Pattern[bytes] | None, frozenset[bytes], int, re.Pattern[bytes] | None]:
-    """Return what matches any form, their beginnings, the greatest length, and what matches long ones on one line."""
-    forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+class _Forms:
+    """What is searched for; a key has hundreds of forms, and a pattern of them all takes long to make and to match.
+
+    Wherever a form of 15 bytes or more lies, one of the words of 8 bytes that the data consists of is wholly within
+    its first 15. Only data with such a word is searched for all forms, other data for the shorter ones.
+    """
+
+    def __init__(self, forms: Iterable[bytes]) -> None:
+        """Keep them, the longest first: it wins where several begin."""
+        self._all = sorted(set(forms), key=len, reverse=True)
+        self.longest = len(self._all[0]) if self._all else 0
+        shorter = [form for form in self._all if len(form) < 2 * _WORD - 1]
+        longer = self._all[: len(self._all) - len(shorter)]
+        words = (form[at : at + _WORD] for form in longer for at in range(_WORD))
+        self._words = frozenset(int.from_bytes(word, sys.byteorder) for word in words)
+        self._shorter = _any_of(shorter)
+        self._by_head: dict[bytes, list[bytes]] = {}
+        for form in self._all:
+            for end in range(1, _HEAD + 1):
+                self._by_head.setdefault(form[:end], []).append(form)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[bytes] | None:
+        return _any_of(self._all)
+
+    def spans(self, data: bytes) -> list[tuple[int, int]]:
+        """Return where the forms lie."""
+        words = memoryview(data)[: len(data) // _WORD * _WORD].cast("Q")
+        pattern = self._shorter if self._words.isdisjoint(words) else self._pattern
+        return [match.span() for match in pattern.finditer(data)] if pattern else []
+
+    def begins_at(self, data: bytes) -> int:
+        """Return where the longest end of the data begins that is the beginning of a form; else its length."""
+        size = len(data)
+        for at in range(max(0, size - self.longest + 1), size):
+            candidates = self._by_head.get(data[at : at + _HEAD])
+            if candidates and any(len(form) > size - at and form.startswith(data[at:]) for form in candidates):
+                return at
+        return size
+
+
+@lru_cache(maxsize=8)  # all outputs of a run have the same secrets
+def _prepared(secrets: tuple[str, ...]) -> tuple[_Forms, _Forms]:
+    """Return all forms, and the long ones on one line."""
+    forms = {form for secret in secrets for form in _forms(secret)}
     joined = (form.translate(None, b"\r\n") for form in forms)
-    long = sorted({form for form in joined if len(form) >= _SHORTEST_WRAPPED}, key=len, reverse=True)
-    beginnings = frozenset(form[:end] for form in forms for end in range(1, len(form)))
-    return _any_of(forms), beginnings, len(forms[0]) if forms else 0, _any_of(long)
+    return _Forms(forms), _Forms(form for form in joined if len(form) >= _SHORTEST_WRAPPED)
 
 
 def _any_of(forms: list[bytes]) -> re.Pattern[bytes] | None:
     return re.compile(b"|".join(map(re.escape, forms))) if forms else None
+
+
+def _without(data: bytes, spans: list[tuple[int, int]]) -> bytes:
+    pieces, shown = [], 0
+    for first, last in spans:
+        pieces += [data[shown:first], REPLACEMENT]
+        shown = last
+    pieces.append(data[shown:])
+    return b"".join(pieces)
 
 
 def _forms(secret: str) -> Iterable[bytes]:

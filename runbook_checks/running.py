@@ -6,10 +6,11 @@ import re
 import tempfile
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from runbook_checks.bash import Syntax
 from runbook_checks.expect import Verdict, compare
 from runbook_checks.languages import assign, script
 from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
@@ -55,6 +56,7 @@ class Run:
     mark: str
     commit: str = ""
     dirty: bool = False
+    syntax: Syntax = field(default_factory=Syntax)
 
 
 class Blocks:
@@ -90,8 +92,13 @@ class Blocks:
             self._changed_at = time.time()
         message = self._message(block, ended, verdicts) or self._keep(block, verdicts)
         self.records.append(
-            replace(
-                _recorded(block, Outcome.FAILED if message else Outcome.PASSED, message),
+            BlockRecord(
+                id=block.id,
+                role=block.role.value,
+                language=block.language,
+                line=block.span.first,
+                command=block.text,
+                outcome=Outcome.FAILED if message else Outcome.PASSED,
                 exit_status=ended.status,
                 stdout=_text(ended.stdout),
                 stderr=_text(ended.stderr),
@@ -99,6 +106,7 @@ class Blocks:
                 stderr_cut=ended.stderr_cut,
                 duration_s=round(time.monotonic() - started, 6),
                 attempts=attempts,
+                message=message,
             )
         )
         if message and not self.reason:
@@ -141,6 +149,8 @@ class Blocks:
                 return *answer, attempts
 
     def _verdicts(self, block: Block, ended: Ended) -> tuple[Verdict, ...]:
+        if not block.expectations:
+            return ()
         streams = {
             Stream.STDOUT: (_text(ended.stdout), ended.stdout_cut),
             Stream.STDERR: (_text(ended.stderr), ended.stderr_cut),
@@ -187,7 +197,17 @@ class Blocks:
 
     def skip(self, block: Block, message: str, outcome: Outcome = Outcome.SKIPPED) -> None:
         """Keep that a block did not run, or not to its end."""
-        self.records.append(_recorded(block, outcome, message))
+        self.records.append(
+            BlockRecord(
+                id=block.id,
+                role=block.role.value,
+                language=block.language,
+                line=block.span.first,
+                command=block.text,
+                outcome=outcome,
+                message=message,
+            )
+        )
 
     def open(self) -> None:
         """Begin the session, with room kept for what must run when there is no more."""
@@ -258,20 +278,8 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def _recorded(block: Block, outcome: Outcome, message: str) -> BlockRecord:
-    return BlockRecord(
-        id=block.id,
-        role=block.role.value,
-        language=block.language,
-        line=block.span.first,
-        command=block.text,
-        outcome=outcome,
-        message=message,
-    )
-
-
 def _exited(block: Block, ended: Ended) -> bool:
-    return ended.how in {How.END, How.EXIT} and ended.status == block.exit_status
+    return (ended.how is How.END or ended.how is How.EXIT) and ended.status == block.exit_status
 
 
 def _timeout_s(block: Block) -> float:

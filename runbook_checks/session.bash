@@ -1,12 +1,13 @@
 # One bash that outlives its blocks; started by shell.py as: bash --norc --noprofile -c '. "$0"' session.bash DIR
 # Sourced, so that no descriptor of the shell leads to this file. DIR holds the FIFOs in, ctl, out.N, err.N and the files
 # block.N. A report on ctl is one line: KEY WORD STATUS PID [LINE], and carries the key of the order that it answers. An order on
-# in is one line: WORD N KEY LAST, and carries that of the order before. Any other line is something that a block has printed.
+# in is one line of 48 bytes, so that one read takes it whole: WORD KEY LAST N, and carries the key of the order before. Any
+# other line is something that a block has printed.
 # Never `. block || …` or `if . block`: both switch errexit off inside the block.
 # shellcheck shell=bash disable=SC1090,SC2016,SC2034,SC2064,SC2209,SC2320
 if [[ ! -v __rb ]]; then
   readonly __rb=$1 __rb_src=${BASH_SOURCE[0]}
-  __rb_key=start
+  __rb_key=0000000000000000
   set --
   shopt -s expand_aliases
   trap() { # a block's EXIT trap runs when the session ends; ours stays armed
@@ -35,28 +36,35 @@ __rb_pid=$BASHPID __rb_say=ready __rb_last=exit __rb_st=0 __rb_at='' __rb_top=$(
 __rb_arm ''
 while
   \builtin unset -f exec # with a function of that name nothing could be redirected, and `builtin exec` redirects nothing
-  \exec </dev/null &>/dev/null
-  \builtin printf '%s %s %s %s %s\n' "$__rb_key" "$__rb_say" "$__rb_st" "$BASHPID" "$__rb_at" >"$__rb/ctl"
+  \exec &>/dev/null
+  \builtin printf '%s\n' "$__rb_key $__rb_say $__rb_st $BASHPID $__rb_at" >"$__rb/ctl"
+  # What can be done for the next block already, while the runner is busy with this one.
+  \exec </dev/null
   \builtin trap '\builtin exit 143' TERM
   \builtin trap "$__rb_seen" ERR
-  until
-    IFS=' ' \builtin read -r __rb_how __rb_n __rb_next __rb_old <"$__rb/in" || # the runner is gone
-      { \builtin trap - EXIT && \builtin exit 97; }
-    [[ $__rb_old == "$__rb_key" ]]
-  do :; done
-do
-  __rb_key=$__rb_next
-  __rb_say=stray __rb_st=1 __rb_at='' # what a top-level `continue` reports
   \builtin set -eE -o pipefail
   \builtin shopt -s inherit_errexit
+  until
+    \builtin read -r -N 48 __rb_order <"$__rb/in" || { \builtin trap - EXIT && \builtin exit 97; } # the runner is gone
+    [[ ${__rb_order:21:16} == "$__rb_key" ]]
+  do
+    if [[ $__rb_order != *$'\n' ]]; then # something stood before it
+      IFS='' \builtin read -r __rb_n <"$__rb/in"
+      __rb_order+=$__rb_n && __rb_order=${__rb_order: -47}
+      [[ ${__rb_order:21:16} != "$__rb_key" ]] || \builtin break
+    fi
+  done
+do
+  __rb_key=${__rb_order:4:16} __rb_n=${__rb_order:38:9}
+  __rb_n=${__rb_n%% *} __rb_say=stray __rb_st=1 __rb_at='' # what a top-level `continue` reports
   \exec >"$__rb/out.$__rb_n" 2>"$__rb/err.$__rb_n"
-  case $__rb_how in
+  case ${__rb_order:0:3} in
     run) \builtin . "$__rb/block.$__rb_n" ;;
     sub) # a polled check: carries nothing on
       \builtin set +e
       \builtin trap - ERR
       (
-        \builtin trap "$__rb_seen"'; \builtin printf "%s at %s %s %s\n" "$__rb_key" "$__rb_n" "$BASHPID" "$__rb_at" >"$__rb/ctl"' ERR
+        \builtin trap "$__rb_seen"'; \builtin printf "%s at 0 %s %s\n" "$__rb_key" "$BASHPID" "$__rb_at" >"$__rb/ctl"' ERR
         \builtin set -e
         \builtin . "$__rb/block.$__rb_n"
       )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from runbook_checks.errors import UsageError
 from runbook_checks.scopes import meant_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from runbook_checks.catalog import Catalog
@@ -27,7 +29,8 @@ SIGNING_KEY = pytest.StashKey[str]()  # what RUNBOOK_CHECKS_SIGNING_KEY held
 class Runbooks:
     """What the items of one configuration share: its catalog, and the verifier once an item needs it.
 
-    ``meant`` are the public ids of what is meant to run in the environment.
+    ``meant`` are the public ids of what is meant to run in the environment, ``by_page`` the procedures of each page,
+    ``marks`` those that pytest has been told of, ``expected`` what is going to run, in its order.
     """
 
     def __init__(self, config: Config, catalog: Catalog, pytest_config: pytest.Config) -> None:
@@ -36,6 +39,9 @@ class Runbooks:
         self.catalog = catalog
         self.environment = config.environment(pytest_config.getoption("runbook_environment"))
         self.meant = meant_for(catalog, self.environment)
+        self.by_page = {runbook.path: runbook.procedures for runbook in catalog.runbooks}
+        self.marks: set[str] = set()
+        self.expected: list[Procedure] = []
         self._pytest_config = pytest_config
         self._verifier: Verifier | None = None
 
@@ -57,6 +63,7 @@ class Runbooks:
                 signing_key=self._pytest_config.stash[SIGNING_KEY],
                 run_id=str(getattr(self._pytest_config, "workerinput", {}).get(RUN_INPUT, "")),
             ).__enter__()
+            self._verifier.expect(self.expected)
         return self._verifier
 
     def close(self) -> None:
@@ -71,6 +78,22 @@ class Runbooks:
             reporter.write_line(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to run and nothing else: node ids, each with its place, and the files and folders to collect."""
+
+    places: Mapping[str, int]
+    paths: frozenset[Path]
+
+
+def choice_of(node_ids: Iterable[str], root: Path) -> Choice:
+    """Return the choice of node ids, whose pages are relative to the root, in the order in which they are to run."""
+    places = {node_id: place for place, node_id in enumerate(node_ids)}
+    pages = {root / node_id.partition("::")[0] for node_id in places}
+    return Choice(places, frozenset({*pages, *(folder for page in pages for folder in page.parents)}))
+
+
+CHOSEN = pytest.StashKey[Choice]()
 RUNBOOKS = pytest.StashKey[dict["Path", Runbooks]]()
 
 
@@ -97,7 +120,19 @@ def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
 def procedures_of(runbooks: Runbooks, path: Path) -> tuple[Procedure, ...]:
     """Return the procedures of a page."""
     page = path.resolve().relative_to(runbooks.config.root).as_posix()
-    return tuple(procedure for procedure in runbooks.catalog.procedures if procedure.page == page)
+    return runbooks.by_page.get(page, ())
+
+
+def gone_of(config: pytest.Config, node_ids: Iterable[str]) -> list[str]:
+    """Return those node ids, sorted, whose page or procedure is not there."""
+    gone = []
+    for node_id in sorted(node_ids):
+        page, _, anchor = node_id.partition("::")
+        path = config.rootpath / page
+        runbooks = runbooks_of(config, path) if path.is_file() else None
+        if runbooks is None or all(one.anchor != anchor for one in procedures_of(runbooks, path)):
+            gone.append(node_id)
+    return gone
 
 
 def worker_of(config: pytest.Config) -> str:

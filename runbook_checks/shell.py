@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import secrets as tokens
+import select
 import selectors
 import shutil
 import signal
@@ -13,19 +12,20 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from runbook_checks import processes
 from runbook_checks.bash import check_syntax, find_bash
+from runbook_checks.channel import Channel
+from runbook_checks.dialogue import Dialogue, How
 from runbook_checks.errors import RunbookError
-from runbook_checks.model import Stream
-from runbook_checks.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from runbook_checks.model import Stream
 
 __all__ = ["Ended", "How", "LateOutput", "Session", "check_syntax", "find_bash"]
 
@@ -36,19 +36,9 @@ _KILLED_S = 1.0  # for the kernel and the shell to notice what was killed
 _START_S = 10.0  # for bash to start on a busy machine
 _HIT_S = 0.2  # for a signal to an idle shell to show its effect
 _ROUNDS = 10  # of killing what has forked meanwhile
+_BRIEF_MS = 2  # most blocks are over by then, and nobody needs to be woken for each line that they print
 _SCRIPT = Path(__file__).with_name("session.bash")
 _SWITCHES = ("BASH_ENV", "BASHOPTS", "ENV", "POSIXLY_CORRECT", "SHELLOPTS")  # would change what bash itself does
-_REPORT = re.compile(rb"^(\w+) (\w+) (\d+) (\d+) (\d*)$", re.MULTILINE)
-
-
-class How(Enum):
-    """How a block ended; only END and EXIT are ends that the session itself reported in order."""
-
-    END = "end"  # its last command was reached
-    EXIT = "exit"  # errexit, `exit N`, an unset variable, a syntax error
-    TIMEOUT = "timeout"
-    LOST = "lost"  # the shell is gone: `exec`, `kill -9 $$`, or what it is told and tells by, in the temporary folder
-    STRAY = "stray"  # a `break` or `continue` outside of any loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +67,6 @@ class LateOutput:
     stderr_cut: int
 
 
-@dataclass(slots=True)
-class _Pair:
-    """The script and the two FIFOs of a block; reused by the next one unless a background job holds them."""
-
-    name: int
-    script: str  # the path of the file block.N
-    outputs: tuple[Output, Output]
-    number: int = 0
-
-
-@dataclass(slots=True)
-class _Report:
-    """What the session said about the block that runs."""
-
-    how: How | None = None
-    status: int | None = None
-    line: int | None = None
-
-
 class Session:
     """A bash in its own POSIX session that runs the blocks of one procedure; a context manager.
 
@@ -119,22 +90,18 @@ class Session:
         self._environ[processes.TOKEN_VARIABLE] = self._token
         if marker:
             self._environ[RUN_VARIABLE] = marker
-        self._selector = selectors.DefaultSelector()
-        self._number = self._pairs = 0
-        self._pair: _Pair | None = None
-        self._held: list[_Pair] = []
-        self._report = _Report()
-        self._last_key = self._key = b"start"  # of the order that is carried out; its reports carry it
-        self._shell = 0  # the process that waits for the next block; 0 until it says so
-        self._shells: set[int] = set()
-        self.alive = False
+        self._number = self._channels = 0
+        self._channel: Channel | None = None
+        self._held: list[Channel] = []
+        self._open = self.alive = False
 
     def __enter__(self) -> Self:
         """Start bash; raise OSError when the folder or the program is not there."""
-        self._dir = Path(tempfile.mkdtemp(prefix=self._folder_prefix))
-        try:
-            for name in ("in", "ctl"):
-                os.mkfifo(self._dir / name, 0o600)
+        with contextlib.ExitStack() as undo:
+            self._dir = Path(tempfile.mkdtemp(prefix=self._folder_prefix))
+            undo.callback(shutil.rmtree, self._dir)
+            self._dialogue = Dialogue(self._dir)
+            undo.callback(self._dialogue.close)
             self._process = subprocess.Popen(
                 [self._bash, "--norc", "--noprofile", "-c", '. "$0"', _SCRIPT, self._dir],
                 cwd=self._cwd,
@@ -144,17 +111,16 @@ class Session:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        except OSError:
-            shutil.rmtree(self._dir)
-            raise
-        # Opened both ways: neither side waits for the other to open its end, and ctl never ends.
-        self._in = os.open(self._dir / "in", os.O_RDWR | os.O_NONBLOCK)
-        self._ctl = os.open(self._dir / "ctl", os.O_RDWR | os.O_NONBLOCK)
+            self._clock = processes.Clock()
+            undo.pop_all()
+        self._dialogue.shells.add(self._process.pid)
         self._death = processes.Death(self._process.pid)
-        for file, act in ((self._ctl, self._listen), (self._death, self._lose)):
+        self._selector = selectors.DefaultSelector()
+        self._reports = select.poll()
+        for file, act in ((self._dialogue, self._dialogue.listen), (self._death, self._lose)):
             self._selector.register(file, selectors.EVENT_READ, act)
-        self._shells.add(self._process.pid)
-        self.alive = True
+            self._reports.register(file, select.POLLIN)
+        self._open = self.alive = True
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -178,36 +144,29 @@ class Session:
         if not self.alive:
             raise RunbookError("the shell session is lost; a fresh one is needed")
         begun_s = time.monotonic()
-        pair = self._begin(on_output)
         self._number += 1
-        pair.number = self._number
-        try:
-            with open(pair.script, "xb") as file:  # noqa: PTH123  (a Path for every block would cost)
-                file.write(script.encode("utf-8", "surrogateescape"))
-        except OSError:  # the disk is full: what has room in it next must not find a part of this one
-            with contextlib.suppress(OSError):
-                os.unlink(pair.script)  # noqa: PTH108
-            raise
-        moment = self._command(b"sub" if subshell else b"run", pair)
+        channel = self._begin(on_output)
+        channel.write(script.encode("utf-8", "surrogateescape"))
+        moment = self._command(b"sub" if subshell else b"run", channel)
         timed_out = False
         try:
-            timed_out = not self._wait(begun_s + timeout_s, self._reported) and self.alive
+            if not self._held and self._reports.poll(_BRIEF_MS):
+                self._dialogue.listen()
+            if not self._reported():
+                channel.watch(self._selector)
+                timed_out = not self._wait(begun_s + timeout_s, self._reported) and self.alive
             if timed_out:
                 self._end(moment, spare_shell=subshell)
         except BaseException:  # an interrupt: the block ends, the session stays for cleanup
-            for output in pair.outputs:
-                output.mute()
+            channel.mute()
             self._end(moment, spare_shell=subshell)
             raise
         finally:
-            held = self._settle(pair)
-            with contextlib.suppress(OSError):  # the block has removed it; where it cannot be, no further one begins
-                os.unlink(pair.script)  # noqa: PTH108
-        (stdout, stdout_cut), (stderr, stderr_cut) = (output.result() for output in pair.outputs)
+            held = self._settle(channel)
+        (stdout, stdout_cut), (stderr, stderr_cut) = channel.results()
         if held:
-            for output in pair.outputs:
-                output.renew()
-        report = self._report
+            channel.renew()
+        report = self._dialogue.report
         return Ended(
             number=self._number,
             how=How.TIMEOUT if timed_out else report.how or How.LOST,
@@ -226,12 +185,11 @@ class Session:
         Complete once the session is closed; what an EXIT trap of the blocks prints counts for the last block.
         """
         late = []
-        for pair in self._held:
-            for output in pair.outputs:
-                output.end()
-            (stdout, stdout_cut), (stderr, stderr_cut) = (output.result() for output in pair.outputs)
+        for channel in self._held:
+            channel.end()
+            (stdout, stdout_cut), (stderr, stderr_cut) = channel.results()
             if stdout or stderr:
-                late.append(LateOutput(pair.number, stdout, stderr, stdout_cut, stderr_cut))
+                late.append(LateOutput(channel.block, stdout, stderr, stdout_cut, stderr_cut))
         return tuple(late)
 
     def close(self) -> None:
@@ -239,7 +197,7 @@ class Session:
 
         A daemon is what a procedure leaves behind on purpose, as `pg_ctl start` does; a stack's own `down` ends it.
         """
-        if not self._shells:
+        if not self._open:
             return
         if self.alive:
             self._say_goodbye()
@@ -248,66 +206,48 @@ class Session:
             self._wait_for_deaths(jobs, time.monotonic() + GRACE_S)
             processes.send(processes.members(self._process.pid), signal.SIGKILL)
         self._process.wait()
-        for pair in [*self._held, *([self._pair] if self._pair else [])]:
-            for output in pair.outputs:
-                output.close()
+        for channel in [*self._held, *([self._channel] if self._channel else [])]:
+            channel.close()
         self._selector.close()
         self._death.close()
-        os.close(self._in)
-        os.close(self._ctl)
+        self._clock.close()
+        self._dialogue.close()
         shutil.rmtree(self._dir, ignore_errors=True)  # a block may have done that already
-        self._shells.clear()
-        self.alive = False
+        self._open = self.alive = False
 
-    def _begin(self, on_output: Callable[[Stream, bytes], None] | None) -> _Pair:
-        if self._pair is not None and not all(output.exists() for output in self._pair.outputs):
-            for output in self._pair.outputs:  # the block before has removed them
-                self._selector.unregister(output)
-                output.close()
-            self._pair = None
-        if self._pair is None:
-            self._pairs += 1
-            outputs = tuple(
-                Output(self._dir / f"{short}.{self._pairs}", stream, self._secrets, self._limit_bytes)
-                for short, stream in (("out", Stream.STDOUT), ("err", Stream.STDERR))
-            )
-            self._pair = _Pair(self._pairs, str(self._dir / f"block.{self._pairs}"), (outputs[0], outputs[1]))
-            for output in outputs:
-                self._selector.register(output, selectors.EVENT_READ, partial(self._take, output))
-        for output in self._pair.outputs:
-            output.begin(on_output)
-        return self._pair
+    def _begin(self, on_output: Callable[[Stream, bytes], None] | None) -> Channel:
+        if self._channel is not None and not self._channel.is_whole():
+            self._channel.close()
+            self._channel = None
+        if self._channel is None:
+            self._channels += 1
+            self._channel = Channel(self._dir, self._channels, self._secrets, self._limit_bytes)
+        self._channel.begin(self._number, on_output)
+        return self._channel
 
-    def _command(self, word: bytes, pair: _Pair) -> processes.Moment:
+    def _command(self, word: bytes, channel: Channel) -> processes.Moment:
         """Let the shell begin, and return the moment before."""
-        if not self._wait(time.monotonic() + _START_S, lambda: self._shell > 0):
+        if not self._dialogue.shell and not self._wait(time.monotonic() + _START_S, lambda: self._dialogue.shell > 0):
             self._kill_shells()
-        self._report = _Report()
-        moment = processes.now()
-        self._last_key, self._key = self._key, tokens.token_hex(8).encode()
-        self._order = b"%s %d %s %s\n" % (word, pair.name, self._key, self._last_key)
-        os.write(self._in, self._order)
+        moment = self._clock.now()
+        self._dialogue.order(word, channel.name)
         return moment
 
-    def _settle(self, pair: _Pair) -> bool:
+    def _settle(self, channel: Channel) -> bool:
         """Read what the block wrote; return whether a background job still holds its output."""
-        for output in pair.outputs:
-            output.end()
-        held = not all(output.ended for output in pair.outputs)
-        if held:
-            self._held.append(pair)
-            self._pair = None
-            for output in pair.outputs:
-                if output.ended:
-                    self._selector.unregister(output)
-                    output.close()
+        try:
+            channel.end()
+        except BaseException:  # the listener was interrupted, or failed: the rest is not the next block's
+            channel.mute()
+            channel.end()
+            raise
+        finally:
+            held = channel.is_held()
+            if held:
+                channel.leave(self._selector)
+                self._held.append(channel)
+                self._channel = None
         return held
-
-    def _take(self, output: Output) -> None:
-        output.read()
-        if output.ended:  # a background job has ended: the running block's own output cannot end before it is settled
-            self._selector.unregister(output)
-            output.close()
 
     def _wait(self, until_s: float, holds: Callable[[], bool]) -> bool:
         """Serve the pipes until the condition holds, the shell is gone or the time is up; return whether it holds."""
@@ -320,41 +260,22 @@ class Session:
         return holds()
 
     def _reported(self) -> bool:
-        return self._report.how is not None
+        return self._dialogue.report.how is not None
 
     def _ready(self) -> bool:
-        return self._reported() and self._shell > 0
-
-    def _listen(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            for key, word, number, pid, line in _REPORT.findall(os.read(self._ctl, 64 * 1024)):
-                match word if key == self._key else b"":
-                    case b"ready":
-                        self._shell = int(pid)
-                        self._shells.add(self._shell)
-                    case b"at":
-                        if self._pair and int(number) == self._pair.name and self._report.line is None:
-                            self._report.line = int(line)
-                    case b"end" | b"exit" | b"stray" | b"break":
-                        if word in {b"exit", b"break"}:
-                            self._shell = 0  # it is ending; its fork says when it is ready
-                        self._report.how = How.STRAY if word == b"break" else How(word.decode())
-                        self._report.status = int(number)
-                        self._report.line = self._report.line or (int(line) if line else None)
+        return self._reported() and self._dialogue.shell > 0
 
     def _lose(self) -> None:
         self._selector.unregister(self._death)
-        self._listen()  # its last words
+        self._dialogue.listen()  # its last words
         self.alive = False
 
     def _end(self, moment: processes.Moment, *, spare_shell: bool) -> None:
         """End what the block has started, and the block: TERM, a grace, KILL; without an answer the shell is lost."""
-        with contextlib.suppress(BlockingIOError):
-            if os.read(self._in, 64) == self._order:  # never begun, and it never will
-                self._key = self._last_key
-                return
+        if self._dialogue.take_back():
+            return
         doomed = self._started_since(moment)
-        asked = 0 if spare_shell or self._reported() else self._shell
+        asked = 0 if spare_shell or self._reported() else self._dialogue.shell
         if asked:
             processes.send([asked], signal.SIGTERM)  # first: the block must not go on when its child is gone
         processes.send(doomed, signal.SIGTERM)
@@ -365,34 +286,36 @@ class Session:
                 break
             processes.send(doomed, signal.SIGKILL)
             self._wait_for_deaths(doomed, time.monotonic() + _KILLED_S)
-        if self._wait(time.monotonic() + _KILLED_S, self._ready) and self._shell == asked:
+        if self._wait(time.monotonic() + _KILLED_S, self._ready) and self._dialogue.shell == asked:
             # The block came to its end just when we asked: the next one must not be hit by the signal.
-            self._wait(time.monotonic() + _HIT_S, lambda: self._shell != asked)
+            self._wait(time.monotonic() + _HIT_S, lambda: self._dialogue.shell != asked)
             self._wait(time.monotonic() + _KILLED_S, self._ready)
         if not self._ready():
             self._kill_shells()
 
     def _started_since(self, moment: processes.Moment) -> tuple[int, ...]:
+        shells = self._dialogue.shells
         while True:
-            found = processes.started_since(moment, processes.belonging(self._process.pid, self._token), self._shells)
+            ours = processes.belonging(self._process.pid, self._token)
+            found = processes.started_since(moment, ours, shells)
             self._wait(0, lambda: False)  # what was said before we looked
-            if self._reported() and not self._shell and self._wait(time.monotonic() + _KILLED_S, self._ready):
+            if self._reported() and not self._dialogue.shell and self._wait(time.monotonic() + _KILLED_S, self._ready):
                 continue  # one of them may have been the fork that carries the session on
-            return tuple(process.pid for process in found if process.pid not in self._shells)
+            return tuple(process.pid for process in found if process.pid not in shells)
 
     def _kill_shells(self) -> None:
-        processes.send(self._shells, signal.SIGKILL)
+        processes.send(self._dialogue.shells, signal.SIGKILL)
         self._wait(time.monotonic() + _KILLED_S, lambda: not self.alive)
 
     def _say_goodbye(self) -> None:
-        pair = self._begin(None)
-        pair.number = self._number
-        self._command(b"bye", pair)
+        channel = self._begin(None)
+        channel.watch(self._selector)
+        self._command(b"bye", channel)
         if not self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive):
             self._kill_shells()
-        if not self._settle(pair):
-            self._held.append(pair)
-            self._pair = None
+        if not self._settle(channel):
+            self._held.append(channel)
+            self._channel = None
 
     def _wait_for_deaths(self, doomed: Iterable[int], until_s: float, also: Callable[[], bool] = lambda: True) -> None:
         living: set[processes.Death] = set()

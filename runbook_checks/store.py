@@ -23,7 +23,7 @@ from runbook_checks.record import READABLE, OtherSchemaError, Record, from_line,
 from runbook_checks.unseen import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ _TAIL_BYTES = 64 * 1024
 _NEXT = timedelta(milliseconds=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - _NEXT
 _ENDS = tuple(b'"schema_version":%d}' % version for version in READABLE)
+_ENDED = b'"ended_at":"'
+_UTC = b"+00:00"
+_LONGEST_STAMP = 40
 _SIGNATURES = f"{_SIGNED}.jsonl"
 
 
@@ -157,8 +160,19 @@ class Store:
         Few are needed to judge, and reading one takes twenty times as long as finding out when it ended.
         """
         path = self.path(environment, procedure)
+        data = _whole(path)
+        lines = data.removesuffix(b"\n").split(b"\n")
+        stamps = _stamps(lines)
+        for place in sorted(range(len(stamps)), key=lambda place: (stamps[place], place), reverse=True):
+            if (at := _moment(stamps[place].decode(errors="replace"))) is None:
+                record = _record(path, place + 1, lines[place])
+                at = datetime.fromisoformat(record.ended_at) if record is not None else None
+            if at is not None:
+                yield at, partial(self._ours, path, place + 1, lines[place], environment, procedure)
+        if stamps:
+            return
         found: list[tuple[datetime, int, bytes]] = []
-        for number, raw in _read(path):
+        for number, raw in _lines(data):
             ended = _ENDED_AT.search(raw)
             whole = ended is not None and raw.endswith(_ENDS) and b'"no_earlier_than":' not in raw
             at = _moment(ended[1].decode()) if ended is not None and whole else None
@@ -221,16 +235,39 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
+def _stamps(lines: Sequence[bytes]) -> list[bytes]:
+    """Return when the record of each line ended, if all are whole ones of ours that write it alike; else nothing.
+
+    Texts of one form have the order of the moments that they name.
+    """
+    if not all(line.endswith(_ENDS) for line in lines):
+        return []
+    places = [line.find(_ENDED) + len(_ENDED) for line in lines]
+    length = lines[0].find(b'"', places[0]) - places[0]
+    zones = {line[place + length - len(_UTC) : place + length + 1] for line, place in zip(lines, places, strict=True)}
+    if zones != {_UTC + b'"'} or min(places) < len(_ENDED) or length > _LONGEST_STAMP:
+        return []
+    return [line[place : place + length] for line, place in zip(lines, places, strict=True)]
+
+
 def _read(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each line that is not blank, with its one-based number; nothing for a file that is not there."""
+    return _lines(_whole(path))
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    return ((number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip())
+
+
+def _whole(path: Path) -> bytes:
+    """Return all that a file holds, nothing for one that is not there; raises StoreError for one not to be read."""
     try:
         with open(_open(path, os.O_RDONLY), "rb") as file:
-            lines = file.read().split(b"\n")
+            return file.read()
     except FileNotFoundError:
-        return
+        return b""
     except OSError as error:
         raise StoreError(f"{path}: the evidence could not be read: {error.strerror}") from error
-    yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
 def _append(path: Path, line: bytes) -> None:
@@ -242,8 +279,11 @@ def _append(path: Path, line: bytes) -> None:
 def _appending(path: Path) -> Iterator[int]:
     """Have a file open and locked while this block appends to it; raises StoreError when that cannot be."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor

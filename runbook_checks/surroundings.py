@@ -34,36 +34,42 @@ class Surroundings:
     _outer: dict[tuple[int, int], int] = field(default_factory=dict)  # contained() has been here: no line is read twice
     _starts: dict[int, int] = field(default_factory=dict)  # so has block_start()
     _last_comment_end: int | None = None
+    _indents: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Measure each line once."""
+        self._indents = [len(line) - len(line.lstrip(" ")) for line in self.lines]
 
     def contained(self, index: int, indent: int, *, github: bool = True) -> bool:
         """Tell whether Python-Markdown takes an indented line as a container's content, not as indented code.
 
         With ``github``, a list item whose text starts right of the line does not count either.
         """
+        indents = self._indents
         while indent >= TAB:
             asked = index, indent
             index -= 1
-            while index >= self.start and (not self.lines[index] or indent_of(self.lines[index]) >= indent):
+            while index >= self.start and (indents[index] >= indent or not self.lines[index]):
                 index = self._outer.get((index, indent), index - 1)
             self._outer[asked] = index
             if index < self.start or index in self.fences:
                 return False
-            outer = indent_of(self.lines[index])
+            outer = indents[index]
             while not self._opens(index, indent, github=github):
                 index -= 1
                 above = self.lines[index] if index >= 0 else ""
-                if not above.strip() or index in self.fences or indent_of(above) < outer - outer % TAB:
+                if not above.strip() or index in self.fences or indents[index] < outer - outer % TAB:
                     return False
-            indent = indent_of(self.lines[index])
+            indent = indents[index]
             if indent % TAB:
                 indent -= indent % TAB
         return True
 
     def _opens(self, index: int, indent: int, *, github: bool) -> bool:
         """Tell whether a line opens a container for content that is indented by ``indent``."""
-        line = self.lines[index]
-        if not indent - TAB <= indent_of(line) < indent:
+        if not indent - TAB <= self._indents[index] < indent:
             return False
+        line = self.lines[index]
         if match := _LIST_ITEM.match(line):
             return not github or match.end() <= indent
         return _CONTAINER.match(line, indent - TAB) is not None

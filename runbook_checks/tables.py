@@ -9,7 +9,7 @@ from rich.text import Text
 
 from runbook_checks.alerts import last_drill
 from runbook_checks.need import Standing
-from runbook_checks.record import Outcome, Record
+from runbook_checks.record import Outcome
 from runbook_checks.status import Status
 from runbook_checks.trust import Worth
 from runbook_checks.unseen import printable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runbook_checks.config import Exemption
     from runbook_checks.model import Procedure
     from runbook_checks.need import Need, Proof
+    from runbook_checks.progress import Ended
     from runbook_checks.report import Entry
     from runbook_checks.trust import Verdict
 
@@ -34,20 +35,20 @@ _STATUS_STYLES = {
 }
 
 
-def records_table(records: Iterable[Record]) -> Table:
+def ended_table(ended: Iterable[Ended]) -> Table:
     """Return what ran: outcome, procedure, duration, figures, and the first line of the reason."""
     table = Table(box=None, pad_edge=False)
     for heading in ("outcome", "procedure", "took", "figures", "why"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "procedure")
-    for record in records:
-        style = "green" if record.outcome is Outcome.PASSED else "bold red"
-        figures = ", ".join(f"{figure.name} {figure.value:.4g} {figure.unit}".rstrip() for figure in record.figures)
+    for one in ended:
+        style = "green" if one.outcome is Outcome.PASSED else "bold red"
+        figures = ", ".join(f"{figure.name} {figure.value:.4g} {figure.unit}".rstrip() for figure in one.figures)
         table.add_row(
-            Text(record.outcome.value, style),
-            record.procedure,
-            f"{record.duration_s:.1f} s",
+            Text(one.outcome.value, style),
+            one.procedure,
+            f"{one.duration_s:.1f} s",
             printable(figures),
-            Text(printable(record.reason.partition("\n")[0])),
+            Text(printable(one.reason.partition("\n")[0])),
         )
     return table
 

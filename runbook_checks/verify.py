@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import sys
 import uuid
 from contextlib import ExitStack
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from runbook_checks import marks
 from runbook_checks.addresses import site_map
+from runbook_checks.checkout import Checkout, git_state
 from runbook_checks.command import complete
 from runbook_checks.digest import digest_in, digest_of, parts, shortened
 from runbook_checks.errors import StackError, UsageError
@@ -38,10 +37,10 @@ from runbook_checks.shell import find_bash
 from runbook_checks.signing import sign
 from runbook_checks.source import source_of
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
-from runbook_checks.store import Store
+from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from securesystemslib.signer import CryptoSigner
 
@@ -49,12 +48,6 @@ if TYPE_CHECKING:
     from runbook_checks.config import Config, Environment
 
 FOLDER = ".runbook-checks"  # what we keep for ourselves, in the configuration's folder
-_GIT_TIMEOUT_S = 20.0
-_STATUS = (  # whatever a user's configuration would leave out
-    *("-c", "core.fsmonitor=false"),
-    *("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none"),
-)
-_UNWATCHED = re.compile(r"^[a-zS] ", re.MULTILINE)  # files that git was told to take for unchanged
 _IDENTITY_TIMEOUT_S = 60.0
 _NAMED = 3  # of the things that changed while a procedure ran
 
@@ -96,15 +89,21 @@ class Verifier:
         self.target: Target | None = None
         self.broken: StackError | UsageError | None = None
         self.left_behind: list[str] = []  # why stacks could not be taken down
-        self.done: dict[str, Record] = {}  # what has passed on the stack that is up
-        self.failed: dict[str, Record] = {}  # what has failed in this run: asking again would not mend it
+        self.done: set[str] = set()  # what has passed on the stack that is up
+        self.failed: set[str] = set()  # what has failed in this run: asking again would not mend it
+        self.needed: dict[str, Record | None] = {  # the newest record of what others ask for too
+            need.id: None for procedure in catalog.procedures for need in catalog.needs(procedure)
+        }
         self.resources = ExitStack()
         self.run = _new_run(config, str(self.folder), run_id)
+        self.checkout = Checkout(config.root)
+        self._covered: tuple[object, object, Mapping[str, str]] = (None, None, {})  # of a procedure, in some files
 
     def __enter__(self) -> Self:
         """See that evidence can be kept and nobody else is there, and put the run under the guardian's eyes."""
         self.store.prepare()
         _hide_from_git(self.config.root)
+        self.resources.enter_context(self.checkout)
         self.resources.enter_context(occupied(self.config.root, self.environment, self.run.id))
         self.resources.enter_context(guarded(self.run.mark, controller=self.controller))
         return self
@@ -117,6 +116,12 @@ class Verifier:
             self.resources.close()
         if self.left_behind:
             raise StackError("\n".join(self.left_behind))
+
+    def expect(self, procedures: Iterable[Procedure]) -> None:
+        """Take what is going to be asked for, in its order, or some of it: bash reads blocks ahead, many at a time."""
+        self.run.syntax.expect(
+            block.text for procedure in procedures for block in procedure.blocks if block.language == "bash"
+        )
 
     def verify(self, procedure: Procedure) -> Record:
         """Return the record of a procedure, after its prerequisites.
@@ -137,7 +142,7 @@ class Verifier:
                         f"needs {need.id}, which failed",
                         digest_of(self.covered(procedure)),
                         target,
-                        as_committed(self.run),
+                        self.committed(),
                     )
                 )
         return self._once(procedure, target)
@@ -153,12 +158,11 @@ class Verifier:
                 self.left_behind.append(str(error))
 
     def _once(self, procedure: Procedure, target: Target) -> Record:
-        known = self.done.get(procedure.id) or self.failed.get(procedure.id)
-        if known is not None:
-            return known
+        if procedure.id in self.done or procedure.id in self.failed:
+            return self._newest(procedure)
         covered = self.covered(procedure)
         try:
-            record = execute(procedure, digest_of(covered), target, as_committed(self.run))
+            record = execute(procedure, digest_of(covered), target, self.committed())
             record = self._keep(self._detailed(procedure, record, covered))
         except InterruptedRun as interrupt:
             self._keep(self._detailed(procedure, interrupt.record, covered))
@@ -166,16 +170,35 @@ class Verifier:
         except BaseException:  # nobody knows what it has left behind
             self.discard()
             raise
+        if procedure.id in self.needed:
+            self.needed[procedure.id] = record
         if record.outcome is Outcome.PASSED:
-            self.done[procedure.id] = record
+            self.done.add(procedure.id)
         else:
-            self.failed[procedure.id] = record
+            self.failed.add(procedure.id)
             self.discard()
         return record
 
+    def _newest(self, procedure: Procedure) -> Record:
+        """Return the record of this run that a procedure has; most are asked for once, and kept on disk alone."""
+        if (record := self.needed.get(procedure.id)) is not None:
+            return record
+        ours = [one for one in self.store.read(self.environment.name, procedure.id) if one.run == self.run.id]
+        if not ours:
+            raise StoreError(f"{self.store.path(self.environment.name, procedure.id)}: the record of this run is gone")
+        return ours[-1]
+
     def covered(self, procedure: Procedure) -> Mapping[str, str]:
         """Return the hashes of what is in the files now: an earlier procedure may have changed them."""
-        return parts(self.config, self.environment, procedure, self.catalog, FileHashes(self.config.root))
+        hashes = self.checkout.hashes()
+        if self._covered[0] is not procedure or self._covered[1] is not hashes:  # else nothing has changed
+            found = parts(self.config, self.environment, procedure, self.catalog, hashes)
+            self._covered = (procedure, hashes, found)
+        return self._covered[2]
+
+    def committed(self) -> Run:
+        """Return the run with what git says of its folder now: an earlier procedure may have changed that."""
+        return _as_committed(self.run, self.checkout.state())
 
     def _detailed(self, procedure: Procedure, record: Record, covered: Mapping[str, str]) -> Record:
         """Return the record with what its digest covers, or with CHANGED for a digest if that has changed meanwhile."""
@@ -290,7 +313,7 @@ def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
         f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
         digest_in(config, environment, procedure, catalog, FileHashes(config.root)),
         target,
-        as_committed(_new_run(config, "", run_id)),
+        _as_committed(_new_run(config, "", run_id), git_state(config.root)),
     )
     signer = signer_of(key_in_variable(signing_key)) if signing_key else None
     return _keep(Store(config.root / config.evidence), record, signer)
@@ -314,9 +337,8 @@ def _new_run(config: Config, mark: str, run_id: str) -> Run:
     )
 
 
-def as_committed(run: Run) -> Run:
-    """Return the run with what git says of its folder now: an earlier procedure may have changed that."""
-    commit, dirty = _git_state(run.root)
+def _as_committed(run: Run, state: tuple[str, bool]) -> Run:
+    commit, dirty = state
     return replace(run, commit=commit, dirty=dirty)
 
 
@@ -361,29 +383,3 @@ def _with_our_commands(environ: dict[str, str]) -> dict[str, str]:
     if shutil.which("runbook-checks", path=environ.get("PATH")) is None:
         environ["PATH"] = os.pathsep.join((environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
     return environ
-
-
-def _git_state(root: Path) -> tuple[str, bool]:
-    """Return the commit and whether the tree differs from it; no commit outside a git checkout."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(root), *arguments],
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_GIT_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return "", True
-    if git(*_STATUS) != "":
-        return commit, True
-    listed = git("ls-files", "-v", ":/")
-    return commit, listed is None or _UNWATCHED.search(listed) is not None

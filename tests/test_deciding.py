@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +44,46 @@ def histories(draw: st.DrawFn) -> list[Record]:
         )
         for number in range(draw(st.integers(0, 12)))
     ]
+
+
+MOMENTS = [
+    "2026-11-21T11:00:00.000+00:00",
+    "2026-11-21T11:00:00+00:00",
+    "2026-11-21T13:00:00.500+02:00",
+    "2026-11-20T23:59:59.999+00:00",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    moments=st.lists(st.sampled_from(MOMENTS), max_size=6),
+    others=st.lists(
+        st.tuples(st.integers(0, 6), st.sampled_from(["", "x", '{"ended_at":"2027"}', '"ended_at":""'])), max_size=2
+    ),
+)
+def test_the_newest_come_first_however_moments_are_written_and_whatever_lies_between(
+    tmp_path: Path, moments: list[str], others: list[tuple[int, str]]
+) -> None:
+    store = Store(tmp_path)
+    path = store.path("staging", "page/one")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = [replace(record(run=str(number)), ended_at=at) for number, at in enumerate(moments)]
+    lines = [to_line(one) for one in made]
+    for place, text in others:
+        lines.insert(place, f"{text}\n")
+    path.write_text("".join(lines))
+    came = [(at, read()) for at, read in store.newest_first("staging", "page/one")]
+    order = sorted(made, key=lambda one: (datetime.fromisoformat(one.ended_at), int(one.run)), reverse=True)
+    assert [(at, one) for at, one in came if one] == [(datetime.fromisoformat(one.ended_at), one) for one in order]
+
+
+def test_a_record_of_a_newer_version_among_others_is_an_error(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    path = store.path("staging", "page/one")
+    path.parent.mkdir(parents=True)
+    path.write_text(to_line(record()) + to_line(record()).replace('"schema_version":2', '"schema_version":9'))
+    with pytest.raises(StoreError, match="schema version 9"):
+        list(store.newest_first("staging", "page/one"))
 
 
 def judged(records: list[Record], *, strict: bool) -> Judgement:

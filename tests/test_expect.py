@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runbook_checks import expect
 from runbook_checks.expect import compare
 from runbook_checks.model import Expectation, Match, Span, Stream
 
@@ -212,3 +213,26 @@ def test_a_line_more_or_less_or_another_never_holds(lines: list[str], data: st.D
         assert not compare(expectation("\n".join(lines), Match.EXACT), "\n".join(changed), "p.md").held
     if lines[place] not in other:
         assert not compare(expectation(lines[place], Match.CONTAINS), other, "p.md").held
+
+
+LINES = st.lists(
+    st.lists(st.sampled_from(["a", "b", " ", "...", "<x>", "<y>", "\\\\<", "\\\\...", "<X>"]), max_size=5).map("".join),
+    max_size=3,
+)
+TEXTS = st.lists(st.text(st.sampled_from("ab. <x"), max_size=6), max_size=3)
+
+
+@settings(max_examples=400)
+@given(LINES.map("\n".join), TEXTS.map("\n".join), st.booleans())
+def test_plain_comparison_says_what_a_pattern_does(wanted: str, came: str, alike: bool) -> None:  # noqa: FBT001 - hypothesis takes no other
+    came = wanted.replace("<x>", came).replace("...", "a") if alike else came
+    quick = compare(expectation(wanted), came, "docs/page.md")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(expect, "_captured", lambda *_: None)
+        assert compare(expectation(wanted), came, "docs/page.md") == quick
+
+
+def test_a_single_capture_a_line_makes_no_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expect, "_match", lambda *_: pytest.fail("a pattern was made"))
+    verdict = compare(expectation("row <x> of 3\n... ok\nend"), "row 17 of 3\nall ok\nend\n", "docs/page.md")
+    assert verdict.captures == (("x", "17"),)

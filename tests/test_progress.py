@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from execnet.gateway_base import Popen2IO, get_execmodel
 from records import record
-from rich.console import Console
 
+from runbook_checks.console import PlainConsole
+from runbook_checks.documents import SCHEMA_VERSION, records_document
 from runbook_checks.progress import Progress
 from runbook_checks.pytest_plugin import INTERRUPTED, RECORD, tell
-from runbook_checks.record import Outcome, to_line
+from runbook_checks.record import CHANGED, Outcome, Record, to_line
 
 NODE = "docs/page.md::one"
 
 
-def report(outcome: Any, text: str, **carried: str | int) -> pytest.TestReport:
+def report(outcome: Any, text: str, **carried: str | int | Record) -> pytest.TestReport:
     made = pytest.TestReport(NODE, ("", None, ""), {}, outcome, text, "call")
     tell(made, carried)
     return made
@@ -27,7 +30,7 @@ def report(outcome: Any, text: str, **carried: str | int) -> pytest.TestReport:
 
 @pytest.fixture
 def progress() -> Progress:
-    return Progress(Console(file=io.StringIO(), width=100, markup=False, emoji=False, highlight=False))
+    return Progress(PlainConsole(io.StringIO()))
 
 
 def shown(progress: Progress) -> str:
@@ -40,7 +43,34 @@ def test_plain_lines_where_there_is_no_terminal(progress: Progress) -> None:
     progress.pytest_runtest_logstart(NODE)
     progress.pytest_runtest_logreport(report("passed", "", **{RECORD: to_line(record())}))
     assert shown(progress) == "passed      page/one  2.0 s\n"
-    assert progress.records == {"page/one": record()}
+    ended = progress.ended["page/one"]
+    assert (ended.outcome, ended.duration_s, ended.figures) == (Outcome.PASSED, 2.0, record().figures)
+    assert not ended.changed
+    assert not ended.leaks
+
+
+@pytest.mark.parametrize("names", [[], ["page/one"], ["page/one", "page/two", "page/one"]])
+def test_whole_records_are_kept_on_disk_for_the_document(names: list[str]) -> None:
+    progress = Progress(PlainConsole(io.StringIO()), whole=True)
+    for number, name in enumerate(names):
+        one = record(procedure=name, reason=f"line {number}\nand more")
+        progress.pytest_runtest_logreport(report("passed", "", **{RECORD: one if number % 2 else to_line(one)}))
+    errors: list[dict[str, Any]] = [{"reason": "no\nstack"}] if names else []
+    lines = list(progress.lines())
+    assert [json.loads(line)["procedure"] for line in lines] == list(dict.fromkeys(names))
+    assert [json.loads(line)["reason"] for line in lines][:1] == (
+        ["line 2\nand more"] if len(names) > 1 else ["line 0\nand more"] * len(names)
+    )
+    whole = {"schema_version": SCHEMA_VERSION, "records": [json.loads(line) for line in lines], "errors": errors}
+    assert "".join(records_document(lines, errors)) == json.dumps(whole, indent=2) + "\n"
+
+
+def test_what_was_masked_is_told_and_what_changed_meanwhile_is_kept_in_mind(progress: Progress) -> None:
+    leaky = replace(record().blocks[0], stdout="key [masked: looks like an AWS Access Key]")
+    progress.pytest_runtest_logreport(report("passed", "", **{RECORD: record(blocks=(leaky,), digest=CHANGED)}))
+    (ended,) = progress.ended.values()
+    assert ended.changed
+    assert "AWS Access Key" in ended.leaks[0]
 
 
 def test_what_runs_now_and_the_counts_are_live(progress: Progress) -> None:

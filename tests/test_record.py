@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +17,14 @@ def test_a_record_is_one_line_and_comes_back_equal() -> None:
     line = to_line(record())
     assert line.count("\n") == 1
     assert from_line(line) == record()
+
+
+def test_a_line_has_the_fields_in_the_order_of_the_model() -> None:
+    drilled = record(moments=(Moment("fault", "2026-11-21T11:00:00+00:00"),), parts=(("card", "0" * 12),))
+    plain = {**asdict(replace(drilled, parts=())), "parts": dict(drilled.parts)}
+    as_copied = json.dumps(plain, default=lambda outcome: outcome.value, separators=(",", ":"))
+    assert to_line(drilled) == f"{as_copied}\n"
+    assert to_line(drilled).endswith('"schema_version":2}\n')  # by which the store knows a whole one
 
 
 def test_a_line_of_version_1_is_read_and_stays_one() -> None:

@@ -151,3 +151,36 @@ def test_much_output_is_searched_fast_enough() -> None:
     for _ in range(50):
         redactor.feed(chunk)
     assert time.process_time() - begun_s < 3
+
+
+def key(lines: int) -> str:
+    coded = base64.b64encode(bytes(number * 151 % 256 for number in range(48 * lines))).decode()
+    body = "\n".join(coded[at : at + 64] for at in range(0, len(coded), 64))
+    return f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("size", [4, 7, 14, 15, 16, 23, 64])
+def test_a_secret_is_found_wherever_it_lies(size: int) -> None:
+    secret = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/"[:size]
+    redactor = Redactor([secret])
+    for before in range(17):
+        for after in range(9):
+            data = b"." * before + secret.encode() + b"." * after
+            assert streamed(redactor, data, []) == b"." * before + REPLACEMENT + b"." * after
+
+
+def test_each_line_of_a_long_key_is_found_in_every_form_and_alone() -> None:
+    redactor = Redactor([key(50)])
+    for line in key(50).splitlines():
+        for form in (line, quote(line, ""), base64.b64encode(b"ab" + line.encode()).decode()):
+            assert "[redacted]" in redactor.redact(f"a line: {form}\n")
+
+
+def test_a_long_key_makes_nothing_slow() -> None:
+    begun_s = time.process_time()
+    redactor = Redactor([key(50)])
+    chunk = (b"an ordinary line of output, with nothing in it\n" * 1400)[: 64 * 1024]
+    for _ in range(80):
+        redactor.feed(chunk)
+        redactor.unwrap(chunk)
+    assert time.process_time() - begun_s < 3

@@ -128,7 +128,8 @@ def test_markers_on_every_descriptor_that_a_block_finds_are_only_output(tmp_path
     ours = shell._SCRIPT.read_bytes()
     with Session(tmp_path, os.environ, BASH) as opened:
         # of the shell, and of the runner, which reads the reports; each by itself, as some wait for a reader
-        folders = f"/proc/$$/fd/* {' '.join(f'/proc/{os.getpid()}/fd/{fd}' for fd in (opened._ctl, opened._in))}"
+        ends = (opened._dialogue._ctl, opened._dialogue._in)
+        folders = f"/proc/$$/fd/* {' '.join(f'/proc/{os.getpid()}/fd/{fd}' for fd in ends)}"
         lines = "printf 'end 0 %s \\nexit 0 %s \\nready 0 %s \\nrun 1\\n' $$ $$ $$"
         spread = f'for d in {folders}; do {{ {lines} >"$d"; }} 2>/dev/null & done; sleep 0.3; false'
         ended = opened.run(spread, timeout_s=10)
@@ -191,6 +192,13 @@ def test_a_deadline_before_the_shell_has_begun_means_that_it_never_begins(sessio
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_deadline_at_any_moment_of_an_order_keeps_the_session(session: Session) -> None:
+    for number in range(40):
+        ended = session.run("sleep 0.002", timeout_s=number % 8 * 0.0005, subshell=number % 3 == 0)
+        assert ended.how in {How.TIMEOUT, How.END}
+        assert session.run(f"echo {number}", timeout_s=10).stdout == f"{number}\n".encode()
+
+
 def test_closing_ends_background_jobs_and_leaves_daemons(tmp_path: Path) -> None:
     with Session(tmp_path, os.environ, BASH) as opened:
         ended = opened.run("sleep 60 & echo $!; setsid sleep 60 & sleep 0.05; echo $!", timeout_s=10)
@@ -217,6 +225,27 @@ def test_an_interrupt_ends_the_block_and_keeps_the_session(session: Session) -> 
         session.run("a=1; sleep 60 & b=$!; echo go; sleep 60", timeout_s=10, on_output=interrupt)
     ended = session.run("echo $a; kill -0 $b || echo ended", timeout_s=10)
     assert ended.stdout == b"1\nended\n"
+
+
+def test_what_a_listener_did_not_take_is_not_the_next_blocks(session: Session) -> None:
+    def interrupt(_: Stream, __: bytes) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        session.run("echo a; echo b >&2", timeout_s=10, on_output=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        session.run("echo c; echo d >&2; sleep 0.1 &", timeout_s=10, on_output=interrupt)
+    ended = session.run("echo e; echo f >&2", timeout_s=10)
+    assert (ended.stdout, ended.stderr) == (b"e\n", b"f\n")
+
+
+def test_no_descriptor_leads_to_a_script_that_a_block_could_overwrite(session: Session) -> None:
+    session.run("true", timeout_s=10)
+    links = [str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
+    assert [link for link in links if "/block." in link] == []
+    ended = session.run("for fd in /proc/$$/fd/*; do readlink $fd || true; done", timeout_s=10)
+    assert b"/out." in ended.stdout
+    assert b"/block." not in ended.stdout
 
 
 def test_closing_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,18 @@ def test_needs_run_once_per_stack(repository: Repository) -> None:
     assert log(repository) == ["up", "base", "down"]
 
 
+def test_what_is_asked_for_again_is_answered_from_the_evidence_and_does_not_run_again(repository: Repository) -> None:
+    with verifier(repository, section("a", "echo a >>log"), section("bad", "echo bad >>log; false")) as one:
+        first = one.verify(one.catalog.get("extra/a"))
+        assert one.verify(one.catalog.get("extra/a")) == first
+        failed = one.verify(one.catalog.get("extra/bad"))
+        assert one.verify(one.catalog.get("extra/bad")) == failed
+        one.store.path("local", "extra/bad").unlink()
+        with pytest.raises(StoreError, match=r"bad\.jsonl: the record of this run is gone"):
+            one.verify(one.catalog.get("extra/bad"))
+    assert log(repository) == ["up", "a", "bad", "down", "up", "down"]
+
+
 def test_a_failed_procedure_costs_the_stack_and_its_needs_run_again_on_the_fresh_one(repository: Repository) -> None:
     sections = section("base", "echo base >>log"), section("bad", "false", "base"), section("a", "true", "base")
     with verifier(repository, *sections) as one:

@@ -1,0 +1,100 @@
+"""What the runner and session.bash say to each other: orders, and reports that carry the key of their order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_REPORT = re.compile(rb"^(\w+) (\w+) (\d+) (\d+) (\d*)$", re.MULTILINE)
+_FIRST_KEY = b"0" * 16  # session.bash begins with it
+_ORDER_BYTES = 48  # session.bash reads as many at once
+
+
+class How(Enum):
+    """How a block ended; only END and EXIT are ends that the session itself reported in order."""
+
+    END = "end"  # its last command was reached
+    EXIT = "exit"  # errexit, `exit N`, an unset variable, a syntax error
+    TIMEOUT = "timeout"
+    LOST = "lost"  # the shell is gone: `exec`, `kill -9 $$`, or what it is told and tells by, in the temporary folder
+    STRAY = "stray"  # a `break` or `continue` outside of any loop
+
+
+_ENDS = {b"end": How.END, b"exit": How.EXIT, b"stray": How.STRAY, b"break": How.STRAY}
+_LAST_WORDS = frozenset({b"exit", b"break"})  # of a shell that ends; its fork says when it is ready
+
+
+@dataclass(slots=True)
+class Report:
+    """What the session said about the block that runs."""
+
+    how: How | None = None
+    status: int | None = None
+    line: int | None = None
+
+
+class Dialogue:
+    """The two FIFOs of a session, what it was told last, and what it has said since."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the FIFOs; both are opened both ways, so that no side waits for the other and the reports never end."""
+        for name in ("in", "ctl"):
+            os.mkfifo(folder / name, 0o600)
+        self._in = os.open(folder / "in", os.O_RDWR | os.O_NONBLOCK)
+        self._ctl = os.open(folder / "ctl", os.O_RDWR | os.O_NONBLOCK)
+        self._last_key = self._key = _FIRST_KEY  # of the order that is carried out; its reports carry it
+        self._order = b""
+        self.report = Report()
+        self.shell = 0  # the process that waits for the next order; 0 until it says so
+        self.shells: set[int] = set()
+
+    def order(self, word: bytes, files: int) -> None:
+        """Let the shell begin: with the block, and the outputs, whose files end in this number."""
+        self.report = Report()
+        self._last_key, self._key = self._key, secrets.token_hex(8).encode()
+        self._order = b"%s %s %s %d" % (word, self._key, self._last_key, files)
+        os.write(self._in, self._order.ljust(_ORDER_BYTES - 1) + b"\n")
+
+    def take_back(self) -> bool:
+        """Take the order back, if the shell has not begun, and never will; return whether that was so."""
+        with contextlib.suppress(BlockingIOError):
+            if os.read(self._in, 2 * _ORDER_BYTES).rstrip() == self._order:
+                self._key = self._last_key
+                return True
+        return False
+
+    def listen(self) -> None:
+        """Note what was said; without the key of the order it is something that a block has printed."""
+        with contextlib.suppress(BlockingIOError):
+            for key, word, number, pid, line in _REPORT.findall(os.read(self._ctl, 64 * 1024)):
+                if key == self._key:
+                    self._note(word, int(number), int(pid), int(line) if line else None)
+
+    def _note(self, word: bytes, number: int, pid: int, line: int | None) -> None:
+        report = self.report
+        if word == b"ready":
+            self.shell = pid
+            self.shells.add(pid)
+        elif word == b"at":
+            report.line = report.line or line
+        elif how := _ENDS.get(word):
+            if word in _LAST_WORDS:
+                self.shell = 0
+            report.how, report.status, report.line = how, number, report.line or line
+
+    def fileno(self) -> int:
+        """Return what becomes readable when the session has said something."""
+        return self._ctl
+
+    def close(self) -> None:
+        """Close the FIFOs."""
+        os.close(self._in)
+        os.close(self._ctl)
