@@ -59,7 +59,7 @@ class Progress:
         self.interrupted = False
         self.total = 0
         self._running: dict[str, float] = {}
-        self._ended: set[str] = set()
+        self._reported: set[str] = set()
         self._lost_workers = 0
         self._live: Live | None = None
 
@@ -125,7 +125,7 @@ class Progress:
             self.failures.append(str(report.longrepr))
         if report.when not in {"call", "???"} and not report.failed:
             return
-        self._ended.add(report.nodeid)
+        self._reported.add(report.nodeid)
         started = self._running.pop(report.nodeid, time.monotonic())
         if RECORD in carried:
             record = carried[RECORD]
@@ -156,9 +156,9 @@ class Progress:
                 self._tell_of_lost_workers()
 
     def _tell_of_lost_workers(self) -> None:
-        left = self.total - len(self._ended)
+        left = self.total - len(self._reported)
         if self._lost_workers and (left or not self.total):
-            what = f"{left} of {self.total} procedures were not run" if self._ended else "nothing was run"
+            what = f"{left} of {self.total} procedures were not run" if self._reported else "nothing was run"
             self.errors[f"workers were ended before they could begin: {what}"] = StackError.exit_code
 
     def lines(self) -> Iterator[str]:

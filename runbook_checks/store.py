@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _SIGNED = ".dsse"
 _NEED = ".need"
 _ENDED_AT = re.compile(rb'"ended_at":"([^"\\]{1,40})"')  # a quotation mark within a text has a backslash before it
+_PUT_BACK = b'"no_earlier_than":'  # in a line that does not go by when it ended
 _NO_EARLIER = re.compile(rb'"no_earlier_than":"([^"\\]{1,40})"')
 _TAIL_BYTES = 64 * 1024
 _NEXT = timedelta(milliseconds=1)
@@ -162,7 +163,7 @@ class Store:
         path = self.path(environment, procedure)
         data = _whole(path)
         lines = data.removesuffix(b"\n").split(b"\n")
-        stamps = _stamps(lines)
+        stamps = () if _PUT_BACK in data else _stamps(lines)
         for place in sorted(range(len(stamps)), key=lambda place: (stamps[place], place), reverse=True):
             if (at := _moment(stamps[place].decode(errors="replace"))) is None:
                 record = _record(path, place + 1, lines[place])
@@ -174,7 +175,7 @@ class Store:
         found: list[tuple[datetime, int, bytes]] = []
         for number, raw in _lines(data):
             ended = _ENDED_AT.search(raw)
-            whole = ended is not None and raw.endswith(_ENDS) and b'"no_earlier_than":' not in raw
+            whole = ended is not None and raw.endswith(_ENDS) and _PUT_BACK not in raw
             at = _moment(ended[1].decode()) if ended is not None and whole else None
             if at is None and (record := _record(path, number, raw)) is not None:
                 at = kept_at(record)

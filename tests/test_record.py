@@ -22,6 +22,7 @@ def test_a_record_is_one_line_and_comes_back_equal() -> None:
 def test_a_line_has_the_fields_in_the_order_of_the_model() -> None:
     drilled = record(moments=(Moment("fault", "2026-11-21T11:00:00+00:00"),), parts=(("card", "0" * 12),))
     plain = {**asdict(replace(drilled, parts=())), "parts": dict(drilled.parts)}
+    del plain["no_earlier_than"]  # which few have
     as_copied = json.dumps(plain, default=lambda outcome: outcome.value, separators=(",", ":"))
     assert to_line(drilled) == f"{as_copied}\n"
     assert to_line(drilled).endswith('"schema_version":2}\n')  # by which the store knows a whole one
