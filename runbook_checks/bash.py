@@ -22,7 +22,7 @@ _ANSWER_S = 10.0
 _TOGETHER = 256  # scripts that one bash reads
 _LONGEST_TOGETHER = 30_000  # characters of one of them: Linux takes 128 KiB for a variable
 _LARGEST_TOGETHER = 120_000  # characters of all of them: macOS takes 1 MiB for an environment
-_CLAUSE = b"() { case x in x)\n%b\n;; esac\n}"
+_CLAUSE = b"() { case x in x)\n%b;; esac\n}"
 _REMEMBERED = 4096  # scripts that were asked about, or soon will be
 
 
@@ -109,8 +109,7 @@ def _silent(scripts: Sequence[str], bash: Path) -> Iterator[int]:
 
 def _silent_together(scripts: Sequence[str], bash: Path) -> tuple[int, ...]:
     functions = {
-        f"BASH_FUNC_b{place}%%".encode(): b"() { case x in x)\n%b\n;; esac\n}"
-        % script.encode("utf-8", "surrogateescape")
+        f"BASH_FUNC_b{place}%%".encode(): _CLAUSE % _with_newline(script).encode("utf-8", "surrogateescape")
         for place, script in enumerate(scripts)
     }
     done = subprocess.run(
@@ -129,6 +128,11 @@ def _silent_together(scripts: Sequence[str], bash: Path) -> tuple[int, ...]:
     half = len(scripts) // 2
     rest = (half + place for place in _silent_together(scripts[half:], bash))
     return (*_silent_together(scripts[:half], bash), *rest)
+
+
+def _with_newline(script: str) -> str:
+    """Return a script whose last line ends, and no line more: an empty one would end `<<""`."""
+    return script if script.endswith("\n") else f"{script}\n"
 
 
 def _one_by_one(scripts: Sequence[str], bash: Path, *, posix: bool) -> Iterable[str]:

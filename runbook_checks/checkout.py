@@ -21,7 +21,10 @@ _STATUS = (  # whatever a user's configuration would leave out
     *("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none"),
 )
 _UNWATCHED = re.compile(r"^[a-zS] ", re.MULTILINE)  # files that git was told to take for unchanged
-_IGNORED = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
+_IGNORED = (  # a folder of which all is ignored, but not itself, may get something that is not
+    *("-c", "core.fsmonitor=false"),
+    *("status", "--porcelain", "-z", "--no-renames", "--ignored=matching", "--untracked-files=normal"),
+)
 _MOUNTS = Path("/proc/self/mountinfo")
 _MOST_FOLDERS = 20_000  # to watch
 _NOT_OF_A_STATE = frozenset({"objects", "logs", "hooks", "lfs"})  # of git's own folder
@@ -34,7 +37,8 @@ class Checkout:
     """The folder of a run, as a context manager: its commit, and its files.
 
     What it returns is what git and the disk say at that moment. They are asked each time, unless the kernel has told of
-    all that has happened there, and nothing has; what is not told (see Watch) is noticed a second later at the latest.
+    all that has happened there, and nothing has; what is not told (see Watch) is noticed a second later, and twenty
+    times as long as looking takes, at the latest.
     """
 
     def __init__(self, root: Path) -> None:
@@ -109,8 +113,9 @@ def _watch_all(watch: Watch, root: Path) -> bool:
     if ignored is None or len(git_folders) != 2:  # noqa: PLR2004 - of this checkout, and of all that share it
         return False
     own, common = (os.path.normpath(root / folder) for folder in git_folders)
-    out = frozenset(f"{top}/{name.rstrip('/')}" for name in ignored.split("\0") if name.endswith("/"))
-    return all(_watch_below(watch, folder, out) for folder in dict.fromkeys((top, own, common)))
+    out = {f"{folder}/{name}" for folder in (own, common) for name in _NOT_OF_A_STATE}
+    out.update(f"{top}/{line[3:-1]}" for line in ignored.split("\0") if line.startswith("!! ") and line.endswith("/"))
+    return all(_watch_below(watch, folder, frozenset(out)) for folder in dict.fromkeys((top, own, common)))
 
 
 def _watch_below(watch: Watch, top: str, without: frozenset[str] = frozenset(), *, hidden: bool = True) -> bool:
@@ -139,21 +144,15 @@ def _folders(top: str, without: frozenset[str], *, hidden: bool) -> Iterator[str
         yield folder
         with os.scandir(folder) as entries:
             found = list(entries)
-        names = {entry.name for entry in found}
-        of_git = {"HEAD", "objects"} <= names
         for entry in found:
             status = entry.stat(follow_symlinks=False)
             if entry.is_symlink():
-                if entry.is_dir():
-                    raise _UntoldError  # what it leads to may lie anywhere
+                if not entry.is_file():
+                    raise _UntoldError  # the folder that it leads to may lie anywhere, or come later
             elif not entry.is_dir(follow_symlinks=False):
                 if status.st_nlink > 1:
                     raise _UntoldError  # it may be changed by another name
-            elif (
-                entry.path not in without
-                and (hidden or entry.name[0] != ".")
-                and not (of_git and entry.name in _NOT_OF_A_STATE)
-            ):
+            elif entry.path not in without and (hidden or entry.name[0] != "."):
                 if status.st_dev != disk or count + len(waiting) > _MOST_FOLDERS:
                     raise _UntoldError
                 waiting.append(entry.path)

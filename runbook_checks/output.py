@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 from typing import TYPE_CHECKING
 
 from runbook_checks.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from runbook_checks.model import Stream
@@ -53,6 +54,16 @@ class Kept:
         return bytes(self._head + gap + self._tail), self._dropped
 
 
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let an interrupt wait until a selector and we agree: half registered, no other block could be watched."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Output:
     """The reading end of one FIFO and what came through it for one block, or after that block had ended."""
 
@@ -84,8 +95,9 @@ class Output:
     def watch(self, selector: selectors.BaseSelector) -> None:
         """Let the selector's owner take what comes until the FIFO ends; that is at once unless somebody holds it."""
         if self._selector is None:
-            selector.register(self, selectors.EVENT_READ, self._take)
-            self._selector = selector
+            with _undisturbed():
+                selector.register(self, selectors.EVENT_READ, self._take)
+                self._selector = selector
 
     def _take(self) -> None:
         self.read()
@@ -94,8 +106,9 @@ class Output:
 
     def _unwatch(self) -> None:
         if self._selector is not None:
-            self._selector.unregister(self)
-            self._selector = None
+            with _undisturbed():
+                self._selector.unregister(self)
+                self._selector = None
 
     def read(self) -> int:
         """Take what is there, at most one chunk, and return its size; at the end of the FIFO set ``ended``."""
@@ -113,7 +126,8 @@ class Output:
     def end(self) -> None:
         """Read what the block itself wrote; ``ended`` stays unset when a background job still holds the FIFO open."""
         self._release()
-        left = _CHUNK_BYTES if self._fd >= 0 else 0  # more can only come from a background job, perhaps without end
+        # One more than a pipe holds: the end comes after it. More can only be a background job's, perhaps without end.
+        left = _CHUNK_BYTES + 1 if self._fd >= 0 else 0
         while left > 0 and not self.ended:
             size = self.read()
             if not size:
@@ -125,8 +139,8 @@ class Output:
     def _release(self) -> None:
         """Close our own writing end."""
         if self._writer >= 0:
-            os.close(self._writer)
-            self._writer = -1
+            writer, self._writer = self._writer, -1  # first: to close it twice would close another's
+            os.close(writer)
 
     def mute(self) -> None:
         """Tell nobody any more: it is the listener that was interrupted, or that failed."""
@@ -148,8 +162,8 @@ class Output:
         self.end()
         self._pass_on(self._redactor.flush())
         self._unwatch()
-        os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1
+        os.close(fd)
         with contextlib.suppress(FileNotFoundError):  # a block may have removed it
             os.unlink(self._path)  # noqa: PTH108  (a Path for every block would cost)
 

@@ -147,9 +147,10 @@ class Session:
         self._number += 1
         channel = self._begin(on_output)
         channel.write(script.encode("utf-8", "surrogateescape"))
-        moment = self._command(b"sub" if subshell else b"run", channel)
+        moment = self._moment_before()
         timed_out = False
         try:
+            self._dialogue.order(b"sub" if subshell else b"run", channel.name)
             if not self._held and self._reports.poll(_BRIEF_MS):
                 self._dialogue.listen()
             if not self._reported():
@@ -225,13 +226,11 @@ class Session:
         self._channel.begin(self._number, on_output)
         return self._channel
 
-    def _command(self, word: bytes, channel: Channel) -> processes.Moment:
-        """Let the shell begin, and return the moment before."""
+    def _moment_before(self) -> processes.Moment:
+        """Wait until the shell can begin, and return that moment."""
         if not self._dialogue.shell and not self._wait(time.monotonic() + _START_S, lambda: self._dialogue.shell > 0):
             self._kill_shells()
-        moment = self._clock.now()
-        self._dialogue.order(word, channel.name)
-        return moment
+        return self._clock.now()
 
     def _settle(self, channel: Channel) -> bool:
         """Read what the block wrote; return whether a background job still holds its output."""
@@ -310,7 +309,8 @@ class Session:
     def _say_goodbye(self) -> None:
         channel = self._begin(None)
         channel.watch(self._selector)
-        self._command(b"bye", channel)
+        self._moment_before()
+        self._dialogue.order(b"bye", channel.name)
         if not self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive):
             self._kill_shells()
         if not self._settle(channel):

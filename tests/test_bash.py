@@ -63,6 +63,7 @@ ODD = [
     "cat <<'}'\nx\n}",
     "cat <<esac\nx\nesac",
     "x=$(cat <<E\nfoo\n)",
+    "cat <<''\nx\n",
     "echo $(if)",
     "f() { local x=$(date); }",
     "for i in 1 2; do echo $i; done",

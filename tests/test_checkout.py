@@ -26,12 +26,16 @@ def git(root: Path, *arguments: str) -> None:
 def root(tmp_path: Path) -> Path:
     """Return a checkout with some folders, one of them empty, and some that are ignored."""
     root = tmp_path / "repository"
-    for folder in ("docs/deep/er", "scripts", "empty", ".runbook-checks/evidence", "build/part"):
+    folders = ("docs/deep/er", "scripts", "empty", ".runbook-checks/evidence", "build/part", "logs")
+    for folder in (*folders, "alike/objects", "alike/hooks"):
         (root / folder).mkdir(parents=True)
     (root / ".gitignore").write_text("/build/\n*.log\n")
     (root / ".runbook-checks" / ".gitignore").write_text("*\n")
     (root / "docs" / "deep" / "er" / "page.md").write_text("one\n")
     (root / "scripts" / "act.sh").write_text("echo one\n")
+    (root / "logs" / "a.log").touch()
+    (root / "alike" / "HEAD").touch()
+    (root / "alike" / "hooks" / "act.sh").write_text("echo one\n")
     git(root, "init", "-q")
     git(root, "add", "-A")
     git(root, "commit", "-qm", "first")
@@ -82,6 +86,14 @@ def by_another_process(root: Path) -> None:
     subprocess.run(["sh", "-c", "echo 3 >>docs/deep/er/page.md"], cwd=root, check=True)
 
 
+def beside_what_is_ignored(root: Path) -> None:
+    (root / "logs" / "new").touch()
+
+
+def below_what_looks_like_git(root: Path) -> None:
+    (root / "alike" / "hooks" / "act.sh").write_text("echo two\n")
+
+
 def many(root: Path) -> None:
     for number in range(20_000):  # more than the kernel keeps for us
         (root / "build" / "x").touch()
@@ -102,6 +114,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a file is edited by another process": by_another_process,
     "a file comes into an empty folder": lambda root: (root / "empty" / "new").touch(),
     "a file comes with its folder": in_a_folder_made_later,
+    "a file comes into a folder of which all is ignored": beside_what_is_ignored,
+    "a file is edited below a folder that looks like git's own": below_what_looks_like_git,
     "a file may be executed": lambda root: (root / "scripts" / "act.sh").chmod(0o755),
     "a file goes": lambda root: (root / "scripts" / "act.sh").unlink(),
     "a file moves": lambda root: (root / "scripts" / "act.sh").rename(root / "docs" / "act.sh"),
@@ -182,8 +196,9 @@ def test_a_file_that_has_just_changed_is_not_believed_to_be_the_same(root: Path)
     [
         lambda root: os.link(root / "scripts" / "act.sh", root.parent / "other-name"),
         lambda root: (root / "docs" / "link").symlink_to(root / "build"),
+        lambda root: (root / "docs" / "link").symlink_to(root / "build" / "later"),
     ],
-    ids=["a file with another name", "a link to a folder"],
+    ids=["a file with another name", "a link to a folder", "a link to nothing"],
 )
 def test_where_something_could_change_untold_git_is_asked_each_time(
     root: Path, asked: Asked, spoil: Callable[[Path], object]

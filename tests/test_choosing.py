@@ -79,6 +79,14 @@ def test_keywords_still_choose_among_what_was_chosen(pages: Repository) -> None:
     assert ran(pages, "-k", "two", "a", "top") == ["a/a-two", "top/top-two"]
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_what_failed_last_runs_alone(pages: Repository, workers: str) -> None:
+    pages.replace("docs/a/d.md", "true", "false")
+    assert len(ran(pages)) == 2 * len(PAGES)
+    assert sorted(ran(pages, "--lf", "--workers", workers)) == ["d/d-one", "d/d-two"]
+    assert ran(pages, "--lf", "d") == ["d/d-one", "d/d-two"]
+
+
 @pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "1")], ids=["here", "a worker"])
 def test_what_is_no_longer_there_is_told_and_nothing_runs(pages: Repository, workers: tuple[str, ...]) -> None:
     done = subprocess.run(

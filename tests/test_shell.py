@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ import yaml
 from runbook_checks import shell
 from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.model import Stream
+from runbook_checks.output import Output
 from runbook_checks.shell import How, Session
 
 if TYPE_CHECKING:
@@ -152,6 +154,14 @@ def test_much_output_is_cut_in_the_middle_in_flat_memory(tmp_path: Path) -> None
     assert grown_kib < 4096
 
 
+def test_a_full_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    for _ in range(10):  # it is not always read at once
+        with Session(tmp_path, os.environ, BASH, secrets=("s3cr3t-value",)) as opened:
+            ended = opened.run("printf '%065533ds3c' 1", timeout_s=10)
+        assert ended.stdout.endswith(b"01s3c")
+        assert opened.late_output() == ()
+
+
 def test_bytes_come_as_they_are(session: Session) -> None:
     assert session.run(r"printf '\0\377\r\n\033[1m'", timeout_s=10).stdout == b"\0\xff\r\n\x1b[1m"
 
@@ -225,6 +235,47 @@ def test_an_interrupt_ends_the_block_and_keeps_the_session(session: Session) -> 
         session.run("a=1; sleep 60 & b=$!; echo go; sleep 60", timeout_s=10, on_output=interrupt)
     ended = session.run("echo $a; kill -0 $b || echo ended", timeout_s=10)
     assert ended.stdout == b"1\nended\n"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_beside_the_order_leaves_nothing_to_the_next_block(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    session.run("true", timeout_s=10)
+
+    def interrupting(descriptor: int, data: bytes) -> int:
+        if when == "after":
+            os.write(descriptor, data)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runbook_checks.dialogue.os", SimpleNamespace(write=interrupting, read=os.read))
+        with pytest.raises(KeyboardInterrupt):
+            session.run("sleep 60; touch ran", timeout_s=60)
+    if session.alive:  # else the cleanup gets a fresh one
+        assert session.run("echo once", timeout_s=5).stdout == b"once\n"
+    assert session.alive or when == "before"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("act", ["register", "unregister"])
+def test_an_interrupt_while_we_begin_or_cease_to_watch_spoils_no_other_block(
+    session: Session, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    real = getattr(session._selector, act)
+
+    def interrupted(file: Output, *arguments: object) -> object:
+        key = real(file, *arguments)
+        if isinstance(file, Output):
+            monkeypatch.setattr(session._selector, act, real)
+            os.kill(os.getpid(), signal.SIGINT)
+        return key
+
+    monkeypatch.setattr(session._selector, act, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session.run("sleep 0.1", timeout_s=10)
+    ended = session.run("sleep 0.1; printf %0100000d 1", timeout_s=10)
+    assert (ended.how, len(ended.stdout)) == (How.END, 100_000)
 
 
 def test_what_a_listener_did_not_take_is_not_the_next_blocks(session: Session) -> None:
