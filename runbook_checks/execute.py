@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runbook_checks.blocks import captures
 from runbook_checks.drill import Answer, Drill
+from runbook_checks.errors import RunbookError
 from runbook_checks.leaks import masked
 from runbook_checks.model import DRILL_FIGURES, Block, Procedure, Role, is_drill, runs_in
 from runbook_checks.record import Figure, Outcome, Record
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     Act = Block | Callable[[], Answer]  # or a question of a drill
 
 _FIRST = frozenset({Role.SETUP, Role.FAULT})
+_ANYHOW = frozenset({Role.ROLLBACK, Role.CLEANUP})
 
 
 class InterruptedRun(KeyboardInterrupt):
@@ -35,8 +37,14 @@ class InterruptedRun(KeyboardInterrupt):
         self.record = record
 
 
+class UnjudgedError(RunbookError):
+    """Something of our own, such as a full disk, kept a block from running: that says nothing of the procedure."""
+
+
 def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: Probe | None = None) -> Record:
     """Run a procedure's blocks and return its record; raise InterruptedRun, which carries it, when interrupted.
+
+    Raises UnjudgedError, after cleaning up, when a block could not run for want of something of our own.
 
     Setup blocks come first, then steps, checks and rollbacks as the page has them. The first failure ends that, but for
     the rollbacks; cleanup blocks run in any case. With fault blocks it is a drill: they run after setup, and between
@@ -51,6 +59,9 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: 
     if outcome is Outcome.PASSED:
         figures, answer = execution.figures()
         outcome, reason = execution.judged(answer), answer.reason
+    elif execution.all_but_cleanup and probe is None:
+        figures, answer = execution.figures()
+        reason = "\n".join(filter(None, (execution.blocks.reason, answer.reason)))
     record, _ = masked(
         Record(
             run=run.id,
@@ -74,7 +85,15 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: 
     )
     if execution.interrupted:
         raise InterruptedRun(record)
+    if execution.unjudged:
+        raise UnjudgedError(execution.why_unjudged())
     return record
+
+
+def _told(error: OSError | RunbookError) -> str:
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
 
 
 def _first_syntax_error(procedure: Procedure, run: Run) -> str:
@@ -95,6 +114,8 @@ class _Execution:
         self.probe = probe
         self.blocks = Blocks(procedure, target, run, probe)
         self.interrupted = False
+        self.unjudged: list[str] = []  # what could not begin or be asked, and why
+        self.all_but_cleanup = False  # has passed, and something failed after that
         self.drill: Drill | None = None
         if target.monitoring is not None and is_drill(procedure, target.environment):
             self.drill = Drill(procedure, target.environment, target.monitoring, self.blocks.holds_now)
@@ -104,9 +125,10 @@ class _Execution:
         self.blocks.open()
         try:
             outcome = self._work(self._acts())
-            outcome = self._clean_up(cleanup, outcome)
+            before, outcome = outcome, self._clean_up(cleanup, outcome)
             whole = not any(self._why_not(block) for block in cleanup)  # else it is no wonder that something is left
             outcome = self._work([self.drill.is_as_before] if self.drill and whole else [], outcome)
+            self.all_but_cleanup = before is Outcome.PASSED and outcome is Outcome.FAILED
         except BaseException:
             self.blocks.close()
             raise
@@ -134,14 +156,14 @@ class _Execution:
         try:
             for act in acts:
                 if not isinstance(act, Block):
-                    if outcome is Outcome.PASSED and (answer := act()).reason:
+                    if outcome is Outcome.PASSED and (answer := self._answer(act)).reason:
                         self.blocks.reason = Redactor(self.target.secrets).redact(answer.reason)
                         outcome = self.judged(answer)
                 elif self.probe is not None and self.probe.goes_on:
                     outcome = self._probe(self.probe, act, outcome)
                 elif outcome is Outcome.FAILED and act.role is not Role.ROLLBACK:
                     self.blocks.skip(act, "not run: an earlier block failed")
-                elif not self.blocks.passes(act):
+                elif not self._passes(act):
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
             outcome = self._interrupt("interrupted", outcome)
@@ -157,9 +179,42 @@ class _Execution:
             self.blocks.skip(block, "not run: something has noticed, and all that is left has refused before")
         elif why := self._why_not(block):
             self.blocks.skip(block, why)
-        elif not self.blocks.passes(self._in_time(probe, block, outcome)):
+        elif not self._passes(self._in_time(probe, block, outcome)):
             return Outcome.FAILED
         return outcome
+
+    def _passes(self, block: Block) -> bool:
+        """Run a block and return whether it passed; what could not begin for want of our own files has not.
+
+        What must run in any case is tried again as long as there is another place for them.
+        """
+        while True:
+            try:
+                return self.blocks.passes(block)
+            except (OSError, RunbookError) as error:
+                self.blocks.running = None
+                again = isinstance(error, OSError) and self.blocks.make_room() and block.role in _ANYHOW
+                if not again:
+                    where = f"{self.procedure.page}:{block.span.first}: {block.role.value} {block.id}"
+                    self.unjudged.append(f"{where} could not begin: {_told(error)}")
+                    self.blocks.skip(block, self.unjudged[-1], Outcome.FAILED)
+                    return False
+
+    def _answer(self, ask: Callable[[], Answer]) -> Answer:
+        try:
+            return ask()
+        except (OSError, RunbookError) as error:
+            if isinstance(error, OSError):
+                self.blocks.make_room()
+            self.unjudged.append(f"{self.procedure.page}:{self.procedure.line}: {_told(error)}")
+            return Answer(self.unjudged[-1])
+
+    def why_unjudged(self) -> str:
+        """Return what could not begin and why, and how cleaning up went all the same."""
+        last = [one for one in self.blocks.records if Role(one.role) in _ANYHOW]
+        failed = [one.message for one in last if one.outcome is Outcome.FAILED and one.message not in self.unjudged]
+        cleaned = "" if failed or any(one.message in self.unjudged for one in last) else "; what cleans up has run"
+        return "\n".join((*self.unjudged, *failed, f"{self.procedure.id} is not judged{cleaned}"))
 
     def _in_time(self, probe: Probe | None, block: Block, outcome: Outcome) -> Block:
         """Return a block of a run without others, with less time where it has decided already, or prepares in vain."""
@@ -179,7 +234,7 @@ class _Execution:
             for block in blocks:
                 if why := self._why_not(block):
                     self.blocks.skip(block, why)
-                elif not self.blocks.passes(self._in_time(self.probe, block, outcome)) and outcome is Outcome.PASSED:
+                elif not self._passes(self._in_time(self.probe, block, outcome)) and outcome is Outcome.PASSED:
                     outcome = Outcome.FAILED
         except KeyboardInterrupt:
             outcome = self._interrupt("interrupted while cleaning up", outcome)

@@ -59,6 +59,8 @@ class Progress:
         self.interrupted = False
         self.total = 0
         self._running: dict[str, float] = {}
+        self._reported: set[str] = set()
+        self._lost_workers = 0
         self._live: Live | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -70,6 +72,11 @@ class Progress:
         """Learn from a worker how many procedures there are."""
         self.total = len(ids)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, error: object | None) -> None:
+        """Learn that a worker was lost."""
+        self._lost_workers += error is not None
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Keep what could not be read."""
         if report.failed:
@@ -78,8 +85,10 @@ class Progress:
     def pytest_internalerror(self, excrepr: object, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
         """Say in a line what went wrong in what the user gave us; only a mistake of ours is shown whole."""
         raised_by = str(excinfo.traceback[-1].frame.f_globals["__name__"]) if excinfo.traceback else ""
-        if isinstance(excinfo.value, EOFError) and raised_by.startswith("execnet."):  # a worker has said nothing
-            self.errors["a worker was ended before it could begin: nothing was run"] = StackError.exit_code
+        gone = isinstance(excinfo.value, EOFError | OSError)  # a worker says nothing, or does not listen
+        if gone and raised_by.startswith("execnet."):
+            self._lost_workers += 1
+            self._tell_of_lost_workers()  # a session that could not begin has no end that would tell
             return True
         known = isinstance(excinfo.value, RunbookError | OSError)
         text = str(excinfo.value) if known else f"this is a mistake of runbook-checks, please report it:\n{excrepr}"
@@ -116,6 +125,7 @@ class Progress:
             self.failures.append(str(report.longrepr))
         if report.when not in {"call", "???"} and not report.failed:
             return
+        self._reported.add(report.nodeid)
         started = self._running.pop(report.nodeid, time.monotonic())
         if RECORD in carried:
             record = carried[RECORD]
@@ -141,6 +151,15 @@ class Progress:
             for line in session.config.stash.get(INTERRUPTED, []):
                 self.interrupted = True  # whatever the record says: it may have failed before that
                 self._keep(from_line(line))
+            asked_to_stop = self.interrupted or (self.failures and session.config.option.maxfail)
+            if not asked_to_stop:
+                self._tell_of_lost_workers()
+
+    def _tell_of_lost_workers(self) -> None:
+        left = self.total - len(self._reported)
+        if self._lost_workers and (left or not self.total):
+            what = f"{left} of {self.total} procedures were not run" if self._reported else "nothing was run"
+            self.errors[f"workers were ended before they could begin: {what}"] = StackError.exit_code
 
     def lines(self) -> Iterator[str]:
         """Yield the records of a ``whole`` one as lines of JSON, one for each procedure."""

@@ -20,6 +20,7 @@ CHANGED = "changed while it ran"  # the digest of a run of which nobody can say 
 READABLE = {1, SCHEMA_VERSION}
 _SINCE_2 = frozenset({"source", "parts"})  # fields that version 1 does not have
 _MOMENTS = "moments"  # nor this, which only a drill's record has
+_NO_EARLIER = "no_earlier_than"  # nor this, which few have
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _NUMBERS = frozenset({int, float})
@@ -101,6 +102,7 @@ class Record:
 
     ``source`` is the text of what was run, and ``parts`` are the short hashes of what the digest covers, by name; both
     are empty when nothing ran, and in a record of version 1. ``moments`` are those of a drill, in their order.
+    ``no_earlier_than`` is set where the record was kept after one that is dated later: a moment after that one.
     """
 
     run: str
@@ -122,6 +124,7 @@ class Record:
     source: str = ""
     parts: tuple[tuple[str, str], ...] = ()
     moments: tuple[Moment, ...] = ()
+    no_earlier_than: str = ""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -147,6 +150,8 @@ def to_line(record: Record) -> str:
         data = {name: value for name, value in data.items() if name not in _SINCE_2}
     if not record.moments:
         del data[_MOMENTS]
+    if not record.no_earlier_than:
+        del data[_NO_EARLIER]
     return f"{_encode(data)}\n"
 
 
@@ -159,8 +164,8 @@ def from_line(line: str) -> Record:
             raise OtherSchemaError(f"schema version {version} is not {SCHEMA_VERSION}")
         if _SINCE_2 & data.keys() != (_SINCE_2 if version > 1 else set()):
             raise ValueError(f"{' and '.join(sorted(_SINCE_2))} belong in a record since schema version 2")
-        if _MOMENTS in data and version == 1:
-            raise ValueError(f"{_MOMENTS} belong in a record since schema version 2")
+        if {_MOMENTS, _NO_EARLIER} & data.keys() and version == 1:
+            raise ValueError(f"{_MOMENTS} and {_NO_EARLIER} belong in a record since schema version 2")
         data["moments"] = tuple(Moment(**moment) for moment in data.get(_MOMENTS, ()))
         data["parts"] = _parts(data.get("parts", {}))
         data["outcome"] = Outcome(data["outcome"])
@@ -171,13 +176,22 @@ def from_line(line: str) -> Record:
         )
         record = Record(**data)
         _check_types(record, *record.services, *record.blocks, *record.figures, *record.moments)
-        for at in (record.started_at, record.ended_at, *(moment.at for moment in record.moments)):
+        kept = (data[_NO_EARLIER],) if _NO_EARLIER in data else ()
+        for at in (record.started_at, record.ended_at, *kept, *(moment.at for moment in record.moments)):
             if datetime.fromisoformat(at).tzinfo is None:
                 raise ValueError(f"{at!r} has no time zone")
             datetime.fromisoformat(at).astimezone(UTC)
     except (AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a record: {error!r}") from error
     return record
+
+
+def kept_at(record: Record) -> datetime:
+    """Return by which moment a record comes before or after others of its file, whatever clock dated it."""
+    ended_at = datetime.fromisoformat(record.ended_at).astimezone(UTC)
+    if not record.no_earlier_than:
+        return ended_at
+    return max(ended_at, datetime.fromisoformat(record.no_earlier_than).astimezone(UTC))
 
 
 def _parts(data: dict[str, str]) -> tuple[tuple[str, str], ...]:

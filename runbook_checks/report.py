@@ -151,13 +151,15 @@ def deciding(
 ) -> tuple[Evidence, ...]:
     """Return as many of the newest records, oldest first, as judge() needs to say what it says of all."""
     taken: list[Record] = []
-    for ended_at, read in store.newest_first(environment, procedure):
-        if taken and enough(taken[::-1], ended_at, now=now, strict=strict):
+    for kept_at, read in store.newest_first(environment, procedure):
+        if taken and enough(taken[::-1], kept_at, now=now, strict=strict):
             break
         record = read()
         if record is not None:
             taken.append(record)
-    return tuple(map(Evidence, reversed(taken)))
+    taken.reverse()
+    in_order = sorted(taken, key=lambda record: datetime.fromisoformat(record.ended_at))
+    return tuple(map(Evidence, in_order))
 
 
 def _masked(evidence: tuple[Evidence, ...]) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:

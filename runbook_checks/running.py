@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from runbook_checks.bash import Syntax
 from runbook_checks.expect import Verdict, compare
@@ -15,8 +18,7 @@ from runbook_checks.record import BlockRecord, Outcome, Service
 from runbook_checks.shell import Ended, How, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from runbook_checks.monitoring import Monitoring
     from runbook_checks.mutants import Probe
@@ -25,6 +27,8 @@ STEP_TIMEOUT_S = 300.0
 CHECK_TIMEOUT_S = 30.0
 CHECK_EVERY_S = 0.5
 _LAST_WORDS_BYTES = 300
+_RESERVE_BYTES = 32 * 1024  # more than the blocks that clean up need, which must run when a disk is full too
+_ELSEWHERE = (Path("/dev/shm"), Path("/var/tmp"))  # noqa: S108 - for a folder of our own, that others cannot read
 _BLOCK_FILE = re.compile(r"^\S*/block\.[0-9]+: (?:line [0-9]+: )?")
 _NO_VALUE = re.compile("[\0\ud800-\udfff]")  # NUL, and half of a surrogate pair: JSON may name both
 
@@ -68,6 +72,8 @@ class Blocks:
         self.reason = ""
         self.captures: dict[str, str] = {}
         self.running: Block | None = None
+        self._reserve: IO[bytes] | None = None
+        self._elsewhere = [run.root / ".runbook-checks", *_ELSEWHERE]
         self._started_by: dict[int, int] = {}  # the session's number of a block: the place of its record
         self._changed_at = time.time()  # when a block last changed something, or we began: seconds since the epoch
 
@@ -204,7 +210,26 @@ class Blocks:
         )
 
     def open(self) -> None:
-        """Begin the session."""
+        """Begin the session, with room kept for what must run when there is no more."""
+        if any(block.role in {Role.CLEANUP, Role.ROLLBACK} for block in self.procedure.blocks):
+            self._reserve = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - make_room() or close() ends it
+            self._reserve.write(bytes(_RESERVE_BYTES))
+        self._open()
+
+    def make_room(self) -> bool:
+        """Have our own files kept in what was reserved, or elsewhere; return whether there is a way left to try."""
+        if self._reserve is not None:
+            self._reserve.close()
+            self._reserve = None
+            if self._session.alive:
+                return True
+        while self._elsewhere:
+            with suppress(OSError), _temporary_files_in(self._elsewhere.pop(0)):
+                self._reopen()
+                return True
+        return False
+
+    def _open(self) -> None:
         environ = self.target.environ if self.probe is None else self.probe.environ(self.target.environ)
         self._session = Session(
             self.run.root, environ, self.run.bash, secrets=self.target.secrets, marker=self.run.mark
@@ -216,13 +241,18 @@ class Blocks:
 
     def _reopen(self) -> None:
         """Give the blocks that are left a fresh shell, with the environment and the captures of the lost one."""
-        self.close()
-        self.open()
+        self._close()
+        self._open()
         for name, value in self.captures.items():
             self._set(name, value)
 
     def close(self) -> None:
         """End the session; what background jobs printed late goes to the blocks that started them."""
+        if self._reserve is not None:
+            self._reserve.close()
+        self._close()
+
+    def _close(self) -> None:
         self._session.close()
         for late in self._session.late_output():
             place = self._started_by.get(late.number)
@@ -237,6 +267,15 @@ class Blocks:
                 stderr_cut=record.stderr_cut + late.stderr_cut,
             )
         self._started_by.clear()
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _exited(block: Block, ended: Ended) -> bool:

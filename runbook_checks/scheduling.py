@@ -68,6 +68,14 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no typ
         super().remove_node(node)
         return running
 
+    def _reschedule(self, node: WorkerController) -> None:
+        """Give nothing to who replaces a lost worker and has yet to say what it knows: schedule() does, as it says so.
+
+        xdist would end the whole run (KeyError) when another worker is lost at that moment.
+        """
+        if node in self.registered_collections:
+            super()._reschedule(node)
+
     def schedule(self) -> None:
         """Give who replaces a lost worker a second group too: the first procedure begins when the next is known."""
         super().schedule()

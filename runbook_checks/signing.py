@@ -39,6 +39,7 @@ class Claim:
     outcome: Outcome
     page: str
     ended_at: str
+    no_earlier_than: str = ""
     signers: tuple[str, ...] = ()  # the ids of keys that its signatures name, whoever made them
     signed_by: str = ""
     forged: bool = False  # a signature names a trusted key that did not make it
@@ -91,6 +92,7 @@ def statement(record: Record, line: bytes) -> dict[str, Any]:
                         "outcome": record.outcome.value,
                         "page": record.page,
                         "endedAt": record.ended_at,
+                        **({"noEarlierThan": record.no_earlier_than} if record.no_earlier_than else {}),
                     },
                 },
                 source,
@@ -163,13 +165,16 @@ def _claim(statement: dict[str, Any], **signed: Any) -> Claim:  # noqa: ANN401 -
         outcome=Outcome(noted["outcome"]),
         page=noted["page"],
         ended_at=noted["endedAt"],
+        no_earlier_than=noted.get("noEarlierThan", ""),
         **signed,
     )
-    texts = (claim.subject, claim.subject_sha256, claim.record_sha256, claim.run, claim.page, claim.ended_at)
+    times = (claim.ended_at, *([claim.no_earlier_than] if "noEarlierThan" in noted else []))
+    texts = (claim.subject, claim.subject_sha256, claim.record_sha256, claim.run, claim.page, *times)
     if not all(isinstance(text, str) for text in (*texts, *claim.signers)):
         raise ValueError("something in it is no text")
-    if datetime.fromisoformat(claim.ended_at).tzinfo is None:
-        raise ValueError(f"{claim.ended_at!r} has no time zone")
+    for at in times:
+        if datetime.fromisoformat(at).tzinfo is None:
+            raise ValueError(f"{at!r} has no time zone")
     return claim
 
 

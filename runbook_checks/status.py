@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from runbook_checks.record import CHANGED, Outcome, Record
+from runbook_checks.record import CHANGED, Outcome, Record, kept_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _CLOCK_SKEW = timedelta(minutes=5)  # between the machine that ran and the one that judges
+_KEPT_LATER = "(dated before the last pass, but kept after it: its clock was behind, or that of the pass was ahead)"
 _BADNESS = {
     Outcome.PASSED: 0,
     Outcome.BLOCKED: 1,
@@ -67,11 +68,18 @@ def judge(
     verified_at = _ended_at(proven) if proven else None
     expires_at = verified_at + timedelta(seconds=verify_every_s) if verified_at else None
     status, reason = _decide(newest, digest=digest, expires_at=expires_at, now=now)
+    if (
+        newest.outcome is not Outcome.PASSED
+        and newest.no_earlier_than
+        and verified_at
+        and _ended_at(newest) < verified_at
+    ):
+        reason += f"\n{_KEPT_LATER}"
     return Judgement(status, reason, newest, verified_at, expires_at, proven)
 
 
 def enough(records: Sequence[Record], older: datetime, *, now: datetime, strict: bool = False) -> bool:
-    """Return whether judge() says of these, the newest records, what it says with those that ended by ``older`` too.
+    """Return whether judge() says of these, the newest records, what it says with those kept_at() ``older`` or before.
 
     By a clock that was ahead a pass may count as older than it says, by as much as we allow.
     """
@@ -81,13 +89,21 @@ def enough(records: Sequence[Record], older: datetime, *, now: datetime, strict:
 
 
 def counted(records: Iterable[Record], *, now: datetime, strict: bool = False) -> tuple[Record, ...]:
-    """Return the records that count, in the order in which they decide: the last one makes the status."""
-    return tuple(
-        sorted(
-            (record for record in records if _counts(record, now=now, strict=strict)),
-            key=lambda record: (_surely_at(record, now=now), _BADNESS[record.outcome]),
-        )
-    )
+    """Return the records that count, in the order in which they decide: the last one makes the status.
+
+    That is the order of their dates, but that a failure which was kept after a pass also comes after it: its clock may
+    have been put back. A pass comes after a failure by both only, since either may be wrong.
+    """
+    found = [record for record in records if _counts(record, now=now, strict=strict)]
+    passed = [(kept_at(one), _surely_at(one, now=now)) for one in found if one.outcome is Outcome.PASSED]
+
+    def decides_at(record: Record) -> datetime:
+        at = _surely_at(record, now=now)
+        if record.outcome is Outcome.PASSED or not record.no_earlier_than:
+            return at
+        return max([at, *(ended_at for kept, ended_at in passed if kept < kept_at(record))])
+
+    return tuple(sorted(found, key=lambda one: (decides_at(one), _BADNESS[one.outcome], kept_at(one), _ended_at(one))))
 
 
 def proves_something(record: Record) -> bool:
@@ -137,7 +153,7 @@ def _surely_at(record: Record, *, now: datetime) -> datetime:
 def _why_unverified(records: Sequence[Record], *, now: datetime) -> str:
     if not records:
         return "never run"
-    newest = max(records, key=_ended_at)
+    newest = max(records, key=lambda record: (_ended_at(record), kept_at(record)))
     if _ended_at(newest) > now + _CLOCK_SKEW:
         return "its newest run is dated in the future"
     if newest.outcome is Outcome.PASSED:

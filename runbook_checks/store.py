@@ -9,8 +9,9 @@ import os
 import re
 import stat
 import tempfile
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from urllib.parse import quote
 
 from runbook_checks import need
 from runbook_checks.errors import RunbookError
-from runbook_checks.record import READABLE, OtherSchemaError, Record, from_line, to_line
+from runbook_checks.record import READABLE, OtherSchemaError, Record, from_line, kept_at, to_line
 from runbook_checks.unseen import printable
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ log = logging.getLogger(__name__)
 _SIGNED = ".dsse"
 _NEED = ".need"
 _ENDED_AT = re.compile(rb'"ended_at":"([^"\\]{1,40})"')  # a quotation mark within a text has a backslash before it
+_PUT_BACK = b'"no_earlier_than":'  # in a line that does not go by when it ended
+_NO_EARLIER = re.compile(rb'"no_earlier_than":"([^"\\]{1,40})"')
+_TAIL_BYTES = 64 * 1024
+_NEXT = timedelta(milliseconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC) - _NEXT
 _ENDS = tuple(b'"schema_version":%d}' % version for version in READABLE)
 _ENDED = b'"ended_at":"'
 _UTC = b"+00:00"
@@ -95,9 +101,15 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self.root}: evidence cannot be written there: {error.strerror}") from error
 
-    def append(self, record: Record) -> None:
-        """Add a record, whole or not at all; raises StoreError, with the older records intact, when it cannot."""
-        _append(self.path(record.environment, record.procedure), to_line(record).encode())
+    def append(self, record: Record) -> Record:
+        """Add a record, whole or not at all, and return it as it is kept: it may follow one that is dated later.
+
+        Raises StoreError, with the older records intact, when it cannot.
+        """
+        with _appending(self.path(record.environment, record.procedure)) as descriptor:
+            record = _after_those_before(record, descriptor)
+            _append_whole(descriptor, to_line(record).encode())
+        return record
 
     def append_signature(self, record: Record, envelope: bytes) -> None:
         """Add the envelope of a record, one line, by the rules of append(); raises StoreError when it cannot."""
@@ -144,14 +156,14 @@ class Store:
         return tuple(line.record for line in self.lines(environment, procedure) if not line.stray)
 
     def newest_first(self, environment: str, procedure: str) -> Iterator[tuple[datetime, Callable[[], Record | None]]]:
-        """Yield when each record of read() ended, the newest first, and what reads it: None for a line that is none.
+        """Yield kept_at() of each record of read(), the newest first, and what reads it: None for a line that is none.
 
         Few are needed to judge, and reading one takes twenty times as long as finding out when it ended.
         """
         path = self.path(environment, procedure)
         data = _whole(path)
         lines = data.removesuffix(b"\n").split(b"\n")
-        stamps = _stamps(lines)
+        stamps = () if _PUT_BACK in data else _stamps(lines)
         for place in sorted(range(len(stamps)), key=lambda place: (stamps[place], place), reverse=True):
             if (at := _moment(stamps[place].decode(errors="replace"))) is None:
                 record = _record(path, place + 1, lines[place])
@@ -163,10 +175,10 @@ class Store:
         found: list[tuple[datetime, int, bytes]] = []
         for number, raw in _lines(data):
             ended = _ENDED_AT.search(raw)
-            whole = ended is not None and raw.endswith(_ENDS)
+            whole = ended is not None and raw.endswith(_ENDS) and _PUT_BACK not in raw
             at = _moment(ended[1].decode()) if ended is not None and whole else None
             if at is None and (record := _record(path, number, raw)) is not None:
-                at = datetime.fromisoformat(record.ended_at)
+                at = kept_at(record)
             if at is not None:
                 found.append((at, number, raw))
         for at, number, raw in sorted(found, key=itemgetter(0, 1), reverse=True):
@@ -219,9 +231,9 @@ def _whose(record: Record) -> str:
 def _moment(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return at if at.tzinfo is not None else None
 
 
 def _stamps(lines: Sequence[bytes]) -> list[bytes]:
@@ -260,6 +272,13 @@ def _whole(path: Path) -> bytes:
 
 
 def _append(path: Path, line: bytes) -> None:
+    with _appending(path) as descriptor:
+        _append_whole(descriptor, line)
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[int]:
+    """Have a file open and locked while this block appends to it; raises StoreError when that cannot be."""
     try:
         try:
             descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
@@ -267,7 +286,8 @@ def _append(path: Path, line: bytes) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = _open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
-            _append_whole(descriptor, line)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -283,8 +303,27 @@ def _open(path: Path, flags: int) -> int:
     return descriptor
 
 
+def _after_those_before(record: Record, descriptor: int) -> Record:
+    """Return a record that says so when the end of its file holds one that is dated later.
+
+    A clock may be put back, and then dates alone would have a failure come before the pass that it follows.
+    """
+    size, length = os.fstat(descriptor).st_size, _TAIL_BYTES
+    newest = None
+    while size and newest is None:
+        tail = os.pread(descriptor, length, max(0, size - length))
+        dates = (one.decode(errors="replace") for known in (_ENDED_AT, _NO_EARLIER) for one in known.findall(tail))
+        newest = max((at for at in map(_moment, dates) if at is not None), default=None)
+        if length >= size:
+            break
+        length *= 8  # one record with much output
+    if newest is None or newest <= datetime.fromisoformat(record.ended_at):
+        return record
+    after = (min(newest, _LAST) + _NEXT).isoformat(timespec="milliseconds")
+    return replace(record, no_earlier_than=after)
+
+
 def _append_whole(descriptor: int, line: bytes) -> None:
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         line = b"\n" + line  # a writer was killed in mid-line: its torn line must not swallow ours

@@ -237,6 +237,7 @@ def _missing(place: str, claim: Claim, environment: str, procedure: str) -> Verd
         started_at=claim.ended_at,
         ended_at=claim.ended_at,
         duration_s=0.0,
+        no_earlier_than=claim.no_earlier_than,
     )
     return Verdict(place, record, Worth.REFUSED, why)
 

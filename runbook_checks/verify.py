@@ -321,7 +321,7 @@ def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
 
 def _keep(store: Store, record: Record, signer: CryptoSigner | None) -> Record:
     record, _ = masked(record)  # once more: its source was not there when the blocks had run
-    store.append(record)
+    record = store.append(record)
     if signer is not None:
         store.append_signature(record, sign(record, to_line(record).encode().removesuffix(b"\n"), signer))
     return record

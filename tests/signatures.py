@@ -34,9 +34,9 @@ def envelope(record: Record, signer: CryptoSigner = CI) -> bytes:
 def keep(store: Store, *records: Record, signer: CryptoSigner | None = CI) -> None:
     """Append records, each with its signature when there is a signer."""
     for record in records:
-        store.append(record)
+        kept = store.append(record)
         if signer is not None:
-            store.append_signature(record, envelope(record, signer))
+            store.append_signature(kept, envelope(kept, signer))
 
 
 def rewrite(path: Path, old: str, new: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,8 @@ from repository import document
 from signatures import rewrite
 
 from runbook_checks.keys import VARIABLE, secret_of
+from runbook_checks.record import to_line
+from runbook_checks.status import Status, judge
 
 if TYPE_CHECKING:
     import subprocess
@@ -74,6 +78,21 @@ def test_verify_signs_what_it_ran_and_no_block_finds_the_key(keyed: Repository, 
     assert (keyed.root / ".runbook-checks/log").read_text().split() == ["up", "down"]
     assert worths(keyed.run("evidence", "check", "--json")) == ["signed"]
     assert keyed.run("evidence", "check").returncode == 0
+
+
+def test_a_failure_that_a_clock_put_back_would_hide_is_kept_as_one_that_it_cannot(keyed: Repository) -> None:
+    """The pass before it is dated an hour from now, as it is when the clock is put back by an hour after it."""
+    assert keyed.run("verify", **{VARIABLE: pem(keyed)}).returncode == 0
+    (passed,) = keyed.records("extra/spy")
+    later = datetime.now(UTC) + timedelta(hours=1)
+    records(keyed).write_text(to_line(replace(passed, ended_at=later.isoformat())))
+    keyed.replace("docs/runbooks/extra.md", "true", "false")
+    assert keyed.run("verify", **{VARIABLE: pem(keyed)}).returncode == 1
+    _, failed = keyed.records("extra/spy")
+    assert datetime.fromisoformat(failed.ended_at) < later < datetime.fromisoformat(failed.no_earlier_than)
+    assert worths(keyed.run("evidence", "check", "--json"))[0] == "signed"  # by date; the other one was edited just now
+    judgement = judge(keyed.records("extra/spy"), digest="", verify_every_s=1e6, now=later + timedelta(hours=1))
+    assert judgement.status is Status.FAILED
 
 
 def test_a_path_in_the_variable_signs_too(keyed: Repository) -> None:

@@ -14,7 +14,7 @@ from records import DIGEST, NOW, record
 
 from runbook_checks.record import CHANGED, Outcome, to_line
 from runbook_checks.report import deciding
-from runbook_checks.status import judge
+from runbook_checks.status import Status, judge
 from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def histories(draw: st.DrawFn) -> list[Record]:
     return [
         record(
             run=str(number),
+            no_earlier_than=draw(
+                st.one_of(st.just(""), MINUTES.map(lambda minutes: (NOW - timedelta(minutes=minutes)).isoformat()))
+            ),
             ended=NOW - timedelta(minutes=draw(MINUTES)),
             outcome=draw(outcomes),
             dirty=draw(st.booleans()),
@@ -98,6 +101,16 @@ def test_the_newest_records_say_what_all_say(tmp_path: Path, kept: list[Record],
     found = deciding(store, "staging", "page/one", now=NOW, strict=strict)
     newest = [one.record for one in found]
     assert judged(newest, strict=strict) == judged(list(store.read("staging", "page/one")), strict=strict)
+
+
+def test_a_failure_dated_long_before_the_pass_that_it_was_kept_after_is_read_too(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    passed = [record(run=str(number), ended=NOW - timedelta(hours=number)) for number in range(9, 0, -1)]
+    for one in (*passed, record(outcome=Outcome.FAILED, ended=NOW - timedelta(days=30))):
+        store.append(one)
+    newest = [one.record for one in deciding(store, "staging", "page/one", now=NOW)]
+    assert judged(newest, strict=False).status is Status.FAILED
+    assert len(newest) < len(passed)
 
 
 def test_a_stray_record_decides_nothing_and_an_unknown_schema_is_refused(tmp_path: Path) -> None:

@@ -164,6 +164,20 @@ def test_a_failing_cleanup_fails_the_procedure_and_the_others_still_run(tmp_path
     assert log(tmp_path) == ["cleaned"]
 
 
+def test_a_figure_out_of_bounds_is_told_beside_a_cleanup_that_failed(tmp_path: Path) -> None:
+    listed = card("figures: {rows: {max: 40}}")
+    failing = fence("bash {.cleanup #tidy}", "false")
+    record = run(tmp_path, listed, step("echo 41", "<rows>"), check("true"), failing)
+    assert record.outcome is Outcome.FAILED
+    first, second = record.reason.split("\n")
+    assert "cleanup tidy exited with 1" in first
+    assert second.endswith("figure rows must be at most 40, and is 41")
+    assert [(one.name, one.kept) for one in record.figures] == [("rows", False)]
+    kept = run(tmp_path, card("figures: {rows: {max: 50}}"), step("echo 41", "<rows>"), check("true"), failing)
+    assert (kept.outcome, kept.reason, kept.figures[0].kept) == (Outcome.FAILED, first, True)
+    assert run(tmp_path, listed, step("echo 41", "<rows>"), check("false"), failing).figures == ()
+
+
 def test_rollbacks_run_after_a_failure(tmp_path: Path) -> None:
     run(tmp_path, step("false"), check("true"), fence("bash {.rollback}", "echo undone >>log"))
     assert log(tmp_path) == ["undone"]

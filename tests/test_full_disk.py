@@ -79,6 +79,101 @@ def test_a_temporary_folder_without_room_is_an_error_and_no_failure(repository: 
     assert len(repository.records("extra/print", "box")) == 1
 
 
+PAD = f": {'x' * 10000}"  # what one block leaves free when it ends has no room for the next one
+FILLS = """## Fill { #fill }
+
+```bash {.step}
+echo "made /srv/x"
+```
+```text {.expect}
+made <made>
+```
+
+```bash {.step}
+FILL
+```
+
+```bash {.check #next}
+touch next
+PAD
+```
+
+```bash {.rollback}
+touch rolled-back
+PAD
+```
+
+```bash {.cleanup}
+PAD
+TIDY
+touch cleaned
+```
+
+```bash {.cleanup}
+true
+```
+"""
+
+
+def fills(repository: Repository, fill: str, tidy: str, pad: str = PAD) -> None:
+    repository.only(FILLS.replace("FILL", fill).replace("TIDY", tidy).replace("PAD", pad))
+    repository.write(".gitignore", "next\nrolled-back\ncleaned\n")
+
+
+def ran(repository: Repository) -> list[str]:
+    """Return what has run, by the files that it has made."""
+    return [name for name in ("next", "rolled-back", "cleaned") if (repository.root / name).exists()]
+
+
+@pytest.mark.parametrize("tidy", ['rm "$filler"', "false"])
+def test_on_a_disk_that_a_step_has_filled_what_cleans_up_runs_in_its_shell_and_nobody_is_judged(
+    repository: Repository, tidy: str
+) -> None:
+    fills(repository, 'filler=$(mktemp)\nhead -c 20000000 /dev/zero >"$filler" || true', tidy)
+    tmp = {"TMPDIR": str(repository.root / "small")}
+    code, said = on_small_disk(repository, "small", "size=1m", "verify", "--environment", "box", **tmp)
+    assert code == 2
+    assert "docs/runbooks/extra.md:19: check next could not begin: No space left on device" in said
+    assert ("extra/fill is not judged; what cleans up has run" in said) == (tidy != "false")
+    assert (": cleanup fill-cleanup-1 exited with 1, expected 0" in said) == (tidy == "false")
+    assert ran(repository) == ["rolled-back", *(["cleaned"] * (tidy != "false"))]
+    assert repository.records("extra/fill", "box") == ()
+    assert repository.left() == ([], [])
+
+
+def test_where_what_was_kept_free_is_not_enough_what_cleans_up_runs_elsewhere(repository: Repository) -> None:
+    """The shell of the blocks is lost with their variables; captures are kept."""
+    fill = 'head -c 20000000 /dev/zero >"$TMPDIR/filler" || true'
+    fills(repository, fill, 'test "$made" = /srv/x', PAD * 4)
+    tmp = {"TMPDIR": str(repository.root / "small")}
+    code, said = on_small_disk(repository, "small", "size=1m", "verify", "--environment", "box", **tmp)
+    assert (code, ran(repository)) == (2, ["rolled-back", "cleaned"]), said
+    assert "extra/fill is not judged; what cleans up has run" in said
+    assert repository.left() == ([], [])
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_without_a_temporary_folder_what_cleans_up_runs_elsewhere(repository: Repository, workers: str) -> None:
+    fills(repository, 'rm -rf "$TMPDIR"', 'test "$made" = /srv/x')
+    (repository.root / "gone").mkdir()
+    arguments = ("verify", "--environment", "box", "--workers", workers)
+    done = repository.run(*arguments, TMPDIR=str(repository.root / "gone"))
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, ran(repository)) == (1, ["rolled-back", "cleaned"]), done.stderr
+    (record,) = repository.records("extra/fill", "box")
+    assert "an emptied $TMPDIR" in record.reason
+    assert repository.left() == ([], [])
+
+
+def test_evidence_that_becomes_read_only_meanwhile_is_an_error_after_cleaning_up(repository: Repository) -> None:
+    name = ".runbook-checks/evidence"
+    fills(repository, f"mount -o remount,ro {name}", "true")
+    code, said = on_small_disk(repository, name, "size=1m", "verify", "--environment", "box")
+    assert code == 2
+    assert "box/extra/fill.jsonl: the evidence could not be written: Read-only file system" in said
+    assert (repository.root / "cleaned").exists()
+
+
 def test_a_report_that_cannot_be_written_is_an_error_and_the_evidence_is_kept(repository: Repository) -> None:
     (repository.root / ".gitignore").write_text("junit\n")
     arguments = ("verify", "--environment", "box", "--junitxml", "junit/junit.xml")

@@ -1,19 +1,29 @@
-"""Hostile blocks, all in one real run: none hangs, none is taken for a pass, none is felt by the procedure after it."""
+"""Hostile blocks, all in one real run: none hangs, none is taken for a pass, none is felt by the procedure after it.
+
+OUTPUT_BYTES says how much one of them prints:
+`OUTPUT_BYTES=10000000000 .venv/bin/pytest -s tests/test_hostile_blocks.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from repository import Repository, copy_sample
 
-GIGABYTE = 1_000_000_000
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GIGABYTE = int(os.environ.get("OUTPUT_BYTES", "1000000000"))
 LIMIT = 256 * 1024
 PEAK_KIB = 150 * 1024  # of the runner and each of its children, pytest and all: it does not grow with the output
 
@@ -155,6 +165,7 @@ def test_a_gigabyte_is_counted_and_takes_no_memory(ran: Ran) -> None:
     assert block["stdout_cut"] == GIGABYTE - LIMIT
     assert f"[... {GIGABYTE - LIMIT} bytes left out ...]" in block["stdout"]
     assert len(block["stdout"]) < LIMIT + 100
+    print(f"{GIGABYTE} bytes in {block['duration_s']:.1f} s, at most {ran.peak_kib >> 10} MiB")  # noqa: T201 - by hand
     assert ran.peak_kib < PEAK_KIB
 
 
@@ -162,3 +173,60 @@ def test_all_of_it_ends_and_nothing_is_left(ran: Ran) -> None:
     assert ran.code == 1
     assert len(ran.records) == 2 * len(BLOCKS)
     assert ran.repository.left() == ([], [])
+
+
+# What has the terminal of its standard input for a controlling one, as a shell on a terminal has.
+ON_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def on_terminal(folder: Path, *command: str) -> tuple[int, str, bool]:
+    """Run a command on a terminal where somebody types; return its status, what is shown, and if all is as before."""
+    ours, its = pty.openpty()
+    before = termios.tcgetattr(its)
+    os.write(ours, b"typed by hand\n")
+    with subprocess.Popen(
+        [sys.executable, "-c", ON_TERMINAL, *command],
+        cwd=folder,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+    ) as process:
+        shown = bytearray()
+        while process.poll() is None or select.select([ours], [], [], 0)[0]:
+            if select.select([ours], [], [], 0.1)[0]:
+                shown += os.read(ours, 4096)
+    as_before = termios.tcgetattr(its) == before
+    os.close(ours)
+    os.close(its)
+    return process.returncode, shown.decode(), as_before
+
+
+def test_no_block_reaches_the_terminal_of_who_runs_it(tmp_path: Path) -> None:
+    attempts = {
+        "says": "echo written-by-a-block >/dev/tty",
+        "asks": "read -r answer </dev/tty",
+        "turns": "stty raw -echo </dev/tty",
+        "daemon": 'setsid --fork --ctty sh -c "stty raw </dev/tty && touch turned"; sleep 0.5; test -e turned',
+    }
+    repository = copy_sample(tmp_path)
+    repository.only(*(section(name, Hostile(text)) for name, text in attempts.items()))
+    verify = (sys.executable, "-m", "runbook_checks", "verify", "--environment", "box", "--workers", "0")
+    code, shown, as_before = on_terminal(repository.root, *verify)
+    outcomes = {name: repository.records(f"extra/{name}", "box")[0].outcome.value for name in attempts}
+    assert (code, outcomes) == (1, dict.fromkeys(attempts, "failed"))
+    assert as_before
+    assert "written-by-a-block" not in shown.replace(attempts["says"], "")
+    assert repository.left() == ([], [])
+
+
+def test_a_command_that_is_no_block_does_reach_it(tmp_path: Path) -> None:
+    assert on_terminal(tmp_path, "sh", "-c", "echo written >/dev/tty; stty raw </dev/tty")[1:] == (
+        "typed by hand\r\nwritten\r\n",
+        False,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -91,7 +92,7 @@ def test_an_error_is_told_once_and_is_no_failure(progress: Progress) -> None:
 
 
 def test_interrupted_records_are_kept_at_the_end(progress: Progress) -> None:
-    config: Any = SimpleNamespace(stash=pytest.Stash())
+    config: Any = SimpleNamespace(stash=pytest.Stash(), option=SimpleNamespace(maxfail=0))
     config.stash[INTERRUPTED] = [to_line(record(outcome=Outcome.INTERRUPTED))]
     finish = progress.pytest_sessionfinish(SimpleNamespace(config=config))  # type: ignore[arg-type]
     next(finish)
@@ -106,7 +107,18 @@ def test_a_worker_that_is_killed_at_once_is_no_mistake_of_ours(progress: Progres
     with pytest.raises(EOFError) as excinfo:
         nothing.read(1)
     assert progress.pytest_internalerror("the traceback", excinfo)
-    assert progress.errors == {"a worker was ended before it could begin: nothing was run": 3}
+    assert progress.errors == {"workers were ended before they could begin: nothing was run": 3}
+
+
+def test_a_worker_that_is_killed_before_it_hears_us_is_none_either(progress: Progress) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb", buffering=0) as pipe:
+        deaf = Popen2IO(pipe, io.BytesIO(), get_execmodel("thread"))
+        with pytest.raises(BrokenPipeError) as excinfo:
+            deaf.write(b"x")
+    assert progress.pytest_internalerror("the traceback", excinfo)
+    assert progress.errors == {"workers were ended before they could begin: nothing was run": 3}
 
 
 @pytest.mark.parametrize(

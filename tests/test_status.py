@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from records import DIGEST, NOW, record
 
-from runbook_checks.record import CHANGED, Outcome, Record
+from runbook_checks.record import CHANGED, Outcome, Record, kept_at
 from runbook_checks.status import Judgement, Status, judge
 
 DAY_S = 86400.0
@@ -106,6 +107,50 @@ def test_a_pass_that_proves_nothing_does_not_date_the_last_proof() -> None:
     judgement = judged(proof, record(digest=CHANGED, reason=f"{CHANGED}: p.md"))
     assert judgement.status is Status.STALE
     assert (judgement.verified_at, judgement.proven) == (NOW - timedelta(days=6), proof)
+
+
+def kept_after(one: Record, other: Record) -> Record:
+    """Return a record as it is kept after another one that is dated later."""
+    return replace(one, no_earlier_than=(kept_at(other) + timedelta(milliseconds=1)).isoformat())
+
+
+PASSED = record(ended=NOW - timedelta(hours=2))
+BROKE = record(outcome=Outcome.FAILED, reason="p:1: it broke", ended=NOW - timedelta(hours=5))
+
+
+@pytest.mark.parametrize("worse", [Outcome.BLOCKED, Outcome.FAILED])
+def test_a_failure_by_a_clock_that_was_put_back_is_not_hidden_by_the_pass_before_it(worse: Outcome) -> None:
+    failed = kept_after(replace(BROKE, outcome=worse), PASSED)
+    for records in ((PASSED, failed), (failed, PASSED)):  # merged evidence has no order
+        judgement = judged(*records)
+        assert judgement.status is Status(worse.value)
+        assert judgement.record == failed
+        assert judgement.verified_at == NOW - timedelta(hours=2)
+        assert judgement.reason.startswith("p:1: it broke\n(dated before the last pass, but kept after it:")
+
+
+def test_merged_evidence_goes_by_its_dates() -> None:
+    for records in ((PASSED, BROKE), (BROKE, PASSED)):
+        assert judged(*records).status is Status.VERIFIED
+
+
+def test_a_pass_ends_a_failure_only_when_it_is_both_dated_and_kept_later() -> None:
+    failed = kept_after(BROKE, PASSED)
+    put_back = kept_after(record(ended=NOW - timedelta(hours=4)), failed)
+    right = record(ended=NOW - timedelta(hours=1))
+    assert judged(PASSED, failed, put_back).status is Status.FAILED
+    assert judged(PASSED, failed, put_back, right).status is Status.VERIFIED
+    assert judged(record(outcome=Outcome.FAILED, ended=NOW - timedelta(hours=2)), put_back).status is Status.FAILED
+
+
+def test_beside_a_record_dated_far_ahead_failures_count_and_a_pass_ends_them() -> None:
+    nonsense = record(ended=NOW + timedelta(days=20_000))
+    passed = kept_after(PASSED, nonsense)
+    failed = kept_after(BROKE, passed)
+    mended = kept_after(record(), failed)
+    assert judged(nonsense, passed).status is Status.VERIFIED
+    assert judged(nonsense, passed, failed).status is Status.FAILED
+    assert judged(nonsense, passed, failed, mended).status is Status.VERIFIED
 
 
 def test_what_the_newest_run_was_is_said_and_not_that_there_was_no_other() -> None:

@@ -8,7 +8,8 @@ import os
 import resource
 import signal
 import time
-from datetime import timedelta, timezone
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,19 +17,62 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from records import NOW, record
 
-from runbook_checks.record import Outcome, to_line
+from runbook_checks.record import BlockRecord, Outcome, to_line
 from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runbook_checks.record import Record
+
+
+NEXT = "2026-11-21T11:00:00.002+00:00"
+
+
+def merged(store: Store, *records: Record) -> None:
+    """Put records into a file as concatenating files does."""
+    path = store.path("staging", "page/one")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(map(to_line, records)))
+
 
 def test_records_come_back_oldest_first(tmp_path: Path) -> None:
     store = Store(tmp_path)
     newer, older = record(run="new"), record(run="old", ended=NOW - timedelta(days=2))
-    store.append(newer)
-    store.append(older)  # merged evidence of another machine: order in the file says nothing
+    merged(store, newer, older)  # evidence of two machines: order in the file says nothing
     assert store.read("staging", "page/one") == (older, newer)
+
+
+def test_a_record_that_is_kept_after_one_dated_later_says_so_and_another_does_not(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    passed, failed = record(run="before"), record(ended=NOW - timedelta(hours=3), outcome=Outcome.FAILED)
+    assert store.append(passed) == passed
+    kept = store.append(failed)
+    assert kept == replace(failed, no_earlier_than="2026-11-21T11:00:00.001+00:00")
+    assert store.append(failed).no_earlier_than == "2026-11-21T11:00:00.002+00:00"  # one after the other
+    assert store.append(later := record(ended=NOW)) == later
+    assert store.read("staging", "page/one") == (kept, replace(kept, no_earlier_than=NEXT), passed, later)
+    elsewhere = replace(failed, environment="other")
+    assert store.append(elsewhere) == elsewhere
+
+
+def test_one_dated_later_is_found_before_torn_lines_and_in_front_of_much_output(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    long = BlockRecord("b", "step", "bash", 7, "true\n", Outcome.PASSED, 0, 'x" "ended_at":"2099' * 200_000)
+    store.append(record(blocks=(long,)))
+    path = store.path("staging", "page/one")
+    with path.open("ab") as file:
+        file.write(
+            b'{"ended_at":"tomorrow","no_earlier_than":"0001-01-01T00:00:00+20:00"}\n{"ended_at":"\xff"}\n{"torn'
+        )
+    assert store.append(record(ended=NOW - timedelta(days=1))).no_earlier_than == NEXT.replace("002", "001")
+
+
+def test_a_date_at_the_end_of_time_is_no_traceback(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    merged(store, record(ended=datetime.max.replace(tzinfo=UTC)))
+    assert store.append(record()).no_earlier_than == "9999-12-31T23:59:59.999+00:00"
+    assert store.append(record()).no_earlier_than == "9999-12-31T23:59:59.999+00:00"
 
 
 def test_order_is_that_of_time_whatever_the_time_zone(tmp_path: Path) -> None:

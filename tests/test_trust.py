@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,16 @@ def test_a_signed_failure_that_was_deleted_still_is_one(store: Store, cover: Rec
         keep(store, cover, signer=None)
     assert judged(store).status is Status.FAILED
     assert any("was signed as failed, and its record is gone" in reason for _, reason in worths(store)) or cover
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_signed_failure_by_a_clock_that_was_put_back_still_is_one(store: Store, gone: bool) -> None:  # noqa: FBT001
+    failed = replace(record(outcome=Outcome.FAILED, ended=NOW - 2 * DAY), no_earlier_than=(NOW - DAY / 2).isoformat())
+    keep(store, record(run="r0", ended=NOW - DAY), failed)
+    if gone:
+        path = store.path(*AT)
+        path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    assert judged(store).status is Status.FAILED
 
 
 def test_a_failure_deleted_with_its_signature_cannot_be_seen_and_expiry_bounds_that(store: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from runbook_checks.config import load_config
 from runbook_checks.errors import StackError, UsageError
+from runbook_checks.execute import UnjudgedError
 from runbook_checks.record import CHANGED, Outcome
 from runbook_checks.report import load_catalog, load_report
 from runbook_checks.store import StoreError
@@ -94,7 +95,7 @@ def test_a_procedure_that_nobody_can_judge_costs_the_stack(repository: Repositor
     with verifier(
         repository, section("bad", 'rm "$__rb/block.1" && mkdir "$__rb/block.1"'), section("a", "true")
     ) as one:
-        with pytest.raises(OSError, match="Is a directory"):  # where our own file of the block was
+        with pytest.raises(UnjudgedError, match="check bad-check-1 could not begin"):  # where our own file would be
             verify(one, "bad")
         assert verify(one, "a") == ["passed"]
     assert log(repository) == ["up", "down", "up", "down"]

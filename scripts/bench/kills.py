@@ -1,7 +1,8 @@
 """Kill a running ``verify`` at random moments, and look at what is left: of evidence, processes, stacks.
 
 Run with the project's Python: ``python scripts/bench/kills.py 200``. Each round starts a run with two workers on a
-small stack of its own, kills -9 one of its processes at a random moment, and then asks:
+small stack of its own, kills -9 one of its processes at a random moment (or all workers, one shortly after the other),
+and then asks:
 
 - Is every record that was reported on disk, and every line of the evidence whole? Has what passed really run?
 - Are all processes gone in time?
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +41,7 @@ GONE_S = 5.0  # after which nothing of a killed run lives
 END_S = 60.0  # for a run of which only a part was killed
 NAMES = ("p0", "p1", "p2", "p3", "p4", "p5")
 STEPS = 4
-VICTIMS = ("runner", "worker", "session", "supervisor")
+VICTIMS = ("runner", "worker", "workers", "session", "supervisor")
 STATE = ".runbook-checks"
 MARK = "RUNBOOK_KILLS"  # in the environment of whatever a round starts, the runner and its workers too
 _REPORTED = re.compile(r"^(passed|failed|error|blocked) +(kill/p\d)  ", re.MULTILINE)
@@ -102,13 +104,13 @@ def victims(kind: str, root: Path, runner: psutil.Process) -> list[psutil.Proces
         pids = [path.read_text() for path in (root / STATE / "stack").glob("*/pid")]
         return [psutil.Process(int(pid)) for pid in pids if pid.strip() and psutil.pid_exists(int(pid))]
     children = runner.children(recursive=True)
-    if kind == "worker":
+    if kind in {"worker", "workers"}:
         return [one for one in children if one.ppid() == runner.pid and "-c" in one.cmdline()]
     return [one for one in children if one.name() == "bash" and TOKEN_VARIABLE in one.environ()]
 
 
 def kill_one(kind: str, root: Path, runner: psutil.Process, dice: random.Random) -> bool:
-    """Kill one victim at a random moment, shortly after so many procedures have ended; tell whether there was any."""
+    """Kill one victim, or all workers, at a random moment, shortly after so many procedures; tell if there was any."""
     ended, delay_s = dice.randrange(len(NAMES)), dice.uniform(0, 0.5)
     while runner.is_running() and len(_REPORTED.findall((root / "said").read_text())) < ended:
         time.sleep(0.002)
@@ -119,7 +121,12 @@ def kill_one(kind: str, root: Path, runner: psutil.Process, dice: random.Random)
         try:
             found = victims(kind, root, runner)
             if found:
-                dice.choice(found).kill()
+                dice.shuffle(found)
+                found[0].kill()
+                for one in found[1:] if kind == "workers" else ():
+                    time.sleep(dice.choice((0, dice.uniform(0, 1))))
+                    with suppress(psutil.NoSuchProcess):
+                        one.kill()
                 return True
         except (psutil.Error, FileNotFoundError):
             continue  # gone while it was looked at
