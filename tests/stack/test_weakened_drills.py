@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FAULT = "supervisorctl stop valkey\n```\n"
 STEP = "    supervisorctl start valkey\n    ```\n    ```text {.expect}\n    valkey: started\n    ```\n"
 CLEANUP = "supervisorctl status valkey || supervisorctl start valkey\n"
+ASKS_EXPORTER = "redis_up == 1 and on(instance) redis_pubsub_channels >= 1"
 URL = "/operations/troubleshooting/#redis-down"
 EXPRESSION = 'expr: redis_up == 0 or up{job="valkey"} == 0'
 EASED = """---
@@ -134,6 +135,7 @@ def test_a_fault_that_does_not_hurt_what_the_page_checks_is_caught(site: Site) -
     """The alert fires when only the exporter is gone, and Redis is well all the time."""
     site.weaken(PAGE, FAULT, "supervisorctl stop valkey-exporter\n```\n")
     site.weaken(PAGE, CLEANUP, f"supervisorctl start valkey-exporter && {CLEANUP}")
+    site.weaken(PAGE, ASKS_EXPORTER, 'up{job="prometheus"} == 1')
     assert "the checks hold while the fault is on: they prove nothing" in site.fails()
 
 
