@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 from typing import TYPE_CHECKING
 
 from runbook_checks.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from runbook_checks.model import Stream
@@ -54,16 +53,6 @@ class Kept:
         return bytes(self._head + gap + self._tail), self._dropped
 
 
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let an interrupt wait until a selector and we agree: half registered, no other block could be watched."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class Output:
     """The reading end of one FIFO and what came through it for one block, or after that block had ended."""
 
@@ -93,11 +82,13 @@ class Output:
             self._writer = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
 
     def watch(self, selector: selectors.BaseSelector) -> None:
-        """Let the selector's owner take what comes until the FIFO ends; that is at once unless somebody holds it."""
-        if self._selector is None:
-            with _undisturbed():
-                selector.register(self, selectors.EVENT_READ, self._take)
-                self._selector = selector
+        """Let the selector's owner take what comes until the FIFO ends; that is at once unless somebody holds it.
+
+        Here and below an interrupt may come between any two lines: each holds whatever the one before it has done.
+        """
+        self._selector = selector
+        with contextlib.suppress(KeyError):  # watched already
+            selector.register(self, selectors.EVENT_READ, self._take)
 
     def _take(self) -> None:
         self.read()
@@ -106,9 +97,9 @@ class Output:
 
     def _unwatch(self) -> None:
         if self._selector is not None:
-            with _undisturbed():
+            with contextlib.suppress(KeyError):  # not watched
                 self._selector.unregister(self)
-                self._selector = None
+            self._selector = None
 
     def read(self) -> int:
         """Take what is there, at most one chunk, and return its size; at the end of the FIFO set ``ended``."""
