@@ -95,7 +95,7 @@ def _silent(scripts: Sequence[str], bash: Path) -> Iterator[int]:
     """Yield the places of scripts about which `bash -n` would say nothing; those that are not yielded may be of them.
 
     Bash reads functions that it finds in its environment, as it reads a script, and runs nothing of them. One process
-    for many is what this is for: starting one takes a hundred times as long as reading a block.
+    for many is what this is for: starting one takes far longer than reading a block.
     """
     at = 0
     while at < len(scripts):

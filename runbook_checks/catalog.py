@@ -137,7 +137,7 @@ def load(root: Path, pages: Iterable[Path]) -> Catalog:
 
 @contextmanager
 def _only_growing() -> Iterator[None]:
-    """Spare the search for garbage, a sixth of the time, while all that is made stays and points to nothing newer."""
+    """Spare the search for garbage while all that is made stays and points to nothing newer."""
     searching = gc.isenabled()
     gc.disable()
     try:

@@ -42,7 +42,7 @@ class Channel:
     def write(self, script: bytes) -> None:
         """Write what the shell is to run, over what the block before was; raise OSError.
 
-        To make a new file for every block costs as much as a third of all else. It is closed at once: a block that
+        A new file for every block would cost much of what a block costs. It is closed at once: a block that
         prints to every descriptor that it finds must not hit the script of the next one.
         """
         fd = self._open()

@@ -25,7 +25,7 @@ class PlainConsole(Console):
         super().__init__(file=file, width=width, highlight=False, markup=False, emoji=False)
 
     def print_line(self, line: Text) -> None:
-        """Print one line, however long, at a twentieth of what rich takes where there is no terminal."""
+        """Print one line, however long; where there is no terminal without rich, which takes much longer."""
         if self.is_terminal:
             self.print(line, soft_wrap=True)
         else:
@@ -33,7 +33,7 @@ class PlainConsole(Console):
             self.file.flush()
 
     def print_table(self, table: Table) -> None:
-        """Print a table without lines; one that needs no wrapping at a twentieth of what rich takes for each row."""
+        """Print a table without lines; where there is no terminal, and it needs no wrapping, without rich, as above."""
         columns = [[Text(strip_control_codes(str(one.header)), "bold"), *one.cells] for one in table.columns]
         texts = [[cell.plain if isinstance(cell, Text) else str(cell) for cell in column] for column in columns]
         widths = [max(map(cell_len, column)) for column in texts]

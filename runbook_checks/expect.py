@@ -73,7 +73,7 @@ def _captured(wanted: list[str], came: list[str]) -> tuple[tuple[str, str], ...]
     """Return what lines capture that hold by plain comparison, as most do; None where only a pattern can tell.
 
     A line with one ``...`` or one ``<name>`` holds when what stands before and behind it does: making a pattern of it
-    takes a hundred times as long as that.
+    takes far longer than that.
     """
     if len(wanted) != len(came):
         return None

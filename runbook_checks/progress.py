@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import time
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ class Progress:
         self.console = console
         self.whole = whole
         self.ended: dict[str, Ended] = {}
-        self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - for as long as this is there
+        # For as long as this is there.
+        self._lines: IO[bytes] = tempfile.TemporaryFile() if whole else io.BytesIO()  # noqa: SIM115
         self.proofs: dict[str, need.Proof] = {}
         self.not_tried: list[str] = []
         self.failures: list[str] = []

@@ -19,9 +19,9 @@ from runbook_checks.sharing import (
     SIGNING_KEY,
     Runbooks,
     choice_of,
-    gone_of,
     procedures_of,
     runbooks_of,
+    why_missing,
     worker_of,
 )
 from runbook_checks.tags import marks_of
@@ -49,7 +49,6 @@ _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker
 _STACK_OUTPUT = "runbook_stack_error"
 _GONE_OUTPUT = "runbook_gone"
 _CLEANING_UP_S = 120.0
-_NAMED_GONE = 3
 
 
 class ProcedureFailedError(Exception):
@@ -320,18 +319,12 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     What the command line has chosen comes in its order, and UsageError is raised when some of it is there no more.
     """
     if CHOSEN in config.stash:
-        places = config.stash[CHOSEN].places
-        left_out = sorted(places.keys() - {item.nodeid for item in items})  # by `--lf`, or because …
-        if session.testsfailed:  # … pytest says what could not be read
-            left_out = []
-        gone = gone_of(config, left_out)
-        if gone or (left_out and not config.getoption("lf", default=False)):
-            told = "no longer there" if gone else "a conftest.py or a plugin of pytest keeps from running"
-            why = f"{told}: {', '.join((gone or left_out)[:_NAMED_GONE])}"
+        if why := why_missing(session, config, items):
             if not worker_of(config):
                 raise UsageError(why)
             config.workeroutput[_GONE_OUTPUT] = why  # type: ignore[attr-defined]  # of xdist
             items.clear()
+        places = config.stash[CHOSEN].places
         items.sort(key=lambda item: places[item.nodeid])
     ours = [item for item in items if isinstance(item, ProcedureItem)]
     catalogs = {id(item.runbooks): item.runbooks.catalog for item in ours}

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from runbook_checks.bash import Syntax
 from runbook_checks.expect import Verdict, compare
@@ -92,13 +92,10 @@ class Blocks:
             self._changed_at = time.time()
         message = self._message(block, ended, verdicts) or self._keep(block, verdicts)
         self.records.append(
-            BlockRecord(
-                id=block.id,
-                role=block.role.value,
-                language=block.language,
-                line=block.span.first,
-                command=block.text,
-                outcome=Outcome.FAILED if message else Outcome.PASSED,
+            _recorded(
+                block,
+                Outcome.FAILED if message else Outcome.PASSED,
+                message,
                 exit_status=ended.status,
                 stdout=_text(ended.stdout),
                 stderr=_text(ended.stderr),
@@ -106,7 +103,6 @@ class Blocks:
                 stderr_cut=ended.stderr_cut,
                 duration_s=round(time.monotonic() - started, 6),
                 attempts=attempts,
-                message=message,
             )
         )
         if message and not self.reason:
@@ -197,17 +193,7 @@ class Blocks:
 
     def skip(self, block: Block, message: str, outcome: Outcome = Outcome.SKIPPED) -> None:
         """Keep that a block did not run, or not to its end."""
-        self.records.append(
-            BlockRecord(
-                id=block.id,
-                role=block.role.value,
-                language=block.language,
-                line=block.span.first,
-                command=block.text,
-                outcome=outcome,
-                message=message,
-            )
-        )
+        self.records.append(_recorded(block, outcome, message))
 
     def open(self) -> None:
         """Begin the session, with room kept for what must run when there is no more."""
@@ -267,6 +253,19 @@ class Blocks:
                 stderr_cut=record.stderr_cut + late.stderr_cut,
             )
         self._started_by.clear()
+
+
+def _recorded(block: Block, outcome: Outcome, message: str, **came: Any) -> BlockRecord:  # noqa: ANN401 - its other fields
+    return BlockRecord(
+        id=block.id,
+        role=block.role.value,
+        language=block.language,
+        line=block.span.first,
+        command=block.text,
+        outcome=outcome,
+        message=message,
+        **came,
+    )
 
 
 @contextmanager

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RUN_INPUT = "testrunuid"  # xdist gives all workers of a run the same
 SIGNING_KEY = pytest.StashKey[str]()  # what RUNBOOK_CHECKS_SIGNING_KEY held
+_NAMED_GONE = 3
 
 
 class Runbooks:
@@ -133,6 +134,18 @@ def gone_of(config: pytest.Config, node_ids: Iterable[str]) -> list[str]:
         if runbooks is None or all(one.anchor != anchor for one in procedures_of(runbooks, path)):
             gone.append(node_id)
     return gone
+
+
+def why_missing(session: pytest.Session, config: pytest.Config, items: Iterable[pytest.Item]) -> str:
+    """Return why some of the choice was not collected, or '' where all was, or somebody has asked for less."""
+    missing = sorted(config.stash[CHOSEN].places.keys() - {item.nodeid for item in items})  # by `--lf`, or because …
+    if session.testsfailed:  # … pytest says what could not be read
+        return ""
+    if gone := gone_of(config, missing):
+        return f"no longer there: {', '.join(gone[:_NAMED_GONE])}"
+    if missing and not config.getoption("lf", default=False):
+        return f"a conftest.py or a plugin of pytest keeps from running: {', '.join(missing[:_NAMED_GONE])}"
+    return ""
 
 
 def worker_of(config: pytest.Config) -> str:

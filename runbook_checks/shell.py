@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from runbook_checks import processes
-from runbook_checks.bash import check_syntax, find_bash
+from runbook_checks.bash import find_bash
 from runbook_checks.channel import Channel
 from runbook_checks.dialogue import Dialogue, How
 from runbook_checks.errors import RunbookError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from runbook_checks.model import Stream
 
-__all__ = ["Ended", "How", "LateOutput", "Session", "check_syntax", "find_bash"]
+__all__ = ["Ended", "How", "LateOutput", "Session", "find_bash"]
 
 RUN_VARIABLE = "RUNBOOK_CHECKS_RUN"
 GRACE_S = 2.0  # between asking a process to end and killing it

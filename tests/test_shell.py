@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from runbook_checks import shell
+from runbook_checks.bash import check_syntax
 from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.model import Stream
 from runbook_checks.output import Output
@@ -327,7 +328,7 @@ def test_an_old_bash_is_refused_with_the_fix(tmp_path: Path, monkeypatch: pytest
 
 
 def test_syntax_is_checked_without_running(tmp_path: Path) -> None:
-    said = shell.check_syntax(
+    said = check_syntax(
         [f"touch {tmp_path}/ran", "a\nif x\n", "cat <<END\nx\n", "echo 'a\n", "f() { local x=$(date); }\n"], BASH
     )
     assert said[0] == said[4] == ""

@@ -53,6 +53,19 @@ def rule(rules: str, alert: str) -> str:
     return f"groups:\n  - name: one\n    rules:\n{found[0]}"
 
 
+def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start our command in a folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "runbook_checks", *arguments],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "1000"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A repository with the real redis-down page, the real rule of its alert, and what the commands need."""
@@ -80,15 +93,7 @@ class Site:
         (self.folder / name).write_text(text.replace(old, new))
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "runbook_checks", *arguments],
-            cwd=self.folder,
-            env=os.environ | {"COLUMNS": "1000"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return begun(self.folder, *arguments)
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """Return the exit code of a command, and what it said on standard output and error."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from stack.drilled import begun
 from stack.running_stack import ROOT, STACK, Stack
 
 from runbook_checks import marks
@@ -21,6 +19,7 @@ from runbook_checks.processes import folder_prefix
 from runbook_checks.record import Outcome, Record, from_line
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
 DEADLINE_S = 180.0
@@ -68,15 +67,7 @@ class Repository:
         (self.folder / "docs/page.md").write_text(PAGE)
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "runbook_checks", *arguments],
-            cwd=self.folder,
-            env=os.environ | {"COLUMNS": "1000"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return begun(self.folder, *arguments)
 
     def waiting(self) -> tuple[subprocess.Popen[str], Path, list[psutil.Process]]:
         """Return a run that waits in its first procedure, its stack's folder, and its supervisor with all servers."""
