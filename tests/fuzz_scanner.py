@@ -1,6 +1,7 @@
 """Feeds the scanner what reaches new code of it, and holds what it says against the page: see scripts/fuzz.
 
-Coverage-guided, by atheris; the arguments are libFuzzer's, such as how long. A page that breaks a promise is left as `crash-…`.
+Coverage-guided, by atheris; the arguments are libFuzzer's, such as how long. A page that breaks a promise is left as
+`crash-…`.
 """
 
 from __future__ import annotations
