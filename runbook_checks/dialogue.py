@@ -8,10 +8,6 @@ import re
 import secrets
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _REPORT = re.compile(rb"^(\w+) (\w+) (\d+) (\d+) (\d*)$", re.MULTILINE)
 _FIRST_KEY = b"0" * 16  # session.bash begins with it
@@ -44,17 +40,22 @@ class Report:
 class Dialogue:
     """The two FIFOs of a session, what it was told last, and what it has said since."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str) -> None:
         """Make the FIFOs; both are opened both ways, so that no side waits for the other and the reports never end."""
         for name in ("in", "ctl"):
-            os.mkfifo(folder / name, 0o600)
-        self._in = os.open(folder / "in", os.O_RDWR | os.O_NONBLOCK)
-        self._ctl = os.open(folder / "ctl", os.O_RDWR | os.O_NONBLOCK)
+            os.mkfifo(f"{folder}/{name}", 0o600)
+        self._in = os.open(f"{folder}/in", os.O_RDWR | os.O_NONBLOCK)
+        self._ctl = os.open(f"{folder}/ctl", os.O_RDWR | os.O_NONBLOCK)
         self._last_key = self._key = _FIRST_KEY  # of the order that is carried out; its reports carry it
         self._order = b""
         self.report = Report()
-        self.shell = 0  # the process that waits for the next order; 0 until it says so
+        self.shell = 0  # the process that waits for the next order, or is going to: the first one need not say so
         self.shells: set[int] = set()
+
+    def begin(self, shell: int) -> None:
+        """Take a process for the shell, before it has said anything: an order can wait for it."""
+        self.shell = shell
+        self.shells.add(shell)
 
     def order(self, word: bytes, files: int) -> None:
         """Let the shell begin: with the block, and the outputs, whose files end in this number."""
@@ -81,8 +82,7 @@ class Dialogue:
     def _note(self, word: bytes, number: int, pid: int, line: int | None) -> None:
         report = self.report
         if word == b"ready":
-            self.shell = pid
-            self.shells.add(pid)
+            self.begin(pid)
         elif word == b"at":
             report.line = report.line or line
         elif how := _ENDS.get(word):

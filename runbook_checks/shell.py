@@ -71,7 +71,8 @@ class Session:
     """A bash in its own POSIX session that runs the blocks of one procedure; a context manager.
 
     ``environ`` is the whole environment of the blocks. ``marker`` becomes ``RUNBOOK_CHECKS_RUN`` in it, for a guardian
-    that looks for descendants. ``limit_bytes`` bounds what is kept of each stream of each block.
+    that looks for descendants. ``limit_bytes`` bounds what is kept of each stream of each block. The files of
+    the session lie in ``folder``, if not where those of all sessions do.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  (each of them is the caller's to decide)
@@ -82,9 +83,11 @@ class Session:
         secrets: tuple[str, ...] = (),
         limit_bytes: int = 256 * 1024,
         marker: str = "",
+        folder: Path | None = None,
     ) -> None:
         """Prepare; the shell starts on entering the context."""
         self._cwd, self._bash, self._secrets, self._limit_bytes = cwd, bash, secrets, limit_bytes
+        self._folder = folder
         self._token, self._folder_prefix = tokens.token_hex(8), processes.folder_prefix(marker)
         self._environ = {name: value for name, value in environ.items() if name not in _SWITCHES}
         self._environ[processes.TOKEN_VARIABLE] = self._token
@@ -98,7 +101,7 @@ class Session:
     def __enter__(self) -> Self:
         """Start bash; raise OSError when the folder or the program is not there."""
         with contextlib.ExitStack() as undo:
-            self._dir = Path(tempfile.mkdtemp(prefix=self._folder_prefix))
+            self._dir = tempfile.mkdtemp(prefix=self._folder_prefix, dir=self._folder or processes.folder_base())
             undo.callback(shutil.rmtree, self._dir)
             self._dialogue = Dialogue(self._dir)
             undo.callback(self._dialogue.close)
@@ -113,7 +116,7 @@ class Session:
             )
             self._clock = processes.Clock()
             undo.pop_all()
-        self._dialogue.shells.add(self._process.pid)
+        self._dialogue.begin(self._process.pid)
         self._death = processes.Death(self._process.pid)
         self._selector = selectors.DefaultSelector()
         self._reports = select.poll()
@@ -308,11 +311,14 @@ class Session:
 
     def _say_goodbye(self) -> None:
         channel = self._begin(None)
-        channel.watch(self._selector)
         self._moment_before()
         self._dialogue.order(b"bye", channel.name)
-        if not self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive):
-            self._kill_shells()
+        if not self._held and self._reports.poll(_BRIEF_MS):
+            self._wait(0, lambda: not self.alive)
+        if self.alive:
+            channel.watch(self._selector)
+            if not self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive):
+                self._kill_shells()
         if not self._settle(channel):
             self._held.append(channel)
             self._channel = None
