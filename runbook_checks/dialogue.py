@@ -8,6 +8,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 _REPORT = re.compile(rb"^(\w+) (\w+) (\d+) (\d+) (\d*)$", re.MULTILINE)
 _FIRST_KEY = b"0" * 16  # session.bash begins with it
@@ -42,10 +43,10 @@ class Dialogue:
 
     def __init__(self, folder: str) -> None:
         """Make the FIFOs; both are opened both ways, so that no side waits for the other and the reports never end."""
-        for name in ("in", "ctl"):
-            os.mkfifo(f"{folder}/{name}", 0o600)
-        self._in = os.open(f"{folder}/in", os.O_RDWR | os.O_NONBLOCK)
-        self._ctl = os.open(f"{folder}/ctl", os.O_RDWR | os.O_NONBLOCK)
+        self._paths = (Path(folder, "in"), Path(folder, "ctl"))
+        for path in self._paths:
+            os.mkfifo(path, 0o600)
+        self._in, self._ctl = (os.open(path, os.O_RDWR | os.O_NONBLOCK) for path in self._paths)
         self._last_key = self._key = _FIRST_KEY  # of the order that is carried out; its reports carry it
         self._order = b""
         self.report = Report()
@@ -89,6 +90,11 @@ class Dialogue:
             if word in _LAST_WORDS:
                 self.shell = 0
             report.how, report.status, report.line = how, number, report.line or line
+
+    def is_whole(self) -> bool:
+        """Return whether the shell finds our FIFOs where they were made; raise OSError when there is nothing at all."""
+        ours = (os.fstat(self._in), os.fstat(self._ctl))
+        return all(os.path.samestat(path.stat(), one) for path, one in zip(self._paths, ours, strict=True))
 
     def fileno(self) -> int:
         """Return what becomes readable when the session has said something."""

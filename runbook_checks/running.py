@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from runbook_checks.monitoring import Monitoring
     from runbook_checks.mutants import Probe
+    from runbook_checks.spare import Spare
 
 STEP_TIMEOUT_S = 300.0
 CHECK_TIMEOUT_S = 30.0
@@ -58,6 +59,7 @@ class Run:
     commit: str = ""
     dirty: bool = False
     syntax: Syntax = field(default_factory=Syntax)
+    spare: Spare | None = None  # without one each shell begins when it is asked for
 
 
 class Blocks:
@@ -220,18 +222,24 @@ class Blocks:
 
     def _open(self) -> None:
         environ = self.target.environ if self.probe is None else self.probe.environ(self.target.environ)
-        self._session = Session(
-            self.run.root,
-            environ,
-            self.run.bash,
-            secrets=self.target.secrets,
-            marker=self.run.mark,
-            folder=self._folder,
-        ).__enter__()
+        asked = self._asked(environ)
+        begun = self.run.spare.take(**asked) if self.run.spare is not None else None
+        self._session = begun or Session(**asked).__enter__()
         if self.probe is not None:
             self._session.run("set -u", timeout_s=CHECK_TIMEOUT_S)
             for name, value in self.probe.lent.items():
                 self._set(name, value)
+
+    def _asked(self, environ: Mapping[str, str]) -> dict[str, Any]:
+        run = self.run
+        return {
+            "cwd": run.root,
+            "environ": environ,
+            "bash": run.bash,
+            "secrets": self.target.secrets,
+            "marker": run.mark,
+            "folder": self._folder,
+        }
 
     def _reopen(self) -> None:
         """Give the blocks that are left a fresh shell, with the environment and the captures of the lost one."""
@@ -245,6 +253,8 @@ class Blocks:
         if self._reserve is not None:
             self._reserve.close()
         self._close()
+        if self.run.spare is not None and self.probe is None and not self.reason:  # else the stack goes down
+            self.run.spare.begin(**self._asked(self.target.environ))
 
     def _close(self) -> None:
         self._session.close()

@@ -58,6 +58,7 @@ while
     fi
   done
 do
+  [[ $__rb_say ]] || SECONDS=0 # the shell may have waited for its first order
   __rb_key=${__rb_order:4:16} __rb_n=${__rb_order:38:9}
   __rb_n=${__rb_n%% *} __rb_say=stray __rb_st=1 __rb_at='' # what a top-level `continue` reports
   \exec >"$__rb/out.$__rb_n" 2>"$__rb/err.$__rb_n"

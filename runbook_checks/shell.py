@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets as tokens
 import select
 import selectors
@@ -105,6 +106,7 @@ class Session:
             undo.callback(shutil.rmtree, self._dir)
             self._dialogue = Dialogue(self._dir)
             undo.callback(self._dialogue.close)
+            self._place = self._cwd.stat()
             self._process = subprocess.Popen(
                 [self._bash, "--norc", "--noprofile", "-c", '. "$0"', _SCRIPT, self._dir],
                 cwd=self._cwd,
@@ -182,6 +184,14 @@ class Session:
             stderr_cut=stderr_cut,
             duration_s=time.monotonic() - begun_s,
         )
+
+    def is_fresh(self) -> bool:
+        """Return whether a session that has run nothing is as if begun now: alive, in that folder, with its files."""
+        try:
+            there = os.path.samestat(self._cwd.stat(), self._place) and self._dialogue.is_whole()
+        except OSError:
+            return False
+        return there and not self._reports.poll(0)
 
     def late_output(self) -> tuple[LateOutput, ...]:
         """Return what background jobs have printed so far after their block had ended, in the order of the blocks.
@@ -310,7 +320,11 @@ class Session:
         self._wait(time.monotonic() + _KILLED_S, lambda: not self.alive)
 
     def _say_goodbye(self) -> None:
-        channel = self._begin(None)
+        try:
+            channel = self._begin(None)
+        except OSError:  # something has removed the folder, or filled it up
+            self._kill_shells()
+            return
         self._moment_before()
         self._dialogue.order(b"bye", channel.name)
         if not self._held and self._reports.poll(_BRIEF_MS):
