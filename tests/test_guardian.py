@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from repository import wait_for
 from runbook_checks import marks
 from runbook_checks.errors import StackError
 from runbook_checks.guardian import guarded
-from runbook_checks.processes import folder_prefix
+from runbook_checks.processes import folder_base, folder_prefix
 
 RUNNER = """
 import os, subprocess, sys, time
@@ -44,7 +43,7 @@ def start(mark: str, controller: int = 0) -> subprocess.Popen[str]:
 
 
 def session_folders(mark: str) -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob(f"{folder_prefix(mark)}*"))
+    return list(Path(folder_base()).glob(f"{folder_prefix(mark)}*"))
 
 
 def test_a_runner_that_is_killed_leaves_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from runbook_checks import shell
+from runbook_checks import processes, shell
 from runbook_checks.bash import check_syntax
 from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.model import Stream
@@ -308,10 +308,22 @@ def test_no_descriptor_leads_to_a_script_that_a_block_could_overwrite(session: S
     assert b"/block." not in ended.stdout
 
 
-def test_closing_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_its_files_lie_in_memory_unless_somebody_has_named_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    assert processes.folder_base() == "/dev/shm"
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert processes.folder_base() == str(tmp_path)
+    monkeypatch.delenv("TMPDIR")
+    monkeypatch.setattr("runbook_checks.processes._IN_MEMORY", str(tmp_path / "none"))
+    assert processes.folder_base() == str(tmp_path)  # where there is no such folder
+
+
+def test_closing_leaves_no_file(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with Session(tmp_path, os.environ, BASH) as opened:
+    with Session(tmp_path, os.environ, BASH, folder=tmp_path) as opened:
         opened.run("sleep 0.05 &", timeout_s=10)
         opened.run("true", timeout_s=10)
         assert list(tmp_path.iterdir())

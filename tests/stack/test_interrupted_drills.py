@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from stack.drilled import Site
 from stack.running_stack import Stack
 
 from runbook_checks import marks
-from runbook_checks.processes import folder_prefix
+from runbook_checks.processes import folder_base, folder_prefix
 from runbook_checks.record import Outcome
 
 if TYPE_CHECKING:
@@ -68,9 +67,7 @@ def broken(site: Site, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
 
 def is_gone(folder: Path) -> bool:
     """Return whether no server and no session of a stack is left."""
-    return not marks.marked(str(folder)) and not list(
-        Path(tempfile.gettempdir()).glob(f"{folder_prefix(str(folder))}*")
-    )
+    return not marks.marked(str(folder)) and not list(Path(folder_base()).glob(f"{folder_prefix(str(folder))}*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
