@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from runbook_checks.bash import Syntax
 from runbook_checks.expect import Verdict, compare
@@ -54,16 +54,17 @@ class Run:
     bash: Path
     languages: Mapping[str, str]
     mark: str
-    commit: str = ""
-    dirty: bool = False
     syntax: Syntax = field(default_factory=Syntax)
 
 
 class Blocks:
-    """The blocks of one procedure as they run: their session, their records, and the first reason for a failure."""
+    """The blocks of one procedure as they run: their session, their records, and the first reason for a failure.
+
+    A context manager: the shell starts on entering it, and nobody waits for that before the first block.
+    """
 
     def __init__(self, procedure: Procedure, target: Target, run: Run, probe: Probe | None = None) -> None:
-        """Begin without a session: see open(). With a probe, an unset variable ends a block."""
+        """Begin without a session. With a probe, an unset variable ends a block."""
         self.procedure = procedure
         self.target = target
         self.run = run
@@ -195,12 +196,17 @@ class Blocks:
         """Keep that a block did not run, or not to its end."""
         self.records.append(_recorded(block, outcome, message))
 
-    def open(self) -> None:
+    def __enter__(self) -> Self:
         """Begin the session, with room kept for what must run when there is no more."""
         if any(block.role in {Role.CLEANUP, Role.ROLLBACK} for block in self.procedure.blocks):
-            self._reserve = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - make_room() or close() ends it
+            self._reserve = tempfile.TemporaryFile(buffering=0)
             self._reserve.write(bytes(_RESERVE_BYTES))
         self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the session, if it has not ended."""
+        self.close()
 
     def make_room(self) -> bool:
         """Have our own files kept in what was reserved, or elsewhere; return whether there is a way left to try."""
@@ -233,7 +239,7 @@ class Blocks:
             self._set(name, value)
 
     def close(self) -> None:
-        """End the session; what background jobs printed late goes to the blocks that started them."""
+        """End the session; what background jobs printed late goes to the blocks that started them. Once is enough."""
         if self._reserve is not None:
             self._reserve.close()
         self._close()
