@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _FIRST = frozenset({Role.SETUP, Role.FAULT})
 _ANYHOW = frozenset({Role.ROLLBACK, Role.CLEANUP})
+_APART = frozenset({*_FIRST, Role.CLEANUP})  # from what the procedure itself does
 
 
 class InterruptedRun(KeyboardInterrupt):
@@ -137,11 +138,10 @@ class _Execution:
         return outcome
 
     def _acts(self) -> list[Act]:
-        by_role: dict[Role, list[Block]] = {role: [] for role in Role}
-        for block in self.procedure.blocks:
-            by_role[block.role].append(block)
-        setup, faults = by_role[Role.SETUP], by_role[Role.FAULT]
-        work = [block for block in self.procedure.blocks if block.role not in {*_FIRST, Role.CLEANUP}]
+        blocks = self.procedure.blocks
+        setup = [block for block in blocks if block.role is Role.SETUP]
+        faults = [block for block in blocks if block.role is Role.FAULT]
+        work = [block for block in blocks if block.role not in _APART]
         drill = self.drill
         if drill is None:
             return [*setup, *(one for one in faults if not runs_in(one, self.target.environment)), *work]

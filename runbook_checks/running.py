@@ -74,9 +74,20 @@ class Blocks:
         self.captures: dict[str, str] = {}
         self.running: Block | None = None
         self._reserve: IO[bytes] | None = None
+        self._closed = False
         self._elsewhere = [run.root / ".runbook-checks", *_ELSEWHERE]
         self._started_by: dict[int, int] = {}  # the session's number of a block: the place of its record
         self._changed_at = time.time()  # when a block last changed something, or we began: seconds since the epoch
+
+    def __enter__(self) -> Self:
+        """Open it."""
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it, if nobody has."""
+        if not self._closed:
+            self.close()
 
     def passes(self, block: Block) -> bool:
         """Run a block, keep what it did, and return whether it passed; one for another environment is skipped."""
@@ -196,17 +207,12 @@ class Blocks:
         """Keep that a block did not run, or not to its end."""
         self.records.append(_recorded(block, outcome, message))
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
         """Begin the session, with room kept for what must run when there is no more."""
         if any(block.role in {Role.CLEANUP, Role.ROLLBACK} for block in self.procedure.blocks):
-            self._reserve = tempfile.TemporaryFile(buffering=0)
+            self._reserve = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - make_room() or close() ends it
             self._reserve.write(bytes(_RESERVE_BYTES))
         self._open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the session, if it has not ended."""
-        self.close()
 
     def make_room(self) -> bool:
         """Have our own files kept in what was reserved, or elsewhere; return whether there is a way left to try."""
@@ -239,10 +245,11 @@ class Blocks:
             self._set(name, value)
 
     def close(self) -> None:
-        """End the session; what background jobs printed late goes to the blocks that started them. Once is enough."""
+        """End the session; what background jobs printed late goes to the blocks that started them."""
         if self._reserve is not None:
             self._reserve.close()
         self._close()
+        self._closed = True
 
     def _close(self) -> None:
         self._session.close()
