@@ -27,7 +27,7 @@ from runbook_checks.markdown import scan
 from runbook_checks.monitoring import Monitoring
 from runbook_checks.record import Outcome, Record
 from runbook_checks.report import load_catalog
-from runbook_checks.running import Run, Target
+from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.shell import find_bash
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def drill(alarm: Alarm, *blocks: str, secrets: tuple[str, ...] = (), **settings:
     known = (procedure, replace(procedure, page="docs/q.md"))
     monitoring = Monitoring(asked, alarm.url, alarm.folder, environ, lambda url: follow(url, site, known))
     where = Target("local", environ, frozenset(environ), secrets=secrets, monitoring=monitoring)
-    return execute(procedure, "sha256:1", where, Run("r", alarm.folder, BASH, DEFAULTS, mark=""))
+    with Blocks(procedure, where, Run("r", alarm.folder, BASH, DEFAULTS, mark="")) as opened:
+        return execute(opened)
 
 
 def test_a_drill_breaks_waits_to_be_told_mends_and_sees_it_resolved(alarm: Alarm) -> None:

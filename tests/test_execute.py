@@ -16,7 +16,7 @@ from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.record import BlockRecord, Outcome, Record, from_line, to_line
-from runbook_checks.running import Run, Target
+from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.shell import find_bash
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def run(folder: Path, *blocks: str, languages: dict[str, str] | None = None, **t
     environ = {"PATH": os.environ["PATH"], **target.pop("environ", {})}
     where = Target("local", environ, frozenset(environ), **target)
     how = Run("r", folder, BASH, {**DEFAULTS, **(languages or {})}, mark="")
-    return execute(found.runbook.procedures[0], "sha256:1", where, how)
+    with Blocks(found.runbook.procedures[0], where, how) as opened:
+        return execute(opened)
 
 
 def block(record: Record, number: int = 0) -> BlockRecord:

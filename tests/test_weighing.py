@@ -14,7 +14,7 @@ from runbook_checks.markdown import scan
 from runbook_checks.mutants import Probe, mutants_of, probe_of
 from runbook_checks.need import Came
 from runbook_checks.record import Outcome, Record
-from runbook_checks.running import Run, Target
+from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.weighing import weigh
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class Proven:
         folder = self.folder / f"{len(list(self.folder.iterdir()))}.run"
         folder.mkdir()
         target = Target("local", environ, frozenset(environ))
-        return execute(procedure, "", target, Run("r", folder, BASH, DEFAULTS, mark=""), probe)
+        with Blocks(procedure, target, Run("r", folder, BASH, DEFAULTS, mark=""), probe) as opened:
+            return execute(opened)
 
     @property
     def unproven(self) -> dict[str, str]:
