@@ -114,7 +114,7 @@ def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
     known = config.stash.setdefault(RUNBOOKS, {})
     if found not in known:
         ours = load_config(found)
-        known[found] = Runbooks(ours, load_catalog(ours), config)
+        known[found] = Runbooks(ours, load_catalog(ours, condensed=True), config)
     return known[found]
 
 

@@ -35,7 +35,6 @@ from runbook_checks.redact import Redactor
 from runbook_checks.running import Run, Target
 from runbook_checks.shell import find_bash
 from runbook_checks.signing import sign
-from runbook_checks.source import source_of
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store, StoreError
 
@@ -204,9 +203,7 @@ class Verifier:
         """Return the record with what its digest covers, or with CHANGED for a digest if that has changed meanwhile."""
         now = self.covered(procedure)
         if now == covered:
-            scan = self.catalog.scan_of(procedure.page)
-            source = source_of(procedure, scan.fences) if scan else ""
-            return replace(record, source=source, parts=shortened(covered))
+            return replace(record, source=procedure.source, parts=shortened(covered))
         changed = sorted(name for name in {*now, *covered} if now.get(name) != covered.get(name))
         named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
         why = f"{CHANGED}: something that {procedure.page} depends on: {named}; have git ignore what a run writes"
