@@ -60,7 +60,8 @@ def _arguments(
         *_places(config.root, procedures),
         *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
         *("-p", "runbook_checks", "-p", "xdist", "-p", "no:terminalreporter", "-p", "no:pytest_markdown_docs"),
-        *("-p", "no:logging", "-p", "no:warnings"),  # nobody is shown what they collect of each item
+        # Nobody is shown what these collect of each item.
+        *("-p", "no:logging", "-p", "no:warnings", "-p", "no:tmpdir"),
         *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
         *("--runbook-environment", environment.name),
         *(("-n", options.workers) if options.workers != "0" else ()),

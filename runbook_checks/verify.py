@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from weakref import ref
 
 from runbook_checks import marks
 from runbook_checks.addresses import site_map
@@ -39,7 +40,7 @@ from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from securesystemslib.signer import CryptoSigner
 
@@ -96,7 +97,7 @@ class Verifier:
         self.resources = ExitStack()
         self.run = _new_run(config, str(self.folder), run_id)
         self.checkout = Checkout(config.root)
-        self._covered: tuple[object, object, Mapping[str, str]] = (None, None, {})  # of a procedure, in some files
+        self._covered: tuple[object, Callable[[], object], Mapping[str, str]] = (None, object, {})  # of what, in what
 
     def __enter__(self) -> Self:
         """See that evidence can be kept and nobody else is there, and put the run under the guardian's eyes."""
@@ -190,9 +191,9 @@ class Verifier:
     def covered(self, procedure: Procedure) -> Mapping[str, str]:
         """Return the hashes of what is in the files now: an earlier procedure may have changed them."""
         hashes = self.checkout.hashes()
-        if self._covered[0] is not procedure or self._covered[1] is not hashes:  # else nothing has changed
+        if self._covered[0] is not procedure or self._covered[1]() is not hashes:  # else nothing has changed
             found = parts(self.config, self.environment, procedure, self.catalog, hashes)
-            self._covered = (procedure, hashes, found)
+            self._covered = (procedure, ref(hashes), found)
         return self._covered[2]
 
     def committed(self) -> Run:
