@@ -115,8 +115,18 @@ class Catalog:
         return Path(os.path.relpath(path, self.root) if Path(path).is_absolute() else path).as_posix()
 
 
-def load(root: Path, pages: Iterable[Path]) -> Catalog:
-    """Return the catalog of pages below a folder; SourceError with every problem of every page."""
+def load(
+    root: Path,
+    pages: Iterable[Path],
+    check: Callable[[Procedure], Iterable[Problem]] = lambda _: (),
+    *,
+    condensed: bool = False,
+) -> Catalog:
+    """Return the catalog of pages below a folder; SourceError with every problem of every page.
+
+    ``check`` returns what else is wrong with a procedure of a page that can be read.
+    A ``condensed`` one takes a tenth of the memory, and is for running procedures: see Scan.condensed().
+    """
     problems: list[Problem] = []
     scans = []
     base = root.resolve()
@@ -129,7 +139,9 @@ def load(root: Path, pages: Iterable[Path]) -> Catalog:
                 continue
             found = scan(text, name)
             problems.extend(found.problems)
-            scans.append((name, found))
+            if found.runbook is not None and not found.problems:
+                problems.extend(problem for procedure in found.runbook.procedures for problem in check(procedure))
+            scans.append((name, found.condensed() if condensed else found))
     catalog = Catalog(root, tuple(scans))
     problems.extend(_relations(catalog.procedures))
     if problems:
