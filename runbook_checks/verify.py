@@ -36,6 +36,7 @@ from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.shell import find_bash
 from runbook_checks.signing import sign
 from runbook_checks.source import source_of
+from runbook_checks.spare import Spare
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store, StoreError
 
@@ -116,6 +117,7 @@ class Verifier:
         self.resources.enter_context(self.checkout)
         self.resources.enter_context(occupied(self.config.root, self.environment, self.run.id))
         self.resources.enter_context(guarded(self.run.mark, controller=self.controller))
+        self.run = replace(self.run, spare=self.resources.enter_context(Spare()))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -154,6 +156,8 @@ class Verifier:
         """Take the stack down, if there is one; the next procedure gets a fresh one."""
         stack, self.stack, self.target = self.stack, None, None
         self.done.clear()
+        if self.run.spare is not None:
+            self.run.spare.end()  # it carries the mark of what goes down
         if stack is not None:
             try:
                 stack.down()

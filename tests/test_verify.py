@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbook_checks import marks
 from runbook_checks.config import load_config
 from runbook_checks.errors import StackError, UsageError
 from runbook_checks.execute import UnjudgedError
 from runbook_checks.record import CHANGED, Outcome
 from runbook_checks.report import load_catalog, load_report
+from runbook_checks.stack import Stack
 from runbook_checks.store import StoreError
 from runbook_checks.verify import Verifier
 
@@ -70,6 +72,22 @@ def test_needs_run_once_per_stack(repository: Repository) -> None:
     with verifier(repository, base, section("a", "true", "base"), section("b", "true", "a, base")) as one:
         assert verify(one, "b", "a", "base") == ["passed"] * 3
     assert log(repository) == ["up", "base", "down"]
+
+
+def test_the_shell_of_the_next_procedure_has_ended_before_the_stack_goes_down(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down, living = Stack.down, []
+
+    def look(stack: Stack) -> None:
+        living.append(marks.marked(stack.mark))
+        down(stack)
+
+    monkeypatch.setattr(Stack, "down", look)
+    with verifier(repository, section("a", "true")) as one:
+        assert verify(one, "a") == ["passed"]
+        assert len(marks.marked(one.run.mark)) == 1
+    assert living == [[]]
 
 
 def test_what_is_asked_for_again_is_answered_from_the_evidence_and_does_not_run_again(repository: Repository) -> None:

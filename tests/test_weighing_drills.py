@@ -110,7 +110,7 @@ def test_monitoring_that_gives_no_answer_has_noticed_nothing(
     alarm: Alarm, monkeypatch: pytest.MonkeyPatch, deaf_s: float, settings: dict[str, str]
 ) -> None:
     monkeypatch.setattr(drills, "SETTLE_S", 0.5)
-    monkeypatch.setattr("runbook_checks.monitoring._ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("runbook_checks.monitoring._ANSWER_TIMEOUT_S", 2.0)
     alarm.deaf_s = deaf_s
     trials, blocks = proven(alarm, CARD, FAULT, MENDED, IDLE, HEALED, CLEANUP, **settings)
     assert trials["idle"].came is Came.UNDECIDED
