@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from runbook_checks.bash import Syntax
 from runbook_checks.expect import Verdict, compare
@@ -56,17 +56,18 @@ class Run:
     bash: Path
     languages: Mapping[str, str]
     mark: str
-    commit: str = ""
-    dirty: bool = False
     syntax: Syntax = field(default_factory=Syntax)
     spare: Spare | None = None  # without one each shell begins when it is asked for
 
 
 class Blocks:
-    """The blocks of one procedure as they run: their session, their records, and the first reason for a failure."""
+    """The blocks of one procedure as they run: their session, their records, and the first reason for a failure.
+
+    A context manager: the shell starts on entering it, and nobody waits for that before the first block.
+    """
 
     def __init__(self, procedure: Procedure, target: Target, run: Run, probe: Probe | None = None) -> None:
-        """Begin without a session: see open(). With a probe, an unset variable ends a block."""
+        """Begin without a session. With a probe, an unset variable ends a block."""
         self.procedure = procedure
         self.target = target
         self.run = run
@@ -77,9 +78,20 @@ class Blocks:
         self.running: Block | None = None
         self._reserve: IO[bytes] | None = None
         self._folder: Path | None = None  # for the files of the session, if not where those of all sessions are
+        self._closed = False
         self._elsewhere = [run.root / ".runbook-checks", *_ELSEWHERE]
         self._started_by: dict[int, int] = {}  # the session's number of a block: the place of its record
         self._changed_at = time.time()  # when a block last changed something, or we began: seconds since the epoch
+
+    def __enter__(self) -> Self:
+        """Open it."""
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it, if nobody has."""
+        if not self._closed:
+            self.close()
 
     def passes(self, block: Block) -> bool:
         """Run a block, keep what it did, and return whether it passed; one for another environment is skipped."""
@@ -253,6 +265,7 @@ class Blocks:
         if self._reserve is not None:
             self._reserve.close()
         self._close()
+        self._closed = True
         if self.run.spare is not None and self.probe is None and not self.reason:  # else the stack goes down
             self.run.spare.begin(**self._asked(self.target.environ))
 

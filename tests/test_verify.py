@@ -151,6 +151,15 @@ def test_evidence_that_cannot_be_kept_stops_everything_before_it_starts(reposito
     assert log(repository) == []
 
 
+def test_a_procedure_whose_evidence_cannot_be_kept_is_not_run(repository: Repository) -> None:
+    with verifier(repository, section("a", "echo a >>log"), section("b", "echo b >>log")) as one:
+        path = one.store.path("local", "extra/b")
+        path.mkdir(parents=True)
+        with pytest.raises(StoreError, match=r"b\.jsonl: the evidence could not be written"):
+            verify(one, "a", "b")
+    assert log(repository) == ["up", "a", "down"]
+
+
 @pytest.mark.parametrize(
     ("environment", "text", "said"),
     [
