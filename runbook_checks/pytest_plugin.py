@@ -352,6 +352,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if isinstance(item, ProcedureItem):
             item.runbooks.expected.append(item.procedure)
     if CHOSEN in session.config.stash:
+        del session.config.stash[CHOSEN]
         gc.freeze()
 
 
