@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -129,10 +130,11 @@ def load(
     problems: list[Problem] = []
     scans = []
     base = root.resolve()
+    is_inside = cache(lambda folder: folder.resolve().is_relative_to(base))  # few folders hold many pages
     names = dict.fromkeys(_name(root, page) for page in pages)
     with _only_growing():
         for name in names:
-            text = _read(root, base, name, problems)
+            text = _read(root, name, is_inside, problems)
             if text is None:
                 continue
             found = scan(text, name)
@@ -178,10 +180,10 @@ def _name(root: Path, page: Path) -> str:
     return Path(os.path.relpath(root / page, root)).as_posix()
 
 
-def _read(root: Path, base: Path, name: str, problems: list[Problem]) -> str | None:
+def _read(root: Path, name: str, is_inside: Callable[[Path], bool], problems: list[Problem]) -> str | None:
     path = root / name
     try:
-        if name.startswith("../") or not path.resolve().is_relative_to(base):
+        if name.startswith("../") or not is_inside(path.resolve().parent if path.is_symlink() else path.parent):
             problems.append(Problem(name, 1, "this page is outside the folder of the configuration"))
             return None
         if path.exists() and not path.is_file():

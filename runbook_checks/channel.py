@@ -11,7 +11,6 @@ from runbook_checks.output import Output
 if TYPE_CHECKING:
     import selectors
     from collections.abc import Callable
-    from pathlib import Path
 
 _OVERWRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # no link, and wait for nobody
 
@@ -19,13 +18,13 @@ _OVERWRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLO
 class Channel:
     """The files of one block; reused by the next one unless a background job holds them."""
 
-    def __init__(self, folder: Path, name: int, secrets: tuple[str, ...], limit_bytes: int) -> None:
+    def __init__(self, folder: str, name: int, secrets: tuple[str, ...], limit_bytes: int) -> None:
         """Make the FIFOs; their names, and the script's, end in the number."""
         self.name = name
         self.block = 0  # whose it is
         self._script = f"{folder}/block.{name}"
         self.outputs = tuple(
-            Output(folder / f"{short}.{name}", stream, secrets, limit_bytes)
+            Output(f"{folder}/{short}.{name}", stream, secrets, limit_bytes)
             for short, stream in (("out", Stream.STDOUT), ("err", Stream.STDERR))
         )
 

@@ -24,12 +24,12 @@ class PlainConsole(Console):
         width = None if file.isatty() else _LOG_WIDTH
         super().__init__(file=file, width=width, highlight=False, markup=False, emoji=False)
 
-    def print_line(self, line: Text) -> None:
+    def print_line(self, head: str, style: str, rest: str) -> None:
         """Print one line, however long; where there is no terminal without rich, which takes much longer."""
         if self.is_terminal:
-            self.print(line, soft_wrap=True)
+            self.print(Text.assemble((head, style), rest), soft_wrap=True)
         else:
-            self.file.write(f"{line.plain}\n")
+            self.file.write(f"{strip_control_codes(head + rest)}\n")
             self.file.flush()
 
     def print_table(self, table: Table) -> None:

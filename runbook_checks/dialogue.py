@@ -8,10 +8,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 _REPORT = re.compile(rb"^(\w+) (\w+) (\d+) (\d+) (\d*)$", re.MULTILINE)
 _FIRST_KEY = b"0" * 16  # session.bash begins with it
@@ -44,17 +41,22 @@ class Report:
 class Dialogue:
     """The two FIFOs of a session, what it was told last, and what it has said since."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str) -> None:
         """Make the FIFOs; both are opened both ways, so that no side waits for the other and the reports never end."""
-        for name in ("in", "ctl"):
-            os.mkfifo(folder / name, 0o600)
-        self._in = os.open(folder / "in", os.O_RDWR | os.O_NONBLOCK)
-        self._ctl = os.open(folder / "ctl", os.O_RDWR | os.O_NONBLOCK)
+        self._paths = (Path(folder, "in"), Path(folder, "ctl"))
+        for path in self._paths:
+            os.mkfifo(path, 0o600)
+        self._in, self._ctl = (os.open(path, os.O_RDWR | os.O_NONBLOCK) for path in self._paths)
         self._last_key = self._key = _FIRST_KEY  # of the order that is carried out; its reports carry it
         self._order = b""
         self.report = Report()
-        self.shell = 0  # the process that waits for the next order; 0 until it says so
+        self.shell = 0  # the process that waits for the next order, or is going to: the first one need not say so
         self.shells: set[int] = set()
+
+    def begin(self, shell: int) -> None:
+        """Take a process for the shell, before it has said anything: an order can wait for it."""
+        self.shell = shell
+        self.shells.add(shell)
 
     def order(self, word: bytes, files: int) -> None:
         """Let the shell begin: with the block, and the outputs, whose files end in this number."""
@@ -81,14 +83,18 @@ class Dialogue:
     def _note(self, word: bytes, number: int, pid: int, line: int | None) -> None:
         report = self.report
         if word == b"ready":
-            self.shell = pid
-            self.shells.add(pid)
+            self.begin(pid)
         elif word == b"at":
             report.line = report.line or line
         elif how := _ENDS.get(word):
             if word in _LAST_WORDS:
                 self.shell = 0
             report.how, report.status, report.line = how, number, report.line or line
+
+    def is_whole(self) -> bool:
+        """Return whether the shell finds our FIFOs where they were made; raise OSError when there is nothing at all."""
+        ours = (os.fstat(self._in), os.fstat(self._ctl))
+        return all(os.path.samestat(path.stat(), one) for path, one in zip(self._paths, ours, strict=True))
 
     def fileno(self) -> int:
         """Return what becomes readable when the session has said something."""

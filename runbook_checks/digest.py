@@ -27,13 +27,6 @@ _HASH = re.compile("[0-9a-f]{64}")
 _SHORT, _LONG = 12, 64  # digits of a hash
 
 
-def digest_in(
-    config: Config, environment: Environment, procedure: Procedure, catalog: Catalog, hashes: FileHashes
-) -> str:
-    """Return ``sha256:…`` over all that a run of a procedure in an environment depends on: see parts()."""
-    return digest_of(parts(config, environment, procedure, catalog, hashes))
-
-
 def digest_of(covered: Mapping[str, str]) -> str:
     """Return the digest of the parts that it covers.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from runbook_checks.console import PlainConsole
     from runbook_checks.model import Procedure
 
+_IDLE = (  # plugins that come with every pytest, or often, and look at each item for nothing
+    *("terminalreporter", "logging", "warnings", "threadexception", "unraisableexception"),  # nobody is shown it
+    *("unittest", "subtests", "tmpdir", "hypothesispytest", "pytest_markdown_docs"),  # for tests of other kinds
+)
 _WORKERS = re.compile("auto|logical|[0-9]{1,2}")  # a slip of the finger must not start ten thousand processes
 
 
@@ -59,9 +64,8 @@ def _arguments(
     return [
         *_places(config.root, procedures),
         *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
-        *("-p", "runbook_checks", "-p", "xdist", "-p", "no:terminalreporter", "-p", "no:pytest_markdown_docs"),
-        # Nobody is shown what these collect of each item.
-        *("-p", "no:logging", "-p", "no:warnings", "-p", "no:tmpdir"),
+        *("-p", "runbook_checks", "-p", "xdist"),
+        *chain.from_iterable(("-p", f"no:{name}") for name in _IDLE),
         *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
         *("--runbook-environment", environment.name),
         *(("-n", options.workers) if options.workers != "0" else ()),

@@ -14,18 +14,19 @@ from runbook_checks.leaks import masked
 from runbook_checks.model import DRILL_FIGURES, Block, Procedure, Role, is_drill, runs_in
 from runbook_checks.record import Figure, Outcome, Record
 from runbook_checks.redact import Redactor
-from runbook_checks.running import Blocks, Run, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runbook_checks.model import FigureBound
     from runbook_checks.mutants import Probe
+    from runbook_checks.running import Blocks, Run
 
     Act = Block | Callable[[], Answer]  # or a question of a drill
 
 _FIRST = frozenset({Role.SETUP, Role.FAULT})
 _ANYHOW = frozenset({Role.ROLLBACK, Role.CLEANUP})
+_APART = frozenset({*_FIRST, Role.CLEANUP})  # from what the procedure itself does
 
 
 class InterruptedRun(KeyboardInterrupt):
@@ -41,8 +42,11 @@ class UnjudgedError(RunbookError):
     """Something of our own, such as a full disk, kept a block from running: that says nothing of the procedure."""
 
 
-def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: Probe | None = None) -> Record:
-    """Run a procedure's blocks and return its record; raise InterruptedRun, which carries it, when interrupted.
+def execute(blocks: Blocks) -> Record:
+    """Run a procedure's blocks, whose session is open, to its end, and return what they did.
+
+    The record does not say yet which files and which commit it is evidence of. Raises InterruptedRun, which carries it,
+    when interrupted.
 
     Raises UnjudgedError, after cleaning up, when a block could not run for want of something of our own.
 
@@ -51,15 +55,16 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: 
     the blocks monitoring is asked whether the fault was noticed and is over. With a probe it is a run for the proof of
     need, and differs as that says.
     """
+    procedure, target, run = blocks.procedure, blocks.target, blocks.run
     started_at, started = datetime.now(UTC), time.monotonic()
-    execution = _Execution(procedure, target, run, probe)
+    execution = _Execution(blocks)
     reason = _first_syntax_error(procedure, run)
     outcome = Outcome.FAILED if reason else execution.blocks_in_order()
     figures: tuple[Figure, ...] = ()
     if outcome is Outcome.PASSED:
         figures, answer = execution.figures()
         outcome, reason = execution.judged(answer), answer.reason
-    elif execution.all_but_cleanup and probe is None:
+    elif execution.all_but_cleanup and blocks.probe is None:
         figures, answer = execution.figures()
         reason = "\n".join(filter(None, (execution.blocks.reason, answer.reason)))
     record, _ = masked(
@@ -70,13 +75,11 @@ def execute(procedure: Procedure, digest: str, target: Target, run: Run, probe: 
             title=procedure.title,
             outcome=outcome,
             reason=reason or execution.blocks.reason,
-            digest=digest,
+            digest="",
             environment=target.environment,
             started_at=started_at.isoformat(timespec="milliseconds"),
             ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             duration_s=round(time.monotonic() - started, 6),
-            commit=run.commit,
-            dirty=run.dirty,
             services=target.services,
             blocks=tuple(execution.blocks.records),
             figures=figures,
@@ -108,11 +111,11 @@ def _first_syntax_error(procedure: Procedure, run: Run) -> str:
 
 
 class _Execution:
-    def __init__(self, procedure: Procedure, target: Target, run: Run, probe: Probe | None) -> None:
-        self.procedure = procedure
-        self.target = target
-        self.probe = probe
-        self.blocks = Blocks(procedure, target, run, probe)
+    def __init__(self, blocks: Blocks) -> None:
+        self.blocks = blocks
+        self.procedure = procedure = blocks.procedure
+        self.target = target = blocks.target
+        self.probe = blocks.probe
         self.interrupted = False
         self.unjudged: list[str] = []  # what could not begin or be asked, and why
         self.all_but_cleanup = False  # has passed, and something failed after that
@@ -122,16 +125,11 @@ class _Execution:
 
     def blocks_in_order(self) -> Outcome:
         cleanup = [block for block in self.procedure.blocks if block.role is Role.CLEANUP]
-        self.blocks.open()
-        try:
-            outcome = self._work(self._acts())
-            before, outcome = outcome, self._clean_up(cleanup, outcome)
-            whole = not any(self._why_not(block) for block in cleanup)  # else it is no wonder that something is left
-            outcome = self._work([self.drill.is_as_before] if self.drill and whole else [], outcome)
-            self.all_but_cleanup = before is Outcome.PASSED and outcome is Outcome.FAILED
-        except BaseException:
-            self.blocks.close()
-            raise
+        outcome = self._work(self._acts())
+        before, outcome = outcome, self._clean_up(cleanup, outcome)
+        whole = not any(self._why_not(block) for block in cleanup)  # else it is no wonder that something is left
+        outcome = self._work([self.drill.is_as_before] if self.drill and whole else [], outcome)
+        self.all_but_cleanup = before is Outcome.PASSED and outcome is Outcome.FAILED
         try:
             self.blocks.close()
         except KeyboardInterrupt:
@@ -140,11 +138,10 @@ class _Execution:
         return outcome
 
     def _acts(self) -> list[Act]:
-        by_role: dict[Role, list[Block]] = {role: [] for role in Role}
-        for block in self.procedure.blocks:
-            by_role[block.role].append(block)
-        setup, faults = by_role[Role.SETUP], by_role[Role.FAULT]
-        work = [block for block in self.procedure.blocks if block.role not in {*_FIRST, Role.CLEANUP}]
+        blocks = self.procedure.blocks
+        setup = [block for block in blocks if block.role is Role.SETUP]
+        faults = [block for block in blocks if block.role is Role.FAULT]
+        work = [block for block in blocks if block.role not in _APART]
         drill = self.drill
         if drill is None:
             return [*setup, *(one for one in faults if not runs_in(one, self.target.environment)), *work]

@@ -8,14 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook_checks import marks
 from runbook_checks.errors import StackError
-from runbook_checks.processes import Death, folder_prefix
+from runbook_checks.processes import Death, folder_base, folder_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +68,7 @@ def main(mark: str, controller: str) -> None:
         marks.end_marked(mark)
     except TimeoutError as error:
         raise SystemExit(str(error)) from error
-    for folder in Path(tempfile.gettempdir()).glob(f"{folder_prefix(mark)}*"):
+    for folder in Path(folder_base()).glob(f"{folder_prefix(mark)}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -15,6 +15,7 @@ from runbook_checks.model import Role
 from runbook_checks.mutants import Kind, Mutant, Probe, mutants_of, probe_of
 from runbook_checks.need import Need, Proof, held, signed_as, to_line
 from runbook_checks.record import CHANGED, Outcome, Record
+from runbook_checks.running import Blocks
 from runbook_checks.signing import sign
 from runbook_checks.verify import does_something_in
 from runbook_checks.weighing import weigh
@@ -69,7 +70,7 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
         raise OutOfTimeError(f"{procedure.id}: not tried, the time is over")
     needed = verifier.catalog.needs(procedure)
     refuse_elsewhere(verifier.environment, (*needed, procedure))
-    run = verifier.committed()
+    commit, dirty = verifier.checkout.state()
     covered = verifier.covered(procedure)
     started_at, started = datetime.now(UTC), time.monotonic()
     runner = _Runner(verifier, procedure, until)
@@ -81,7 +82,7 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
     if changed := _changed(covered, verifier.covered(procedure)):
         raise ChangedError(f"{procedure.id}: {CHANGED}: {changed}; nothing is proven, and nothing kept")
     proof = Proof(
-        run=run.id,
+        run=verifier.run.id,
         procedure=procedure.id,
         page=procedure.page,
         title=procedure.title,
@@ -90,8 +91,8 @@ def prove(verifier: Verifier, procedure: Procedure, until: float | None = None) 
         started_at=started_at.isoformat(timespec="milliseconds"),
         ended_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         duration_s=round(time.monotonic() - started, 3),
-        commit=run.commit,
-        dirty=run.dirty,
+        commit=commit,
+        dirty=dirty,
         services=runner.services,
         trials=trials,
         blocks=blocks,
@@ -139,16 +140,17 @@ class _Runner:
         verifier.discard()
         target = verifier.ready()
         self.services = target.services
-        run = verifier.committed()
         try:
             for need in verifier.catalog.needs(self.procedure):
                 if not does_something_in(need, self.environment):
                     continue
-                record = execute(need, "", target, run)
+                with Blocks(need, target, verifier.run) as blocks:
+                    record = execute(blocks)
                 if record.outcome is not Outcome.PASSED:
                     reason = f"needs {need.id}, which failed: {record.reason}"
                     return replace(record, blocks=(), outcome=Outcome.BLOCKED, reason=reason)
-            return execute(procedure, "", target, run, probe)
+            with Blocks(procedure, target, verifier.run, probe) as blocks:
+                return execute(blocks)
         except InterruptedRun as interrupt:  # its record tells of a run with something left out
             raise KeyboardInterrupt from interrupt
         finally:

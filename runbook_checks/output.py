@@ -11,7 +11,6 @@ from runbook_checks.redact import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from runbook_checks.model import Stream
 
@@ -56,11 +55,11 @@ class Kept:
 class Output:
     """The reading end of one FIFO and what came through it for one block, or after that block had ended."""
 
-    def __init__(self, path: Path, stream: Stream, secrets: tuple[str, ...], limit_bytes: int) -> None:
+    def __init__(self, path: str, stream: Stream, secrets: tuple[str, ...], limit_bytes: int) -> None:
         """Create the FIFO and open its reading end."""
         os.mkfifo(path, 0o600)
         self.stream = stream
-        self._path = str(path)
+        self._path = path
         self._limit_bytes = limit_bytes
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._writer = -1

@@ -7,6 +7,7 @@ import hashlib
 import os
 import select
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -23,6 +24,7 @@ TOKEN_VARIABLE = "RUNBOOK_CHECKS_SESSION"  # noqa: S105  (the name of a variable
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _LINE_BYTES = 4096  # of the kernel's; to ask for much more maps and unmaps memory each time
 _ENVIRONMENT_BYTES = 1024 * 1024
+_IN_MEMORY = "/dev/shm"  # noqa: S108 - for folders of our own, that others cannot read
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -109,6 +111,16 @@ def started_since(moment: Moment, ours: Iterable[Process], shells: Collection[in
     return tuple(process for process in by_pid.values() if process.pid not in shells and is_new(process))
 
 
+def folder_base() -> str:
+    """Return where the temporary folders of sessions lie: in memory, unless somebody has said where with ``TMPDIR``.
+
+    Their FIFOs hold nothing, but on a disk each is an inode, made and freed again for every procedure.
+    """
+    if "TMPDIR" not in os.environ and os.access(_IN_MEMORY, os.W_OK | os.X_OK):
+        return _IN_MEMORY
+    return tempfile.gettempdir()
+
+
 def folder_prefix(marker: str) -> str:
     """Return how the names of the temporary folders of a run's sessions begin, so that a killed run's can be found."""
     return f"runbook-{hashlib.sha256(marker.encode()).hexdigest()[:12]}-"
@@ -164,9 +176,10 @@ def _pids() -> Iterable[int]:
 
 def _session_of(pid: int) -> int:
     """Return the POSIX session of a process, or 0 when it is gone; many times as fast as to read all about it."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    try:
         return os.getsid(pid)
-    return 0
+    except (ProcessLookupError, PermissionError):
+        return 0
 
 
 def _living(pids: Iterable[int]) -> Iterator[Process]:

@@ -183,16 +183,14 @@ class Progress:
             leaks=kinds_in(record),
             at=at,
         )
-        line = Text.assemble((f"{record.outcome.value:<11}", _STYLES.get(record.outcome, "bold red")))
-        line.append(f" {record.procedure}  {record.duration_s:.1f} s")
-        self.console.print_line(line)
+        style = _STYLES.get(record.outcome, "bold red")
+        self.console.print_line(f"{record.outcome.value:<11}", style, f" {record.procedure}  {record.duration_s:.1f} s")
 
     def _keep_proof(self, proof: need.Proof, *, failed: bool) -> None:
         self.proofs[proof.procedure] = proof
         proven = sum(one.proven for one in proof.blocks)
-        line = Text.assemble((f"{proven:>3} of {len(proof.blocks):<3}", "bold red" if failed else "green"))
-        line.append(f"  {proof.procedure}  {proof.duration_s:.1f} s")
-        self.console.print_line(line)
+        head, style = f"{proven:>3} of {len(proof.blocks):<3}", "bold red" if failed else "green"
+        self.console.print_line(head, style, f"  {proof.procedure}  {proof.duration_s:.1f} s")
 
     def __rich__(self) -> Group:
         """Return what runs now, for how long, and how many have passed and failed."""

@@ -22,7 +22,6 @@ _SINCE_2 = frozenset({"source", "parts"})  # fields that version 1 does not have
 _MOMENTS = "moments"  # nor this, which only a drill's record has
 _NO_EARLIER = "no_earlier_than"  # nor this, which few have
 
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _NUMBERS = frozenset({int, float})
 _TYPES = {
     "str": (str,),
@@ -140,11 +139,6 @@ class Evidence:
 def to_line(record: Record) -> str:
     """Return the record as one line of JSON, with a final newline, in the form of its schema version."""
     data = _fields_of(record)
-    data["outcome"] = record.outcome.value
-    data["services"] = [_fields_of(service) for service in record.services]
-    data["blocks"] = [{**_fields_of(block), "outcome": block.outcome.value} for block in record.blocks]
-    data["figures"] = [_fields_of(figure) for figure in record.figures]
-    data["moments"] = [_fields_of(moment) for moment in record.moments]
     data["parts"] = dict(record.parts)
     if record.schema_version == 1:
         data = {name: value for name, value in data.items() if name not in _SINCE_2}
@@ -231,6 +225,13 @@ def _fields_of(part: Record | Service | BlockRecord | Figure | Moment) -> dict[s
     """Return the fields of one object by name, as they are: asdict() would copy all that is in them."""
     names, values_of = _named(type(part))  # type: ignore[arg-type]  # classes are hashable
     return dict(zip(names, values_of(part), strict=True))
+
+
+def _in_json(part: Outcome | Service | BlockRecord | Figure | Moment) -> str | dict[str, Any]:
+    return part.value if isinstance(part, Outcome) else _fields_of(part)
+
+
+_encode = json.JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":"), default=_in_json).encode
 
 
 @cache

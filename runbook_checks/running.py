@@ -5,23 +5,25 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from runbook_checks.bash import Syntax
 from runbook_checks.expect import Verdict, compare
 from runbook_checks.languages import assign, script
 from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
+from runbook_checks.processes import folder_base
 from runbook_checks.record import BlockRecord, Outcome, Service
 from runbook_checks.shell import Ended, How, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from runbook_checks.monitoring import Monitoring
     from runbook_checks.mutants import Probe
+    from runbook_checks.spare import Spare
 
 STEP_TIMEOUT_S = 300.0
 CHECK_TIMEOUT_S = 30.0
@@ -54,16 +56,18 @@ class Run:
     bash: Path
     languages: Mapping[str, str]
     mark: str
-    commit: str = ""
-    dirty: bool = False
     syntax: Syntax = field(default_factory=Syntax)
+    spare: Spare | None = None  # without one each shell begins when it is asked for
 
 
 class Blocks:
-    """The blocks of one procedure as they run: their session, their records, and the first reason for a failure."""
+    """The blocks of one procedure as they run: their session, their records, and the first reason for a failure.
+
+    A context manager: the shell starts on entering it, and nobody waits for that before the first block.
+    """
 
     def __init__(self, procedure: Procedure, target: Target, run: Run, probe: Probe | None = None) -> None:
-        """Begin without a session: see open(). With a probe, an unset variable ends a block."""
+        """Begin without a session. With a probe, an unset variable ends a block."""
         self.procedure = procedure
         self.target = target
         self.run = run
@@ -73,9 +77,21 @@ class Blocks:
         self.captures: dict[str, str] = {}
         self.running: Block | None = None
         self._reserve: IO[bytes] | None = None
+        self._folder: Path | None = None  # for the files of the session, if not where those of all sessions are
+        self._closed = False
         self._elsewhere = [run.root / ".runbook-checks", *_ELSEWHERE]
         self._started_by: dict[int, int] = {}  # the session's number of a block: the place of its record
         self._changed_at = time.time()  # when a block last changed something, or we began: seconds since the epoch
+
+    def __enter__(self) -> Self:
+        """Open it."""
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it, if nobody has."""
+        if not self._closed:
+            self.close()
 
     def passes(self, block: Block) -> bool:
         """Run a block, keep what it did, and return whether it passed; one for another environment is skipped."""
@@ -198,7 +214,7 @@ class Blocks:
     def open(self) -> None:
         """Begin the session, with room kept for what must run when there is no more."""
         if any(block.role in {Role.CLEANUP, Role.ROLLBACK} for block in self.procedure.blocks):
-            self._reserve = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - make_room() or close() ends it
+            self._reserve = tempfile.TemporaryFile(buffering=0, dir=folder_base())  # noqa: SIM115 - make_room() or close() ends it
             self._reserve.write(bytes(_RESERVE_BYTES))
         self._open()
 
@@ -210,20 +226,32 @@ class Blocks:
             if self._session.alive:
                 return True
         while self._elsewhere:
-            with suppress(OSError), _temporary_files_in(self._elsewhere.pop(0)):
+            self._folder = self._elsewhere.pop(0)
+            with suppress(OSError):
                 self._reopen()
                 return True
         return False
 
     def _open(self) -> None:
         environ = self.target.environ if self.probe is None else self.probe.environ(self.target.environ)
-        self._session = Session(
-            self.run.root, environ, self.run.bash, secrets=self.target.secrets, marker=self.run.mark
-        ).__enter__()
+        asked = self._asked(environ)
+        begun = self.run.spare.take(**asked) if self.run.spare is not None else None
+        self._session = begun or Session(**asked).__enter__()
         if self.probe is not None:
             self._session.run("set -u", timeout_s=CHECK_TIMEOUT_S)
             for name, value in self.probe.lent.items():
                 self._set(name, value)
+
+    def _asked(self, environ: Mapping[str, str]) -> dict[str, Any]:
+        run = self.run
+        return {
+            "cwd": run.root,
+            "environ": environ,
+            "bash": run.bash,
+            "secrets": self.target.secrets,
+            "marker": run.mark,
+            "folder": self._folder,
+        }
 
     def _reopen(self) -> None:
         """Give the blocks that are left a fresh shell, with the environment and the captures of the lost one."""
@@ -237,6 +265,9 @@ class Blocks:
         if self._reserve is not None:
             self._reserve.close()
         self._close()
+        self._closed = True
+        if self.run.spare is not None and self.probe is None and not self.reason:  # else the stack goes down
+            self.run.spare.begin(**self._asked(self.target.environ))
 
     def _close(self) -> None:
         self._session.close()
@@ -268,15 +299,6 @@ def _recorded(block: Block, outcome: Outcome, message: str, **came: Any) -> Bloc
     )
 
 
-@contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-
-
 def _exited(block: Block, ended: Ended) -> bool:
     return (ended.how is How.END or ended.how is How.EXIT) and ended.status == block.exit_status
 
@@ -292,7 +314,7 @@ def _how_it_ended(block: Block, ended: Ended, timeout_s: float) -> str:
         case How.TIMEOUT:
             return "did not end in time and was stopped"
         case How.LOST:
-            return "ended the shell itself, so nobody can say how it went (`exec`, `kill -9 $$`, an emptied $TMPDIR …)"
+            return "ended the shell itself, so nobody can say how it went (`exec`, `kill -9 $$`, our files removed …)"
         case How.STRAY:
             return "left its own block (`break` or `continue` outside a loop)"
         case _:

@@ -7,7 +7,7 @@
 # shellcheck shell=bash disable=SC1090,SC2016,SC2034,SC2064,SC2209,SC2320
 if [[ ! -v __rb ]]; then
   readonly __rb=$1 __rb_src=${BASH_SOURCE[0]}
-  __rb_key=0000000000000000
+  __rb_key=0000000000000000 __rb_say=''
   set --
   shopt -s expand_aliases
   trap() { # a block's EXIT trap runs when the session ends; ours stays armed
@@ -29,17 +29,20 @@ if [[ ! -v __rb ]]; then
   readonly __rb_seen
   readonly -f __rb_arm
 fi
-__rb_pid=$BASHPID __rb_say=ready __rb_last=exit __rb_st=0 __rb_at='' __rb_top=$((${#BASH_LINENO[@]} + 1))
+__rb_pid=$BASHPID __rb_last=exit __rb_st=0 __rb_at='' __rb_top=$((${#BASH_LINENO[@]} + 1))
 # errexit, exit N, set -u, ${x:?} all end here: report, then a fork carries the whole state on.
 \builtin trap '__rb_st=$?; [[ $BASHPID == "$__rb_pid" ]] || \builtin exit "$__rb_st"; \builtin unset -f exec
-  \exec </dev/null &>/dev/null; \builtin printf "%s %s %s %s %s\n" "$__rb_key" "$__rb_last" "$__rb_st" "$BASHPID" "$__rb_at" >"$__rb/ctl"; (\builtin . "$__rb_src")' EXIT
+  \exec </dev/null &>/dev/null; \builtin printf "%s %s %s %s %s\n" "$__rb_key" "$__rb_last" "$__rb_st" "$BASHPID" "$__rb_at" >"$__rb/ctl"
+  __rb_say=ready; (\builtin . "$__rb_src")' EXIT
 __rb_arm ''
 while
   \builtin unset -f exec # with a function of that name nothing could be redirected, and `builtin exec` redirects nothing
-  \exec &>/dev/null
-  \builtin printf '%s\n' "$__rb_key $__rb_say $__rb_st $BASHPID $__rb_at" >"$__rb/ctl"
+  [[ ! $__rb_say ]] || { # at first there is nothing to say, and nothing to point away
+    \exec &>/dev/null
+    \builtin printf '%s\n' "$__rb_key $__rb_say $__rb_st $BASHPID $__rb_at" >"$__rb/ctl"
+    \exec </dev/null
+  }
   # What can be done for the next block already, while the runner is busy with this one.
-  \exec </dev/null
   \builtin trap '\builtin exit 143' TERM
   \builtin trap "$__rb_seen" ERR
   \builtin set -eE -o pipefail
@@ -55,6 +58,7 @@ while
     fi
   done
 do
+  [[ $__rb_say ]] || SECONDS=0 # the shell may have waited for its first order
   __rb_key=${__rb_order:4:16} __rb_n=${__rb_order:38:9}
   __rb_n=${__rb_n%% *} __rb_say=stray __rb_st=1 __rb_at='' # what a top-level `continue` reports
   \exec >"$__rb/out.$__rb_n" 2>"$__rb/err.$__rb_n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets as tokens
 import select
 import selectors
@@ -71,7 +72,8 @@ class Session:
     """A bash in its own POSIX session that runs the blocks of one procedure; a context manager.
 
     ``environ`` is the whole environment of the blocks. ``marker`` becomes ``RUNBOOK_CHECKS_RUN`` in it, for a guardian
-    that looks for descendants. ``limit_bytes`` bounds what is kept of each stream of each block.
+    that looks for descendants. ``limit_bytes`` bounds what is kept of each stream of each block. The files of
+    the session lie in ``folder``, if not where those of all sessions do.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  (each of them is the caller's to decide)
@@ -82,9 +84,11 @@ class Session:
         secrets: tuple[str, ...] = (),
         limit_bytes: int = 256 * 1024,
         marker: str = "",
+        folder: Path | None = None,
     ) -> None:
         """Prepare; the shell starts on entering the context."""
         self._cwd, self._bash, self._secrets, self._limit_bytes = cwd, bash, secrets, limit_bytes
+        self._folder = folder
         self._token, self._folder_prefix = tokens.token_hex(8), processes.folder_prefix(marker)
         self._environ = {name: value for name, value in environ.items() if name not in _SWITCHES}
         self._environ[processes.TOKEN_VARIABLE] = self._token
@@ -98,10 +102,11 @@ class Session:
     def __enter__(self) -> Self:
         """Start bash; raise OSError when the folder or the program is not there."""
         with contextlib.ExitStack() as undo:
-            self._dir = Path(tempfile.mkdtemp(prefix=self._folder_prefix))
+            self._dir = tempfile.mkdtemp(prefix=self._folder_prefix, dir=self._folder or processes.folder_base())
             undo.callback(shutil.rmtree, self._dir)
             self._dialogue = Dialogue(self._dir)
             undo.callback(self._dialogue.close)
+            self._place = self._cwd.stat()
             self._process = subprocess.Popen(
                 [self._bash, "--norc", "--noprofile", "-c", '. "$0"', _SCRIPT, self._dir],
                 cwd=self._cwd,
@@ -113,7 +118,7 @@ class Session:
             )
             self._clock = processes.Clock()
             undo.pop_all()
-        self._dialogue.shells.add(self._process.pid)
+        self._dialogue.begin(self._process.pid)
         self._death = processes.Death(self._process.pid)
         self._selector = selectors.DefaultSelector()
         self._reports = select.poll()
@@ -179,6 +184,14 @@ class Session:
             stderr_cut=stderr_cut,
             duration_s=time.monotonic() - begun_s,
         )
+
+    def is_fresh(self) -> bool:
+        """Return whether a session that has run nothing is as if begun now: alive, in that folder, with its files."""
+        try:
+            there = os.path.samestat(self._cwd.stat(), self._place) and self._dialogue.is_whole()
+        except OSError:
+            return False
+        return there and not self._reports.poll(0)
 
     def late_output(self) -> tuple[LateOutput, ...]:
         """Return what background jobs have printed so far after their block had ended, in the order of the blocks.
@@ -307,12 +320,19 @@ class Session:
         self._wait(time.monotonic() + _KILLED_S, lambda: not self.alive)
 
     def _say_goodbye(self) -> None:
-        channel = self._begin(None)
-        channel.watch(self._selector)
+        try:
+            channel = self._begin(None)
+        except OSError:  # something has removed the folder, or filled it up
+            self._kill_shells()
+            return
         self._moment_before()
         self._dialogue.order(b"bye", channel.name)
-        if not self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive):
-            self._kill_shells()
+        if not self._held and self._reports.poll(_BRIEF_MS):
+            self._wait(0, lambda: not self.alive)
+        if self.alive:
+            channel.watch(self._selector)
+            if not self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive):
+                self._kill_shells()
         if not self._settle(channel):
             self._held.append(channel)
             self._channel = None

@@ -101,6 +101,11 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self.root}: evidence cannot be written there: {error.strerror}") from error
 
+    def make_ready(self, environment: str, procedure: str) -> None:
+        """See that a record of a procedure can be kept, before it runs; raises StoreError when it cannot."""
+        with _appending(self.path(environment, procedure)):
+            pass
+
     def append(self, record: Record) -> Record:
         """Add a record, whole or not at all, and return it as it is kept: it may follow one that is dated later.
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import uuid
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,7 +17,7 @@ from runbook_checks import marks
 from runbook_checks.addresses import site_map
 from runbook_checks.checkout import Checkout, git_state
 from runbook_checks.command import complete
-from runbook_checks.digest import digest_in, digest_of, parts, shortened
+from runbook_checks.digest import digest_of, parts, shortened
 from runbook_checks.errors import StackError, UsageError
 from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.files import FileHashes
@@ -33,9 +33,10 @@ from runbook_checks.monitoring import Monitoring
 from runbook_checks.occupancy import occupied
 from runbook_checks.record import CHANGED, Outcome, Record, Service, to_line
 from runbook_checks.redact import Redactor
-from runbook_checks.running import Run, Target
+from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.shell import find_bash
 from runbook_checks.signing import sign
+from runbook_checks.spare import Spare
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store, StoreError
 
@@ -50,6 +51,16 @@ if TYPE_CHECKING:
 FOLDER = ".runbook-checks"  # what we keep for ourselves, in the configuration's folder
 _IDENTITY_TIMEOUT_S = 60.0
 _NAMED = 3  # of the things that changed while a procedure ran
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a run is evidence of: what the files are and what git says, when it begins."""
+
+    covered: Mapping[str, str]  # the hash of each thing that a procedure depends on
+    digest: str
+    commit: str
+    dirty: bool
 
 
 class Verifier:
@@ -106,6 +117,7 @@ class Verifier:
         self.resources.enter_context(self.checkout)
         self.resources.enter_context(occupied(self.config.root, self.environment, self.run.id))
         self.resources.enter_context(guarded(self.run.mark, controller=self.controller))
+        self.run = replace(self.run, spare=self.resources.enter_context(Spare()))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,22 +147,17 @@ class Verifier:
         for need in needs:
             record = self._once(need, target)
             if record.outcome is not Outcome.PASSED:
-                return self._keep(
-                    _without_blocks(
-                        procedure,
-                        Outcome.BLOCKED,
-                        f"needs {need.id}, which failed",
-                        digest_of(self.covered(procedure)),
-                        target,
-                        self.committed(),
-                    )
-                )
+                why = f"needs {need.id}, which failed"
+                seen = self._look(procedure)
+                return self._keep(_without_blocks(procedure, Outcome.BLOCKED, why, seen, target, self.run))
         return self._once(procedure, target)
 
     def discard(self) -> None:
         """Take the stack down, if there is one; the next procedure gets a fresh one."""
         stack, self.stack, self.target = self.stack, None, None
         self.done.clear()
+        if self.run.spare is not None:
+            self.run.spare.end()  # it carries the mark of what goes down
         if stack is not None:
             try:
                 stack.down()
@@ -160,12 +167,13 @@ class Verifier:
     def _once(self, procedure: Procedure, target: Target) -> Record:
         if procedure.id in self.done or procedure.id in self.failed:
             return self._newest(procedure)
-        covered = self.covered(procedure)
         try:
-            record = execute(procedure, digest_of(covered), target, self.committed())
-            record = self._keep(self._detailed(procedure, record, covered))
+            with Blocks(procedure, target, self.run) as blocks:
+                seen = self._look(procedure)  # bash starts meanwhile, and waits for the first block
+                record = execute(blocks)
+            record = self._keep(self._detailed(procedure, record, seen))
         except InterruptedRun as interrupt:
-            self._keep(self._detailed(procedure, interrupt.record, covered))
+            interrupt.record = self._keep(self._detailed(procedure, interrupt.record, seen))
             raise
         except BaseException:  # nobody knows what it has left behind
             self.discard()
@@ -196,13 +204,16 @@ class Verifier:
             self._covered = (procedure, ref(hashes), found)
         return self._covered[2]
 
-    def committed(self) -> Run:
-        """Return the run with what git says of its folder now: an earlier procedure may have changed that."""
-        return _as_committed(self.run, self.checkout.state())
+    def _look(self, procedure: Procedure) -> _Seen:
+        """Return how things are before a procedure runs; raises StoreError when evidence of it could not be kept."""
+        self.store.make_ready(self.environment.name, procedure.id)
+        covered = self.covered(procedure)
+        return _Seen(covered, digest_of(covered), *self.checkout.state())
 
-    def _detailed(self, procedure: Procedure, record: Record, covered: Mapping[str, str]) -> Record:
-        """Return the record with what its digest covers, or with CHANGED for a digest if that has changed meanwhile."""
-        now = self.covered(procedure)
+    def _detailed(self, procedure: Procedure, record: Record, seen: _Seen) -> Record:
+        """Return the record with what it is evidence of: CHANGED for a digest if that has changed meanwhile."""
+        now, covered = self.covered(procedure), seen.covered
+        record = replace(record, digest=seen.digest, commit=seen.commit, dirty=seen.dirty)
         if now == covered:
             return replace(record, source=procedure.source, parts=shortened(covered))
         changed = sorted(name for name in {*now, *covered} if now.get(name) != covered.get(name))
@@ -305,14 +316,10 @@ def keep_crashed(  # noqa: PLR0913, PLR0917 - what a record says
 ) -> Record:
     """Keep and return the record of a procedure whose worker process died while it ran, in the run of that worker."""
     target = Target(environment=environment.name, environ={}, given=frozenset())
-    record = _without_blocks(
-        procedure,
-        Outcome.FAILED,
-        f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died",
-        digest_in(config, environment, procedure, catalog, FileHashes(config.root)),
-        target,
-        _as_committed(_new_run(config, "", run_id), git_state(config.root)),
-    )
+    covered = parts(config, environment, procedure, catalog, FileHashes(config.root))
+    seen = _Seen(covered, digest_of(covered), *git_state(config.root))
+    why = f"{procedure.page}:{procedure.line}: worker crashed: the process that ran the procedure died"
+    record = _without_blocks(procedure, Outcome.FAILED, why, seen, target, _new_run(config, "", run_id))
     signer = signer_of(key_in_variable(signing_key)) if signing_key else None
     return _keep(Store(config.root / config.evidence), record, signer)
 
@@ -335,18 +342,13 @@ def _new_run(config: Config, mark: str, run_id: str) -> Run:
     )
 
 
-def _as_committed(run: Run, state: tuple[str, bool]) -> Run:
-    commit, dirty = state
-    return replace(run, commit=commit, dirty=dirty)
-
-
 def does_something_in(procedure: Procedure, environment: str) -> bool:
     """Return whether a procedure does anything for those who need it, be it proven there or not."""
     return any(acts(block) and runs_in(block, environment) for block in procedure.blocks)
 
 
 def _without_blocks(  # noqa: PLR0913, PLR0917 - what a record says
-    procedure: Procedure, outcome: Outcome, reason: str, digest: str, target: Target, run: Run
+    procedure: Procedure, outcome: Outcome, reason: str, seen: _Seen, target: Target, run: Run
 ) -> Record:
     """Return the record of a procedure of which no block was run, or none is known."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -357,13 +359,13 @@ def _without_blocks(  # noqa: PLR0913, PLR0917 - what a record says
         title=procedure.title,
         outcome=outcome,
         reason=reason,
-        digest=digest,
+        digest=seen.digest,
         environment=target.environment,
         started_at=now,
         ended_at=now,
         duration_s=0.0,
-        commit=run.commit,
-        dirty=run.dirty,
+        commit=seen.commit,
+        dirty=seen.dirty,
         services=target.services,
     )
 

@@ -1,6 +1,7 @@
 """Feeds the scanner what reaches new code of it, and holds what it says against the page: see scripts/fuzz.
 
-Coverage-guided, by atheris; the argument is how many seconds. A page that breaks a promise is left as `crash-…`.
+Coverage-guided, by atheris; the arguments are libFuzzer's, such as how long. A page that breaks a promise is left as
+`crash-…`.
 """
 
 from __future__ import annotations
@@ -98,13 +99,13 @@ def test_one_input(data: bytes) -> None:
     promises(FRONT + text)
 
 
-def main(seconds: str) -> None:
-    """Fuzz for a time; libFuzzer ends the process, with status 0 when no promise was broken."""
+def main(*limits: str) -> None:
+    """Fuzz up to a limit; libFuzzer ends the process, with status 0 when no promise was broken."""
     with tempfile.TemporaryDirectory() as folder:
         for sample in SAMPLES.glob("*.md"):
             (Path(folder) / sample.name).write_bytes(sample.read_bytes())
         options = [
-            f"-max_total_time={seconds}",
+            *limits,
             "-max_len=4096",
             "-timeout=10",
             "-rss_limit_mb=1024",
@@ -115,4 +116,4 @@ def main(seconds: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "20")
+    main(*sys.argv[1:])

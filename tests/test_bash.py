@@ -6,7 +6,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook_checks import bash
@@ -91,7 +91,7 @@ def test_what_one_bash_reads_of_many_is_what_each_says_alone(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.sampled_from(ODD), min_size=1, max_size=4).map("\n".join), min_size=1, max_size=5))
 def test_no_script_closes_what_another_or_itself_has_opened(scripts: list[str]) -> None:
     assert [not said for said in check_syntax(scripts, BASH)] == [alone(script) for script in scripts]

@@ -235,7 +235,7 @@ def test_the_page_has_a_place_for_both() -> None:
     ("arguments", "said"),
     [
         (["limits"], "write parts out of limit, tools, startup, workers"),
-        (["--only", "crams"], "--only: write one of bats, byexample"),
+        (["--only", "crams"], "--only: write one of a plain bash for each page, bats"),
         (["--write", "--only", "cram"], "come from one run"),
         (["limit", "--write"], "come from one run"),
         (["--write", "--pages", "200"], "--write needs --pages 1000"),

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from repository import Repository, document, wait_for
+from repository import DEADLINE_S, Repository, document, wait_for, wait_for_text
 
 from runbook_checks import marks
-from runbook_checks.record import Outcome
+from runbook_checks.record import Outcome, to_line
 
 OKAY = """
 ## Okay { #okay }
@@ -225,15 +225,14 @@ def test_an_interrupt_cleans_up_takes_the_stack_down_and_has_its_exit_code(
     repository.only(SLOW)
     log = repository.root / "slow.log"
     process = repository.start("verify", "--json", "-n", workers)
-    wait_for(log.exists)
-    started = time.monotonic()
+    wait_for_text(log)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=30)
-    assert time.monotonic() - started < 10
+    stdout, stderr = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, log.read_text()) == (128 + number, "begun\ncleaned\n")
-    assert [record["outcome"] for record in json.loads(stdout)["records"]] == ["interrupted"]
+    (shown,) = json.loads(stdout)["records"]
     assert "Traceback" not in stderr
     (record,) = repository.records("extra/slow")
+    assert shown == json.loads(to_line(record))  # what is shown is what is kept
     line = repository.line("docs/runbooks/extra.md", "bash {.step}")
     assert record.outcome is Outcome.INTERRUPTED
     assert record.reason == f"docs/runbooks/extra.md:{line}: interrupted, in step slow-step-1"
@@ -242,16 +241,14 @@ def test_an_interrupt_cleans_up_takes_the_stack_down_and_has_its_exit_code(
 
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_failure_stays_one_when_its_cleanup_is_interrupted(repository: Repository, workers: str) -> None:
-    repository.only(SLOW.replace("sleep 60", "test ! -e broken").replace("echo cleaned", "sleep 1; echo cleaned"))
+    tidy = "if test -e broken; then echo cleaning >cleaning.log; sleep 60; fi\necho cleaned"
+    repository.only(SLOW.replace("sleep 60", "test ! -e broken").replace("echo cleaned", tidy))
     assert repository.run("verify").returncode == 0
     repository.write("broken", "")
-    log = repository.root / "slow.log"
-    log.unlink()
     process = repository.start("verify", "--json", "-n", workers)
-    wait_for(log.exists)
-    time.sleep(0.3)  # the step fails at once, the cleanup block has begun
+    wait_for_text(repository.root / "cleaning.log")
     process.send_signal(signal.SIGTERM)
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 143
     assert [record["outcome"] for record in json.loads(stdout)["records"]] == ["failed"]
     assert document(repository.run("status", "--json"))["procedures"][0]["status"] == "failed"
@@ -267,7 +264,7 @@ def test_an_interrupt_while_the_stack_comes_up_takes_it_down(
     process = repository.start("verify", "publish", "-n", workers)
     wait_for(lambda: list((repository.root / ".runbook-checks").glob("stack/*/coming")))
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 128 + number
     assert repository.left() == ([], [])
 
@@ -282,7 +279,7 @@ def test_an_interrupted_stack_command_ends_what_it_started_and_has_its_exit_code
     process = repository.start("stack", action)
     wait_for((repository.root / ".runbook-checks/coming").exists)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, stderr) == (128 + number, "")
     wait_for(lambda: repository.left()[0] == [])
 
@@ -295,9 +292,9 @@ def test_an_interrupted_drill_is_cleaned_up_and_has_its_exit_code(
     drilled = '    drill: {prometheus: $SITE_URL, notifications: "true"}\n    stack:\n'
     repository.replace("runbook-checks.yml", "    stack:\n", drilled)
     process = repository.start("drill", "--json", "-n", workers)
-    wait_for((repository.root / "slow.log").exists)
+    wait_for_text(repository.root / "slow.log")
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 128 + number, stderr
     (record,) = repository.records("extra/slow")
     assert record.outcome is Outcome.INTERRUPTED
@@ -335,10 +332,14 @@ def _runs_slow(folder: Path) -> bool:
 def test_a_crashed_worker_fails_its_procedure_and_the_others_go_on(repository: Repository) -> None:
     repository.only(SLOW, OKAY)
     process = repository.start("verify", "-n", "2", "--json", "--junitxml", "junit.xml")
-    wait_for((repository.root / "slow.log").exists)
-    (folder,) = filter(_runs_slow, repository.root.glob(".runbook-checks/stack/*-run-*[!r]"))
+
+    def where() -> list[Path]:
+        return list(filter(_runs_slow, repository.root.glob(".runbook-checks/stack/*-run-*[!r]")))
+
+    wait_for(where)
+    (folder,) = where()
     os.kill(int(folder.name.split("-")[2]), signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 1
     found = {record["procedure"]: record["outcome"] for record in json.loads(stdout)["records"]}
     assert found == {"extra/slow": "failed", "extra/okay": "passed"}
@@ -382,7 +383,7 @@ def test_a_killed_run_is_ended_by_the_guardian_and_swept_by_the_next(repository:
     process.communicate()
     started = time.monotonic()
     wait_for(lambda: repository.left()[0] == [])
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     (folder,) = (name for name in repository.left()[1] if not name.endswith(".owner"))
     done = repository.run("verify", "okay", "--json")
     assert (done.returncode, outcomes(done)) == (0, {"extra/okay": "passed"})

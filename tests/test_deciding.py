@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import DIGEST, NOW, record
 
@@ -54,7 +54,7 @@ MOMENTS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     moments=st.lists(st.sampled_from(MOMENTS), max_size=6),
     others=st.lists(
@@ -90,7 +90,7 @@ def judged(records: list[Record], *, strict: bool) -> Judgement:
     return judge(records, digest=DIGEST, verify_every_s=3600.0, now=NOW, strict=strict)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(kept=histories(), strict=st.booleans(), torn=st.integers(0, 3))
 def test_the_newest_records_say_what_all_say(tmp_path: Path, kept: list[Record], strict: bool, torn: int) -> None:  # noqa: FBT001
     store = Store(tmp_path)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbook_checks import digest
 from runbook_checks.catalog import Catalog, load
 from runbook_checks.config import Config, Environment, Identity, StackCommands
-from runbook_checks.digest import digest_in, parts
+from runbook_checks.digest import parts
 from runbook_checks.files import FileHashes
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ STAGING = Environment("staging", stack=StackCommands("true", "true", definition=
 def digest_of(root: Path, text: str = PAGE, environment: Environment = STAGING, **settings: Any) -> str:
     catalog = catalog_of(root, text)
     config = Config(root, environments=(environment,), **settings)
-    return digest_in(config, environment, catalog.get("page/restore"), catalog, FileHashes(root))
+    return digest.digest_of(parts(config, environment, catalog.get("page/restore"), catalog, FileHashes(root)))
 
 
 def files_of(root: Path, block: str, environment: Environment = STAGING, language: str = "bash") -> set[str]:

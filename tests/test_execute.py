@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from repository import wait_for_text
 
 from runbook_checks.execute import InterruptedRun, execute
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.markdown import scan
 from runbook_checks.record import BlockRecord, Outcome, Record, from_line, to_line
-from runbook_checks.running import Run, Target
+from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.shell import find_bash
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def run(folder: Path, *blocks: str, languages: dict[str, str] | None = None, **t
     environ = {"PATH": os.environ["PATH"], **target.pop("environ", {})}
     where = Target("local", environ, frozenset(environ), **target)
     how = Run("r", folder, BASH, {**DEFAULTS, **(languages or {})}, mark="")
-    return execute(found.runbook.procedures[0], "sha256:1", where, how)
+    with Blocks(found.runbook.procedures[0], where, how) as opened:
+        return execute(opened)
 
 
 def block(record: Record, number: int = 0) -> BlockRecord:
@@ -107,16 +109,16 @@ def test_a_check_is_asked_until_it_holds_and_carries_nothing_on(tmp_path: Path) 
 
 
 def test_a_check_gives_up_at_its_deadline_with_the_last_output(tmp_path: Path) -> None:
-    record = run(tmp_path, check("echo x >>log; echo attempt; false", more=" within=200ms every=20ms"))
+    record = run(tmp_path, check("echo x >>log; echo attempt; false", more=" within=1s every=20ms"))
     assert record.outcome is Outcome.FAILED
-    assert 2 <= block(record).attempts <= 12
+    assert 2 <= block(record).attempts <= 52
     assert block(record).stdout == "attempt\n"
-    assert "asked again for 0.2 s" in record.reason
+    assert "asked again for 1 s" in record.reason
 
 
 def test_an_answer_after_the_deadline_does_not_count(tmp_path: Path) -> None:
-    late = "test -e asked && sleep 0.5 || { touch asked; echo first; false; }"
-    record = run(tmp_path, check(late, more=" within=300ms every=20ms"))
+    late = "test -e asked && sleep 60 || { touch asked; echo first; false; }"
+    record = run(tmp_path, check(late, more=" within=1s every=20ms"))
     assert record.outcome is Outcome.FAILED
     assert (block(record).stdout, block(record).attempts) == ("first\n", 2)
     assert run(tmp_path, check("sleep 0.5", more=" within=300ms")).outcome is Outcome.FAILED
@@ -131,7 +133,7 @@ def test_a_check_that_hangs_is_stopped_at_its_deadline(tmp_path: Path) -> None:
     started = time.monotonic()
     record = run(tmp_path, check("sleep 60", more=" within=100ms"))
     assert record.outcome is Outcome.FAILED
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(
@@ -142,12 +144,12 @@ def test_a_check_that_hangs_is_stopped_at_its_deadline(tmp_path: Path) -> None:
         ("break", "left its own block"),
         ("exit 3", "exited with 3, expected 0"),
         ("false; true", "docs/p.md:15: step one-step-2 exited with 1"),
-        ("sleep 60", "did not end within its 0.2 s"),
+        ("sleep 60", "did not end within its 2 s"),
         ("printf 'exit 0 1\\nend 0 1\\n'; false", "exited with 1"),
     ],
 )
 def test_whatever_ends_a_block_but_its_own_end_fails_and_cleanup_runs(tmp_path: Path, text: str, said: str) -> None:
-    record = run(tmp_path, step("name=x; echo 7", "<n>"), step(text, more=" timeout=200ms"), check("true"),
+    record = run(tmp_path, step("name=x; echo 7", "<n>"), step(text, more=" timeout=2s"), check("true"),
                  fence("bash {.cleanup}", 'echo "cleaned-$n" >>log'))  # fmt: skip
     assert record.outcome is Outcome.FAILED
     assert said in record.reason
@@ -293,7 +295,7 @@ def test_secrets_never_reach_a_record(tmp_path: Path) -> None:
 
 def test_late_output_belongs_to_the_block_that_started_it(tmp_path: Path) -> None:
     record = run(tmp_path, step("{ while [ ! -e go ]; do sleep 0.01; done; echo late; } &"),
-                 step("touch go; sleep 0.2; echo now"), check("true"))  # fmt: skip
+                 step("touch go; wait; echo now"), check("true"))  # fmt: skip
     assert (block(record).stdout, block(record, 1).stdout) == ("late\n", "now\n")
 
 
@@ -346,8 +348,7 @@ def interrupted(folder: Path, *blocks: str, at: str = "log") -> Record:
     """Run blocks, interrupt them once a file is there, and return the record that the interrupt carries."""
 
     def interrupt() -> None:
-        while not (folder / at).exists():
-            time.sleep(0.01)
+        wait_for_text(folder / at)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -377,7 +378,7 @@ def test_what_failed_before_an_interrupt_has_failed(tmp_path: Path, role: str) -
 
 
 def test_an_interrupt_while_the_shell_is_closed_changes_no_failure(tmp_path: Path) -> None:
-    last_words = "trap 'touch closing; sleep 0.5' EXIT"
+    last_words = "trap 'echo closing >closing; sleep 2' EXIT"
     failed = interrupted(tmp_path, step(f"{last_words}; false"), check("true"), at="closing")
     assert failed.outcome is Outcome.FAILED
     (tmp_path / "closing").unlink()

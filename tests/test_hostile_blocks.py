@@ -57,7 +57,7 @@ BLOCKS = {
     "kill-group": Hostile("kill 0; sleep 1; true", "exited with 143"),
     "kill-hard": Hostile("kill -9 $$; sleep 1; true", "ended the shell itself"),
     "hang-up": Hostile("true; kill -HUP $$; true", "exited with 129"),
-    "broken-pipe": Hostile("set +e; exec > >(:); sleep 0.2; echo a; echo b; true", "exited with 141"),
+    "broken-pipe": Hostile("set +e; exec > >(:); wait $!; echo a; echo b; true", "exited with 141"),
     "stty": Hostile("stty raw </dev/tty", "/dev/tty"),
     "terminal": Hostile("read -r answer </dev/tty", "/dev/tty"),
     "stdin": Hostile("read -r answer", "exited with 1"),

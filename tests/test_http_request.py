@@ -37,7 +37,7 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         if self.path == "/slow":
             with contextlib.suppress(ConnectionError):
-                for _ in range(20):
+                for _ in range(600):
                     self.wfile.write(b".")
                     time.sleep(0.05)
             return
@@ -92,13 +92,10 @@ def test_a_redirect_is_not_followed(url: str) -> None:
 
 
 def test_nobody_there_is_a_failure_in_plain_words() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    assert command(f"GET http://127.0.0.1:{port}/\n") == (
-        1,
-        "",
-        f"http: http://127.0.0.1:{port}/: connection refused\n",
-    )
+    with socket.socket() as deaf:  # nobody else gets its port, and nobody listens there
+        deaf.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
+        assert command(f"GET {url}\n") == (1, "", f"http: {url}: connection refused\n")
     assert command("GET http://no.such.host.invalid/\n")[0] == 1
 
 
@@ -107,7 +104,7 @@ def test_the_timeout_is_for_the_whole_answer(url: str) -> None:
     status, out, err = command(f"GET {url}/slow\n", "--timeout", "200ms")
     assert (status, out) == (1, "")
     assert "no whole answer within 0.2 s" in err
-    assert time.monotonic() - begun_s < 0.8
+    assert time.monotonic() - begun_s < 15
 
 
 def answered(bytes_sent: bytes, method: str = "GET") -> tuple[int, str, str]:

@@ -29,7 +29,7 @@ ORDER = [
         "links",
     ),
     *("config", "addresses", "bash", "languages", "words", "files", "watching", "checkout", "digest", "changes"),
-    *("redact", "leaks", "output", "channel", "dialogue", "processes", "errexit", "lint", "shell"),
+    *("redact", "leaks", "output", "channel", "dialogue", "processes", "errexit", "lint", "shell", "spare"),
     *("marks", "command", "http_request"),
     *("expect", "monitoring", "mutants", "weighing", "running", "drill", "execute"),
     *("store", "signing", "keys", "trust", "scopes", "status", "report", "alerts", "holes", "documents", "tags"),

@@ -342,7 +342,7 @@ def test_signs_in_colour_and_letters_of_any_script_are_seen() -> None:
     assert markdown.scan(f"{FRONT}## A\n```bash {{.check}}\necho 'é 日本 → ⚠\ufe0f'\n```\n", "p.md").problems == ()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(PAGES)
 def test_fences_are_exactly_those_that_superfences_finds(page: str) -> None:
     fences = markdown.scan(page, "page.md").fences
@@ -350,7 +350,7 @@ def test_fences_are_exactly_those_that_superfences_finds(page: str) -> None:
     assert found == [(first, last, text.rstrip("\n")) for first, last, text in render(page).fences]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(PAGES)
 def test_a_marked_fence_without_a_problem_is_shown_in_its_place(page: str) -> None:
     """Problems of a missing procedure or expectation do not matter here: a whole page of checks is asked."""
@@ -361,7 +361,7 @@ def test_a_marked_fence_without_a_problem_is_shown_in_its_place(page: str) -> No
     assert all(fence.text.strip("\n") in shown for fence in scan.fences if fence.marked)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text() | PAGES, st.sampled_from(["", FRONT, "---\n", "---\nrunbook:\n"]))
 def test_scanning_never_raises(text: str, front: str) -> None:
     scan = markdown.scan(front + text, "page.md")

@@ -23,7 +23,7 @@ def test_only_the_mark_itself_is_found() -> None:
         assert ours.pid in [process.pid for process in marks.marked(mark)]
         assert other.pid not in [process.pid for process in marks.marked(mark)]
         marks.end_marked(mark)
-        assert ours.wait(5) != 0
+        assert ours.wait(30) != 0
         assert other.poll() is None
         other.kill()
 
@@ -35,9 +35,9 @@ def test_descendants_without_the_mark_are_found_and_those_who_ignore_the_request
             time.sleep(0.01)
         started = time.monotonic()
         marks.end_marked(mark)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 20
         assert marks.marked(mark) == []
-        assert process.wait(5) == -9
+        assert process.wait(30) == -9
 
 
 def test_who_answers_every_request_with_a_new_process_is_ended_too() -> None:

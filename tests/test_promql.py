@@ -157,13 +157,10 @@ def test_no_address_is_refused() -> None:
 
 
 def test_nobody_there_and_a_wrong_place_are_failures(url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    assert command("up == 1", f"http://127.0.0.1:{port}") == (
-        1,
-        "",
-        f"promql: http://127.0.0.1:{port}: connection refused\n",
-    )
+    with socket.socket() as deaf:  # nobody else gets its port, and nobody listens there
+        deaf.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        assert command("up == 1", nobody) == (1, "", f"promql: {nobody}: connection refused\n")
     status, _, err = command("up == 1", f"{url}/elsewhere")
     assert (status, "404 Not Found, which is no answer of Prometheus" in err) == (1, True)
     assert "too many samples" in run("too > 1", url).message

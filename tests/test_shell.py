@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from runbook_checks import shell
+from runbook_checks import processes, shell
 from runbook_checks.bash import check_syntax
 from runbook_checks.errors import RunbookError, UsageError
 from runbook_checks.model import Stream
@@ -37,7 +37,6 @@ def session(tmp_path: Path) -> Iterator[Session]:
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ignores TERM is killed after 0.2 s here, so that the tests are quick."""
     monkeypatch.setattr(shell, "GRACE_S", 0.2)
-    monkeypatch.setattr(shell, "_KILLED_S", 0.5)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
@@ -52,7 +51,7 @@ def test_a_block_ends_as_the_table_says(case: dict[str, Any], session: Session) 
         if "line" in block:
             assert ended.line == block["line"], shown
         assert block.get("alive", True) in {session.alive, None}, shown
-        assert ended.duration_s < 5, shown
+        assert ended.duration_s < 15, shown
         if not session.alive:
             return
 
@@ -65,11 +64,16 @@ def alive(pid: int) -> bool:
 
 
 def ends(pid: int) -> bool:
-    """Whether the process ends within a second."""
-    until_s = time.monotonic() + 1
+    """Whether the process ends, or has ended."""
+    until_s = time.monotonic() + 20
     while alive(pid) and time.monotonic() < until_s:
         time.sleep(0.01)
     return not alive(pid)
+
+
+def until(file: str) -> str:
+    """Return a command that waits for a file in the session's folder."""
+    return f"until test -e {file}; do sleep 0.01; done"
 
 
 def test_a_session_starts_in_the_folder_and_the_environment_it_is_given(tmp_path: Path) -> None:
@@ -86,22 +90,23 @@ def test_a_lost_session_refuses_the_next_block(session: Session) -> None:
         session.run("true", timeout_s=10)
 
 
-def test_output_comes_live_and_streams_are_apart(session: Session) -> None:
-    seen: list[tuple[Stream, bytes, float]] = []
-    begun_s = time.monotonic()
-    session.run(
-        "echo one; sleep 0.3; echo two >&2",
-        timeout_s=10,
-        on_output=lambda stream, data: seen.append((stream, data, time.monotonic() - begun_s)),
-    )
-    assert [(stream, data) for stream, data, _ in seen] == [(Stream.STDOUT, b"one\n"), (Stream.STDERR, b"two\n")]
-    assert seen[0][2] < seen[1][2] - 0.2
+def test_output_comes_live_and_streams_are_apart(session: Session, tmp_path: Path) -> None:
+    seen: list[tuple[Stream, bytes]] = []
+
+    def listen(stream: Stream, data: bytes) -> None:
+        seen.append((stream, data))
+        (tmp_path / "heard").touch()
+
+    ended = session.run(f"echo one; {until('heard')}; echo two >&2", timeout_s=20, on_output=listen)
+    assert ended.how is How.END
+    assert seen == [(Stream.STDOUT, b"one\n"), (Stream.STDERR, b"two\n")]
 
 
 def test_late_output_belongs_to_the_block_that_started_it(session: Session) -> None:
     seen: list[bytes] = []
-    first = session.run("(sleep 0.2; echo late) & echo now", timeout_s=10, on_output=lambda _, data: seen.append(data))
-    second = session.run("echo second; wait", timeout_s=10)
+    late = f"({until('go')}; echo late) & echo now"
+    first = session.run(late, timeout_s=10, on_output=lambda _, data: seen.append(data))
+    second = session.run("touch go; echo second; wait", timeout_s=10)
     assert (first.stdout, second.stdout) == (b"now\n", b"second\n")
     assert [(late.number, late.stdout) for late in session.late_output()] == [(first.number, b"late\n")]
     assert seen == [b"now\n", b"late\n"]
@@ -110,7 +115,8 @@ def test_late_output_belongs_to_the_block_that_started_it(session: Session) -> N
 def test_late_output_is_complete_after_closing(tmp_path: Path) -> None:
     with Session(tmp_path, os.environ, BASH) as opened:
         opened.run("trap 'echo farewell' EXIT", timeout_s=10)
-        opened.run("(trap 'echo ended; exit' TERM; while :; do sleep 0.01; done) & sleep 0.1", timeout_s=10)
+        job = "trap 'echo ended; exit' TERM; touch up; while :; do sleep 0.01; done"
+        opened.run(f"({job}) & {until('up')}", timeout_s=10)
         opened.run("true", timeout_s=10)
     assert [(late.number, late.stdout) for late in opened.late_output()] == [(2, b"ended\n"), (3, b"farewell\n")]
 
@@ -184,10 +190,9 @@ def test_a_secret_is_redacted_across_chunks_and_blocks(tmp_path: Path) -> None:
 def test_a_deadline_ends_the_blocks_daemon_and_spares_earlier_jobs(session: Session) -> None:
     earlier = session.run("(while :; do sleep 0.05; done) & setsid sleep 60 & echo $!", timeout_s=10)
     job = session.run("jobs -p", timeout_s=10).stdout.split()
-    ended = session.run("setsid --fork bash -c 'echo $$; exec sleep 60'; sleep 60 & echo $!; sleep 60", timeout_s=0.2)
+    ended = session.run("setsid --fork bash -c 'echo $$; exec sleep 60'; sleep 60 & echo $!; sleep 60", timeout_s=2)
     assert ended.how is How.TIMEOUT
-    assert len(ended.stdout.split()) == 2
-    assert [alive(int(pid)) for pid in ended.stdout.split()] == [False, False]
+    assert [ends(int(pid)) for pid in ended.stdout.split()] == [True, True]
     assert all(alive(int(pid)) for pid in [*job, earlier.stdout])
     session.run("kill " + earlier.stdout.decode(), timeout_s=10)  # a daemon: closing would leave it
 
@@ -212,7 +217,8 @@ def test_a_deadline_at_any_moment_of_an_order_keeps_the_session(session: Session
 
 def test_closing_ends_background_jobs_and_leaves_daemons(tmp_path: Path) -> None:
     with Session(tmp_path, os.environ, BASH) as opened:
-        ended = opened.run("sleep 60 & echo $!; setsid sleep 60 & sleep 0.05; echo $!", timeout_s=10)
+        daemon_up = f"setsid sh -c 'touch up; exec sleep 60' & {until('up')}"
+        ended = opened.run(f"sleep 60 & echo $!; {daemon_up}; echo $!", timeout_s=10)
     job, daemon = map(int, ended.stdout.split())
     try:
         assert ends(job)
@@ -225,7 +231,7 @@ def test_a_failed_block_does_not_make_processes_pile_up_after_closing(tmp_path: 
     with Session(tmp_path, os.environ, BASH) as opened:
         pids = [int(opened.run("echo $BASHPID; false", timeout_s=10).stdout) for _ in range(5)]
     assert len(set(pids)) == 5
-    assert not any(alive(pid) for pid in pids)
+    assert all(map(ends, pids))
 
 
 def test_an_interrupt_ends_the_block_and_keeps_the_session(session: Session) -> None:
@@ -234,8 +240,10 @@ def test_an_interrupt_ends_the_block_and_keeps_the_session(session: Session) -> 
 
     with pytest.raises(KeyboardInterrupt):
         session.run("a=1; sleep 60 & b=$!; echo go; sleep 60", timeout_s=10, on_output=interrupt)
-    ended = session.run("echo $a; kill -0 $b || echo ended", timeout_s=10)
-    assert ended.stdout == b"1\nended\n"
+    ended = session.run("echo $a $b", timeout_s=10)
+    kept, job = ended.stdout.split()
+    assert kept == b"1"
+    assert ends(int(job))  # to `kill -0` it is there until somebody has buried it
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -300,10 +308,22 @@ def test_no_descriptor_leads_to_a_script_that_a_block_could_overwrite(session: S
     assert b"/block." not in ended.stdout
 
 
-def test_closing_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_its_files_lie_in_memory_unless_somebody_has_named_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    assert processes.folder_base() == "/dev/shm"
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert processes.folder_base() == str(tmp_path)
+    monkeypatch.delenv("TMPDIR")
+    monkeypatch.setattr("runbook_checks.processes._IN_MEMORY", str(tmp_path / "none"))
+    assert processes.folder_base() == str(tmp_path)  # where there is no such folder
+
+
+def test_closing_leaves_no_file(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with Session(tmp_path, os.environ, BASH) as opened:
+    with Session(tmp_path, os.environ, BASH, folder=tmp_path) as opened:
         opened.run("sleep 0.05 &", timeout_s=10)
         opened.run("true", timeout_s=10)
         assert list(tmp_path.iterdir())

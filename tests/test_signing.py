@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf import json_format
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
 from in_toto_attestation.v1 import statement_pb2
@@ -174,7 +174,6 @@ def test_what_is_no_envelope_of_a_record_is_refused(line: bytes) -> None:
         read_envelope(line, KEYS)
 
 
-@settings(deadline=None)  # signatures, on a busy machine
 @given(st.integers(0, len(envelope(ONE)) - 2), st.integers(1, 255))
 def test_no_byte_of_an_envelope_can_change_what_it_says(place: int, flip: int) -> None:
     line = bytearray(envelope(ONE))

@@ -23,7 +23,13 @@ WIDTHS = (1280, 360)
 _HEIGHT = 1200  # room for the whole navigation: of a link that is scrolled half out of sight axe sees one half
 SCHEMES = ("light", "dark")
 _OPTIONS = {"resultTypes": ["violations", "passes"], "rules": {"target-size": {"enabled": True}}}
-_SETTLED_MS = 300  # Material adds its copy buttons after the page has loaded
+# Material adds its copy buttons after the page has loaded.
+_SETTLED = """() => new Promise(done => {
+  let timer
+  const wait = () => { clearTimeout(timer); timer = setTimeout(done, 300) }
+  new MutationObserver(wait).observe(document, {subtree: true, childList: true, attributes: true})
+  wait()
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,11 @@ def violations(page: Page) -> list[str]:
     found = Axe().run(page, options=_OPTIONS).response
     assert found["passes"], "axe has checked nothing"
     return [f"{each['id']}: {node['html']}" for each in found["violations"] for node in each["nodes"]]
+
+
+def settle(page: Page) -> None:
+    """Wait until nothing of the page has changed for a moment."""
+    page.evaluate(_SETTLED)
 
 
 def unfold(page: Page) -> None:
@@ -167,7 +178,7 @@ def both_widths(context: BrowserContext, address: str, use: Callable[[Page], Non
     try:
         page.set_viewport_size({"width": WIDTHS[0], "height": _HEIGHT})
         page.goto(address)
-        page.wait_for_timeout(_SETTLED_MS)
+        settle(page)
         unfold(page)
         use(page)
         for width in WIDTHS:

@@ -86,7 +86,7 @@ def published(folder: Path, entries: Sequence[Entry], *, strict: bool) -> dict[s
     }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=st.lists(st.lists(evidence(), max_size=6), min_size=6, max_size=6), strict=st.booleans())
 def test_every_output_says_the_same_of_any_evidence(found: list[list[Evidence]], *, strict: bool) -> None:
     entries = [entry(place, one, strict=strict) for place, one in zip(PLACES, found, strict=True)]

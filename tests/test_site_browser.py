@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import sync_playwright
-from sample_site import build, record_of, write_sample
+from sample_site import VERIFIED_AT, build, record_of, write_sample
 
 from runbook_checks.config import load_config
 from runbook_checks.report import load_report
@@ -86,7 +86,7 @@ def test_a_card_says_how_long_ago_and_paper_says_when(browser: Browser, base: st
     page.goto(base + PAGE)
     when = page.locator("[data-rb-card=restore-database] .rb-state time")
     assert when.inner_text() == "3 hours ago"
-    day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+    day = VERIFIED_AT.date().isoformat()
     assert day in str(when.get_attribute("title"))
     page.emulate_media(media="print")
     assert when.inner_text().startswith(day)
@@ -98,7 +98,7 @@ def test_a_clock_that_is_behind_makes_nothing_newer(browser: Browser, base: str)
     page.clock.set_fixed_time(datetime.now(UTC) - timedelta(days=2))
     page.goto(base + PAGE)
     when = page.locator("[data-rb-card=restore-database] .rb-state time")
-    day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+    day = VERIFIED_AT.date().isoformat()
     assert when.inner_text().startswith(day)
     assert "just now" not in page.locator("article").inner_text()
     page.close()
@@ -133,7 +133,7 @@ def test_a_page_that_is_open_for_days_gets_old_by_itself_and_so_does_the_next_on
 
 
 def test_without_javascript_what_is_green_says_of_which_day_it_is(browser: Browser, base: str) -> None:
-    day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+    day = VERIFIED_AT.date().isoformat()
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     for address in (base, base + PAGE):
@@ -200,7 +200,7 @@ def test_without_javascript_the_absolute_date_tells(browser: Browser, base: str)
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(base + PAGE)
-    day = (datetime.now(UTC) - timedelta(hours=3)).date().isoformat()
+    day = VERIFIED_AT.date().isoformat()
     assert day in page.locator("[data-rb-card=restore-database] .rb-state").inner_text()
     context.close()
 

@@ -51,9 +51,9 @@ def test_a_chart_is_made_in_less_than_five_milliseconds() -> None:
     charts = [replace(CHART, key=f"k{number}") for number in range(20)]
     times = []
     for chart in charts:
-        began = time.perf_counter()
+        began = time.process_time()  # whatever else the machine does
         svg(chart)
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     assert sorted(times)[len(times) // 2] < 0.005
     assert svg(charts[0]) is svg(charts[0])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from test_site_accessibility import our_folder, ours, respond, rich, sample, search, unfold
+from test_site_accessibility import our_folder, ours, respond, rich, sample, search, settle, unfold
 from test_site_browser import browser
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_tab_reaches_every_control_in_the_order_of_the_page_shows_it_and_leaves_
     page: Page, sample: str, kind: str
 ) -> None:
     page.goto(sample + KINDS[kind])
-    page.wait_for_timeout(300)
+    settle(page)
     unfold(page)
     if kind == "a runbook":
         respond(page)
@@ -122,7 +122,7 @@ def test_tab_reaches_every_control_in_the_order_of_the_page_shows_it_and_leaves_
 def test_what_is_touched_is_large_enough_for_a_thumb(page: Page, sample: str, kind: str) -> None:
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     page.goto(sample + KINDS[kind])
-    page.wait_for_timeout(300)
+    settle(page)
     unfold(page)
     if kind == "a runbook":
         respond(page)

@@ -32,7 +32,7 @@ def test_up_returns_although_a_server_keeps_its_output_open_and_down_ends_it(tmp
     one = stack(tmp_path, up='sleep 60 & echo $! >"$RUNBOOK_STACK_DIR/pid"')
     started = time.monotonic()
     one.up()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     server = psutil.Process(int((one.folder / "pid").read_text()))
     assert [process.pid for process in marks.marked(one.mark)] == [server.pid]
     one.down()
@@ -41,8 +41,8 @@ def test_up_returns_although_a_server_keeps_its_output_open_and_down_ends_it(tmp
 
 
 def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
-    one = stack(tmp_path, up="echo trying; trap '' TERM; sleep 61 & sleep 62", timeout_s=0.2)
-    with pytest.raises(StackError, match=r"took longer than 0\.2 s and was ended\ntrying"):
+    one = stack(tmp_path, up="echo trying; trap '' TERM; sleep 61 & sleep 62", timeout_s=1)
+    with pytest.raises(StackError, match=r"took longer than 1 s and was ended\ntrying"):
         one.up()
     left = [one for one in marks.marked(one.mark) if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     assert left == []  # one may have died between the list of all and the look at it

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import DIGEST, NOW, record
 from signatures import CI, KEYS, OTHER, envelope, keep, raw, rewrite, sealed
@@ -294,7 +294,7 @@ def test_a_file_of_signatures_that_cannot_be_read_is_an_error(store: Store) -> N
         examine(store, *AT, KEYS)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(place=st.integers(0, len(raw(record())) - 1), byte=st.integers(0, 255), data=st.data())
 def test_no_byte_of_a_signed_record_can_be_changed(store: Store, place: int, byte: int, data: st.DataObject) -> None:
     """Put in the place of another, inserted, or taken away."""

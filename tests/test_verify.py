@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbook_checks import marks
 from runbook_checks.config import load_config
 from runbook_checks.errors import StackError, UsageError
 from runbook_checks.execute import UnjudgedError
 from runbook_checks.record import CHANGED, Outcome
 from runbook_checks.report import load_catalog, load_report
+from runbook_checks.stack import Stack
 from runbook_checks.status import Status
 from runbook_checks.store import StoreError
 from runbook_checks.verify import Verifier
@@ -71,6 +73,22 @@ def test_needs_run_once_per_stack(repository: Repository) -> None:
     with verifier(repository, base, section("a", "true", "base"), section("b", "true", "a, base")) as one:
         assert verify(one, "b", "a", "base") == ["passed"] * 3
     assert log(repository) == ["up", "base", "down"]
+
+
+def test_the_shell_of_the_next_procedure_has_ended_before_the_stack_goes_down(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    down, living = Stack.down, []
+
+    def look(stack: Stack) -> None:
+        living.append(marks.marked(stack.mark))
+        down(stack)
+
+    monkeypatch.setattr(Stack, "down", look)
+    with verifier(repository, section("a", "true")) as one:
+        assert verify(one, "a") == ["passed"]
+        assert len(marks.marked(one.run.mark)) == 1
+    assert living == [[]]
 
 
 def test_what_is_asked_for_again_is_answered_from_the_evidence_and_does_not_run_again(repository: Repository) -> None:
@@ -132,6 +150,15 @@ def test_evidence_that_cannot_be_kept_stops_everything_before_it_starts(reposito
     with pytest.raises(StoreError, match="cannot be written"), verifier(repository, section("a", "true")):
         pass
     assert log(repository) == []
+
+
+def test_a_procedure_whose_evidence_cannot_be_kept_is_not_run(repository: Repository) -> None:
+    with verifier(repository, section("a", "echo a >>log"), section("b", "echo b >>log")) as one:
+        path = one.store.path("local", "extra/b")
+        path.mkdir(parents=True)
+        with pytest.raises(StoreError, match=r"b\.jsonl: the evidence could not be written"):
+            verify(one, "a", "b")
+    assert log(repository) == ["up", "a", "down"]
 
 
 @pytest.mark.parametrize(

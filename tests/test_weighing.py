@@ -14,7 +14,7 @@ from runbook_checks.markdown import scan
 from runbook_checks.mutants import Probe, mutants_of, probe_of
 from runbook_checks.need import Came
 from runbook_checks.record import Outcome, Record
-from runbook_checks.running import Run, Target
+from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.weighing import weigh
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class Proven:
         folder = self.folder / f"{len(list(self.folder.iterdir()))}.run"
         folder.mkdir()
         target = Target("local", environ, frozenset(environ))
-        return execute(procedure, "", target, Run("r", folder, BASH, DEFAULTS, mark=""), probe)
+        with Blocks(procedure, target, Run("r", folder, BASH, DEFAULTS, mark=""), probe) as opened:
+            return execute(opened)
 
     @property
     def unproven(self) -> dict[str, str]:
@@ -258,8 +259,8 @@ def test_what_waits_for_the_left_out_block_does_not_wait_for_its_whole_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks have five minutes by default; three of the runs would take them."""
-    monkeypatch.setattr("runbook_checks.mutants.LEAST_TIMEOUT_S", 1.0)
-    monkeypatch.setattr("runbook_checks.mutants.LEAST_CLEANUP_S", 1.0)
+    monkeypatch.setattr("runbook_checks.mutants.LEAST_TIMEOUT_S", 2.0)
+    monkeypatch.setattr("runbook_checks.mutants.LEAST_CLEANUP_S", 2.0)
     until = "until test -e {0}; do sleep 0.05; done"
     proven = Proven(
         tmp_path,
@@ -270,7 +271,7 @@ def test_what_waits_for_the_left_out_block_does_not_wait_for_its_whole_time(
         fence("bash {.cleanup #tidy}", until.format("made")),
     )
     assert proven.trials["ready"].came is Came.UNDECIDED
-    assert "did not end within its 1 s" in proven.said("ready", "waits")
+    assert "did not end within its 2 s" in proven.said("ready", "waits")
     assert proven.trials["one-step-1"].came is Came.CAUGHT
-    assert "did not end within its 1 s" in proven.said("one-step-1", "tidy")
+    assert "did not end within its 2 s" in proven.said("one-step-1", "tidy")
     assert max(trial.duration_s for trial in proven.trials.values()) < 30

@@ -18,7 +18,7 @@ from runbook_checks.monitoring import Monitoring
 from runbook_checks.mutants import Probe, mutants_of, probe_of
 from runbook_checks.need import Came
 from runbook_checks.record import Outcome, Record
-from runbook_checks.running import Run, Target
+from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.weighing import DRILL, weigh
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def proven(alarm: Alarm, *blocks: str, **settings: Any) -> tuple[dict[str, Trial
             (alarm.folder / name).unlink(missing_ok=True)
         (alarm.folder / "told").touch()
         alarm.look()
-        return execute(one, "", target, Run("r", alarm.folder, BASH, DEFAULTS, mark=""), probe)
+        with Blocks(one, target, Run("r", alarm.folder, BASH, DEFAULTS, mark=""), probe) as opened:
+            return execute(opened)
 
     baseline = run(procedure, Probe())
     assert (baseline.outcome, baseline.reason) == (Outcome.PASSED, "")
@@ -109,7 +110,7 @@ def test_monitoring_that_gives_no_answer_has_noticed_nothing(
     alarm: Alarm, monkeypatch: pytest.MonkeyPatch, deaf_s: float, settings: dict[str, str]
 ) -> None:
     monkeypatch.setattr(drills, "SETTLE_S", 0.5)
-    monkeypatch.setattr("runbook_checks.monitoring._ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("runbook_checks.monitoring._ANSWER_TIMEOUT_S", 2.0)
     alarm.deaf_s = deaf_s
     trials, blocks = proven(alarm, CARD, FAULT, MENDED, IDLE, HEALED, CLEANUP, **settings)
     assert trials["idle"].came is Came.UNDECIDED

@@ -6,7 +6,7 @@ import json
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from blocks import bash, python
+from blocks import bash, python, script
 
 if TYPE_CHECKING:
     from blocks import Corpus, Procedure
@@ -21,6 +21,11 @@ def runbook(procedure: Procedure, number: int) -> str:
         + "\n"
         for block in procedure
     )
+
+
+def plain(procedure: Procedure, _: int) -> str:
+    """Return a plain bash script."""
+    return script(procedure)
 
 
 def cram(procedure: Procedure, _: int) -> str:

@@ -77,7 +77,7 @@ def make(folder: Path) -> Path:
         sections += [f"## {name} {{ #{name} }}\n", "```yaml {.procedure}\nreversible: false\n```\n"]
         sections += [f"```bash {{.setup}}\n: >{STATE}/{name}\n```\n", *[step] * STEPS]
         sections.append(f"```bash {{.check}}\nwc -l <{STATE}/{name}\n```\n```text {{.expect}}\n{STEPS}\n```\n")
-        sections.append('```bash {.check within=1s every=50ms}\n: <"/dev/tcp/127.0.0.1/${SITE_URL##*:}"\n```\n')
+        sections.append('```bash {.check}\n: <"/dev/tcp/127.0.0.1/${SITE_URL##*:}"\n```\n')
         sections.append("```bash {.cleanup}\ntrue\n```\n")
     (root / "docs/runbooks").mkdir(parents=True)
     (root / "docs/runbooks/kill.md").write_text("\n".join(sections))

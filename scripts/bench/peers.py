@@ -143,6 +143,15 @@ OURS = Peer(
 )
 
 PEERS = (
+    Peer(
+        "a plain bash for each page",
+        "",
+        formats.plain,
+        ".sh",
+        lambda _home, _folder: ["bash", "-ec", 'for page in docs/*; do bash -e "$page"; done'],
+        compares=False,
+        note="looks at nothing: the limit",
+    ),
     Peer("cram", "cram==0.7", formats.cram, ".t", _in_folder("cram", "--shell=/bin/bash")),
     Peer("prysk", "prysk==0.20.0", formats.cram, ".t", _in_folder("prysk", "--shell=/bin/bash")),
     Peer(

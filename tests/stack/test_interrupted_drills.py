@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from stack.drilled import Site
 from stack.running_stack import Stack
 
 from runbook_checks import marks
-from runbook_checks.processes import folder_prefix
+from runbook_checks.processes import folder_base, folder_prefix
 from runbook_checks.record import Outcome
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path)
     site.write()
     site.weaken("runbook-checks.yml", "hold: 2s", "hold: 5m")
+    site.weaken("runbook-checks.yml", "notifications: ", 'notifications: touch "$STACK_DIR/asked" && ')
     yield site
     for folder in stacks(site):
         marks.end_marked(str(folder))  # what a failed test has left
@@ -50,8 +50,9 @@ def wait_for(condition: Callable[[], object], within_s: float = DEADLINE_S) -> N
 
 
 def told(folder: Path) -> bool:
+    """Return whether the drill of a stack has seen that its alert fires, and somebody was told."""
     notifications = folder / "notifications.jsonl"
-    return notifications.exists() and "RedisDown" in notifications.read_text()
+    return (folder / "asked").exists() and notifications.exists() and "RedisDown" in notifications.read_text()
 
 
 def broken(site: Site, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
@@ -66,9 +67,7 @@ def broken(site: Site, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
 
 def is_gone(folder: Path) -> bool:
     """Return whether no server and no session of a stack is left."""
-    return not marks.marked(str(folder)) and not list(
-        Path(tempfile.gettempdir()).glob(f"{folder_prefix(str(folder))}*")
-    )
+    return not marks.marked(str(folder)) and not list(Path(folder_base()).glob(f"{folder_prefix(str(folder))}*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

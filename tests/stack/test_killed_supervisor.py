@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from stack.drilled import begun
 from stack.running_stack import ROOT, STACK, Stack
 
 from runbook_checks import marks
-from runbook_checks.processes import folder_prefix
+from runbook_checks.processes import folder_base, folder_prefix
 from runbook_checks.record import Outcome, Record, from_line
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def alive(processes: list[psutil.Process]) -> list[str]:
 
 def sessions(folder: Path) -> list[Path]:
     """Return the folders of the shell sessions on a stack."""
-    return list(Path(tempfile.gettempdir()).glob(f"{folder_prefix(str(folder))}*"))
+    return list(Path(folder_base()).glob(f"{folder_prefix(str(folder))}*"))
 
 
 def test_a_run_goes_on_with_a_fresh_stack_and_takes_down_what_the_supervisor_left(repository: Repository) -> None:

@@ -243,7 +243,7 @@ def test_a_backup_that_fails_does_not_end_the_schedule(stack: Stack, tmp_path: P
     (tmp_path / "conf/backup-schedule.env").write_text("BACKUP_EVERY=1\nBACKUP_KEEP=5\n")
     (tmp_path / "backups").touch()  # no folder can be made there
     done = stack.shell(
-        f"timeout --signal=TERM 4 {SCRIPTS}/backup-schedule.sh 2>&1",
+        f"timeout --signal=TERM 10 {SCRIPTS}/backup-schedule.sh 2>&1",
         STACK_DIR=str(tmp_path),
         BACKUP_DIR=str(tmp_path / "backups"),
         METRICS_DIR=str(tmp_path),

@@ -70,7 +70,7 @@ def test_a_failed_execution_says_why_and_names_its_step(replica: RunningReplica)
 
 
 def test_a_running_execution_can_be_watched_and_leaves_a_checkpoint_per_step(replica: RunningReplica) -> None:
-    started = replica.execute("slow", wait_s=0, seconds=1)
+    started = replica.execute("slow", wait_s=0, seconds=3)
     assert started["status"] == "running"
     job = started["job_id"]
     status = f"/api/execute/status/{job}"
@@ -78,7 +78,7 @@ def test_a_running_execution_can_be_watched_and_leaves_a_checkpoint_per_step(rep
     wait_until(lambda: replica.http.get(status).json()["status"] == "completed", "the execution ends")
     found = replica.http.get(f"/api/checkpoints/{job}").json()["checkpoints"]
     assert [c["step"] for c in found] == ["wait_4", "wait_3", "wait_2", "wait_1"]
-    assert found[0]["state"]["current_data"]["waited"] == 1.0
+    assert found[0]["state"]["current_data"]["waited"] == 3.0
 
 
 def test_reliability_counts_what_was_executed(database: str, start_replica: StartReplica) -> None:
@@ -93,20 +93,20 @@ def test_reliability_counts_what_was_executed(database: str, start_replica: Star
 
 def test_a_replica_knows_and_watches_what_the_other_one_executes(database: str, start_replica: StartReplica) -> None:
     one, other = start_replica(database, "one"), start_replica(database, "other")
-    job = one.execute("slow", wait_s=0, seconds=0.8)["job_id"]
+    job = one.execute("slow", wait_s=0, seconds=3)["job_id"]
     seen: list[dict[str, Any]] = []
     with connect(f"{other.url.replace('http', 'ws')}/ws/executions/{job}") as socket:
-        snapshot = json.loads(socket.recv(timeout=5))
+        snapshot = json.loads(socket.recv(timeout=30))
         assert (snapshot["type"], snapshot["data"]["metadata"]["replica"]) == ("snapshot", "one")
         while not seen or seen[-1]["data"]["status"] != "completed" or seen[-1]["type"] != "execution_update":
-            seen.append(json.loads(socket.recv(timeout=5)))
+            seen.append(json.loads(socket.recv(timeout=30)))
     assert "step_update" in {update["type"] for update in seen}
     assert other.http.get(f"/api/execute/status/{job}").json()["status"] == "completed"
 
 
 def test_a_socket_for_an_unknown_execution_is_told_so(replica: RunningReplica) -> None:
     with connect(f"{replica.url.replace('http', 'ws')}/ws/executions/nope") as socket:
-        assert json.loads(socket.recv(timeout=5))["data"]["error"] == "not_found"
+        assert json.loads(socket.recv(timeout=30))["data"]["error"] == "not_found"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_what_exceeds_the_queue_is_refused_and_the_rest_completes(database: str,
     small = start_replica(database, MAX_RUNNING="2", MAX_QUEUED="1")
 
     def start(_: int) -> tuple[int, str]:
-        answer = small.http.post("/api/execute/pipeline", json={"pipeline": "slow", "input": {"seconds": 0.6}})
+        answer = small.http.post("/api/execute/pipeline", json={"pipeline": "slow", "input": {"seconds": 3}})
         return answer.status_code, answer.json().get("error", "")
 
     with ThreadPoolExecutor(6) as threads:
@@ -187,16 +187,16 @@ def test_a_hundred_executions_at_once_all_complete(replica: RunningReplica) -> N
     with ThreadPoolExecutor(20) as threads:
         ended = list(threads.map(lambda n: replica.execute("transform", text=f"text {n}")["status"], range(100)))
     assert ended == ["completed"] * 100
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 60
     assert replica.metric("ia_service_db_pool_exhausted") == 0
 
 
 def test_many_callers_that_wait_hold_up_nobody_else(database: str, start_replica: StartReplica) -> None:
     busy = start_replica(database, MAX_RUNNING="60")
     with ThreadPoolExecutor(50) as threads:
-        waiting = [threads.submit(busy.execute, "slow", seconds=2.5) for _ in range(50)]
+        waiting = [threads.submit(busy.execute, "slow", seconds=8) for _ in range(50)]
         wait_until(lambda: busy.metric("ia_service_executions_in_flight") == 50, "all are waiting")
         started = time.monotonic()
         assert busy.http.get("/api/execute/status/nope").status_code == 404
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 4
         assert {future.result()["status"] for future in waiting} == {"completed"}

@@ -103,7 +103,7 @@ def test_a_silent_first_server_is_tried_once_and_then_passed_by(pair: Pair, star
     wait_until(lambda: replayed(pair), "the standby has the tables")
     with Line("127.0.0.1", pair.primary.port) as line:
         url = pair.url(line.port, pair.standby.port)
-        replica = start_replica(url, QUERY_TIMEOUT_SECONDS="0.5")
+        replica = start_replica(url, QUERY_TIMEOUT_SECONDS="1.5")
         assert replica.execute("transform", text="x")["status"] == "completed"
         line.freeze()
         pair.promote()

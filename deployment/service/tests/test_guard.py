@@ -144,7 +144,7 @@ def test_updates_of_what_somebody_owns_are_sent_to_them_alone(
     other = start_replica(database, "other", **OPEN)
     address = f"{other.url.replace('http', 'ws')}/ws/executions"
     cookies = [{"cookie": f"ia-session={cookies_of(person.http)['ia-session']}"} for person in (ada, bob)]
-    order = {"pipeline": "slow", "input": {"seconds": 1}}
+    order = {"pipeline": "slow", "input": {"seconds": 4}}
     hers = ada.post(EXECUTE, order).json()["job_id"]
     with (
         connect(f"{address}/{hers}", additional_headers=cookies[0]) as owner,
@@ -152,18 +152,18 @@ def test_updates_of_what_somebody_owns_are_sent_to_them_alone(
         connect(address) as anybody,
     ):
         with connect(f"{address}/{hers}", additional_headers=cookies[1]) as socket:
-            assert json.loads(socket.recv(timeout=5))["data"]["error"] == "not_found"
-        assert json.loads(owner.recv(timeout=5))["type"] == "snapshot"
+            assert json.loads(socket.recv(timeout=30))["data"]["error"] == "not_found"
+        assert json.loads(owner.recv(timeout=30))["type"] == "snapshot"
         kinds = set()
         while True:
-            update = json.loads(owner.recv(timeout=10))
+            update = json.loads(owner.recv(timeout=30))
             kinds.add(update["type"])
             if update["type"] == "execution_update" and update["data"]["status"] == "completed":
                 break
         assert kinds == {"step_update", "execution_update"}
         replica.execute("transform", text="for all")
         for socket in (stranger, anybody):
-            seen = [json.loads(socket.recv(timeout=5))["data"]["execution_id"] for _ in range(3)]
+            seen = [json.loads(socket.recv(timeout=30))["data"]["execution_id"] for _ in range(3)]
             assert hers not in seen
 
 

@@ -21,7 +21,7 @@ def through(line: Line, url: str) -> str:
 def behind_line(place: Path, postgres: int, valkey: str, migrated: str, line: Line) -> Iterator[RunningReplica]:
     """A replica that every test leaves with a mended line."""
     with replica_starter(place, valkey) as start:
-        yield start(through(line, create_database(postgres, migrated)), QUERY_TIMEOUT_SECONDS="0.5")
+        yield start(through(line, create_database(postgres, migrated)), QUERY_TIMEOUT_SECONDS="1")
 
 
 def test_a_lost_database_is_a_clear_503_and_comes_back_without_a_restart(
@@ -45,12 +45,12 @@ def test_a_silent_database_holds_up_neither_health_nor_requests(behind_line: Run
     line.freeze()
     started = time.monotonic()
     health = behind_line.http.get("/health")
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 10
     assert health.json()["checks"]["database"]["ok"] is False
     started = time.monotonic()
     answer = behind_line.http.get("/api/execute/status/any")
     assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     line.thaw()
     wait_until(lambda: behind_line.http.get("/health").status_code == 200, "health returns")
 
@@ -62,7 +62,7 @@ def test_a_silent_database_does_not_make_a_scrape_late_and_the_next_ones_say_so(
 
     def up() -> float:
         started = time.monotonic()
-        page = behind_line.http.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "1"})
+        page = behind_line.http.get("/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "2"})
         scraped_s.append(time.monotonic() - started)
         assert page.status_code == 200
         return float(page.text.split("\nia_service_db_up ")[1].split()[0])
@@ -70,9 +70,9 @@ def test_a_silent_database_does_not_make_a_scrape_late_and_the_next_ones_say_so(
     wait_until(lambda: up() == 1, "the database is up")
     line.freeze()
     scraped_s.clear()
-    wait_until(lambda: up() == 0, "the metrics say that the database is silent", 6)
+    wait_until(lambda: up() == 0, "the metrics say that the database is silent")
     assert len(scraped_s) > 1  # the first ones answer from before
-    assert sorted(scraped_s)[len(scraped_s) // 2] < 1
+    assert sorted(scraped_s)[len(scraped_s) // 2] < 2
     line.thaw()
     wait_until(lambda: up() == 1, "the database is back")
 
@@ -96,9 +96,9 @@ def test_a_replica_starts_without_its_database_and_serves_once_it_is_there(
 def test_an_end_that_could_not_be_recorded_is_recorded_when_the_database_is_back(
     behind_line: RunningReplica, line: Line
 ) -> None:
-    job = behind_line.execute("slow", wait_s=0, seconds=0.4)["job_id"]
+    job = behind_line.execute("slow", wait_s=0, seconds=4)["job_id"]
     line.cut()
-    time.sleep(0.8)
+    time.sleep(1.5)  # it records each second how far it is
     line.mend()
     status = f"/api/execute/status/{job}"
     wait_until(lambda: behind_line.http.get(status).json()["status"] == "failed", "the failure is recorded")
@@ -136,12 +136,12 @@ def test_an_exhausted_pool_is_a_clear_503(database: str, line: Line, start_repli
         through(line, database),
         POOL_SIZE="1",
         POOL_TIMEOUT_SECONDS="0.2",
-        QUERY_TIMEOUT_SECONDS="3",
+        QUERY_TIMEOUT_SECONDS="20",
     )
     assert narrow.execute("transform", text="x")["status"] == "completed"
-    job = narrow.execute("slow", wait_s=0, seconds=0.4)["job_id"]
+    job = narrow.execute("slow", wait_s=0, seconds=4)["job_id"]
     line.freeze()
-    time.sleep(0.5)
+    time.sleep(1.5)  # it records each second how far it is
     answer = narrow.http.get("/api/execute/status/any")
     line.thaw()
     assert (answer.status_code, answer.json()["error"]) == (503, "pool_exhausted")

@@ -32,14 +32,14 @@ def test_every_step_has_its_checkpoint_and_the_database_has_none(database: str, 
 
 def test_a_killed_execution_goes_on_from_its_newest_checkpoint(database: str, start_replica: StartReplica) -> None:
     doomed, other = start_replica(database, "doomed", **IN_REDIS), start_replica(database, "other", **IN_REDIS)
-    job = doomed.execute("slow", wait_s=0, seconds=4)["job_id"]
+    job = doomed.execute("slow", wait_s=0, seconds=12)["job_id"]
     wait_until(lambda: len(checkpoints(other.http, job)) >= 2, "two checkpoints")
     os.kill(doomed.pid, signal.SIGKILL)
     os.waitpid(doomed.pid, 0)
     wait_until(lambda: other.metric("ia_service_executions_stuck") == 1, "it is stuck")
     ended = other.http.post(f"/api/execute/{job}/resume", json={"wait_s": 20}).json()
     assert (ended["status"], ended["metadata"]["resumed_from"]) == ("completed", "wait_2")
-    assert ended["output"]["waited"] == 4.0
+    assert ended["output"]["waited"] == 12.0
 
 
 def test_a_checkpoint_lasts_as_long_as_it_was_told(database: str, start_replica: StartReplica) -> None:
