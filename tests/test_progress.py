@@ -18,6 +18,7 @@ from runbook_checks.documents import SCHEMA_VERSION, records_document
 from runbook_checks.progress import Progress
 from runbook_checks.pytest_plugin import INTERRUPTED, RECORD, tell
 from runbook_checks.record import CHANGED, Outcome, Record, to_line
+from runbook_checks.telling import RECORD, tell
 
 NODE = "docs/page.md::one"
 
