@@ -23,7 +23,7 @@ _TOGETHER = 256  # scripts that one bash reads
 _LONGEST_TOGETHER = 30_000  # characters of one of them: Linux takes 128 KiB for a variable
 _LARGEST_TOGETHER = 120_000  # characters of all of them: macOS takes 1 MiB for an environment
 _CLAUSE = b"() { case x in x)\n%b;; esac\n}"
-_REMEMBERED = 4096  # scripts that were asked about, or soon will be
+_REMEMBERED = 1024  # scripts that were asked about, or soon will be
 
 
 def find_bash(environ: Mapping[str, str]) -> Path:

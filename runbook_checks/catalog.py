@@ -115,21 +115,36 @@ class Catalog:
         return Path(os.path.relpath(path, self.root) if Path(path).is_absolute() else path).as_posix()
 
 
-def load(root: Path, pages: Iterable[Path]) -> Catalog:
-    """Return the catalog of pages below a folder; SourceError with every problem of every page."""
+def load(
+    root: Path,
+    pages: Iterable[Path],
+    check: Callable[[Procedure], Iterable[Problem]] = lambda _: (),
+    *,
+    condensed: bool = False,
+) -> Catalog:
+    """Return the catalog of pages below a folder; SourceError with every problem of every page.
+
+    ``check`` returns what else is wrong with a procedure of a page that can be read.
+    A ``condensed`` one takes a tenth of the memory, and is for running procedures: see Scan.condensed().
+    """
     problems: list[Problem] = []
     scans = []
     base = root.resolve()
-    is_inside = cache(lambda folder: folder.resolve().is_relative_to(base))  # few folders hold many pages
+    real = cache(Path.resolve)  # few folders hold many pages
     names = dict.fromkeys(_name(root, page) for page in pages)
     with _only_growing():
         for name in names:
-            text = _read(root, name, is_inside, problems)
+            text = _read(root, base, name, real, problems)
             if text is None:
                 continue
             found = scan(text, name)
             problems.extend(found.problems)
-            scans.append((name, found))
+            if found.runbook is not None and _is_linked(root, base, name, real):
+                reason = "this runbook is reached by a symbolic link"
+                problems.append(Problem(name, 1, reason, "put the page itself here"))
+            if found.runbook is not None and not found.problems:
+                problems.extend(problem for procedure in found.runbook.procedures for problem in check(procedure))
+            scans.append((name, found.condensed() if condensed else found))
     catalog = Catalog(root, tuple(scans))
     problems.extend(_relations(catalog.procedures))
     if problems:
@@ -168,10 +183,16 @@ def _name(root: Path, page: Path) -> str:
     return Path(os.path.relpath(root / page, root)).as_posix()
 
 
-def _read(root: Path, name: str, is_inside: Callable[[Path], bool], problems: list[Problem]) -> str | None:
+def _is_linked(root: Path, base: Path, name: str, real: Callable[[Path], Path]) -> bool:
+    path = root / name
+    return path.is_symlink() or real(path.parent) != (base / name).parent
+
+
+def _read(root: Path, base: Path, name: str, real: Callable[[Path], Path], problems: list[Problem]) -> str | None:
     path = root / name
     try:
-        if name.startswith("../") or not is_inside(path.resolve().parent if path.is_symlink() else path.parent):
+        folder = path.resolve().parent if path.is_symlink() else real(path.parent)
+        if name.startswith("../") or not folder.is_relative_to(base):
             problems.append(Problem(name, 1, "this page is outside the folder of the configuration"))
             return None
         if path.exists() and not path.is_file():

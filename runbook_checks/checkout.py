@@ -143,19 +143,18 @@ def _folders(top: str, without: frozenset[str], *, hidden: bool) -> Iterator[str
         count += 1
         yield folder
         with os.scandir(folder) as entries:
-            found = list(entries)
-        for entry in found:
-            status = entry.stat(follow_symlinks=False)
-            if entry.is_symlink():
-                if not entry.is_file():
-                    raise _UntoldError  # the folder that it leads to may lie anywhere, or come later
-            elif not entry.is_dir(follow_symlinks=False):
-                if status.st_nlink > 1:
-                    raise _UntoldError  # it may be changed by another name
-            elif entry.path not in without and (hidden or entry.name[0] != "."):
-                if status.st_dev != disk or count + len(waiting) > _MOST_FOLDERS:
-                    raise _UntoldError
-                waiting.append(entry.path)
+            for entry in entries:  # a list would keep what is asked of each
+                status = entry.stat(follow_symlinks=False)
+                if entry.is_symlink():
+                    if not entry.is_file():
+                        raise _UntoldError  # the folder that it leads to may lie anywhere, or come later
+                elif not entry.is_dir(follow_symlinks=False):
+                    if status.st_nlink > 1:
+                        raise _UntoldError  # it may be changed by another name
+                elif entry.path not in without and (hidden or entry.name[0] != "."):
+                    if status.st_dev != disk or count + len(waiting) > _MOST_FOLDERS:
+                        raise _UntoldError
+                    waiting.append(entry.path)
 
 
 def _git(root: Path, *arguments: str) -> str | None:

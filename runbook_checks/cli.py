@@ -96,11 +96,11 @@ def _client(name: str, arguments: Sequence[str]) -> int:
     return run(arguments, sys.stdin, sys.stdout, sys.stderr, os.environ)
 
 
-def _load(options: argparse.Namespace) -> tuple[Config, Catalog]:
+def _load(options: argparse.Namespace, *, condensed: bool = False) -> tuple[Config, Catalog]:
     from runbook_checks.report import load_catalog  # noqa: PLC0415 - only what the command needs
 
     config = _config(options)
-    return config, load_catalog(config)
+    return config, load_catalog(config, condensed=condensed)
 
 
 def _chosen(
@@ -234,7 +234,7 @@ def _verify(options: argparse.Namespace) -> int:
     from runbook_checks.model import is_drill  # noqa: PLC0415
     from runbook_checks.scheduling import groups_of  # noqa: PLC0415
 
-    config, catalog = _load(options)
+    config, catalog = _load(options, condensed=True)
     environment = config.environment(options.environment)
     procedures = _chosen(catalog, options, environment)
     if options.drills:
@@ -249,7 +249,7 @@ def _mutate(options: argparse.Namespace) -> int:
     from runbook_checks.mutate import refuse_elsewhere  # noqa: PLC0415 - only what the command needs
     from runbook_checks.selecting import to_mutate, until  # noqa: PLC0415
 
-    config, catalog = _load(options)
+    config, catalog = _load(options, condensed=True)
     environment = config.environment(options.environment)
     procedures = _chosen(catalog, options, environment)
     refuse_elsewhere(environment, catalog.in_needs_order(procedures))

@@ -61,11 +61,13 @@ def parts(
     found = _own(config, environment, procedure, hashes)
     for need in catalog.needs(procedure):
         found[f"needs {need.id}"] = _hash(_listed(_own(config, environment, need, hashes)))
-    found.update(_around(environment, hashes))
+    around = hashes.around.get(environment)  # the same for every procedure
+    if around is None:
+        around = hashes.around[environment] = _around(environment, hashes)
+    found.update(around)
     return found
 
 
-@lru_cache(maxsize=4)  # the same for every procedure, as long as the hashes are, which it keeps in memory
 def _around(environment: Environment, hashes: FileHashes) -> tuple[tuple[str, str], ...]:
     """Return the parts that an environment gives to every procedure."""
     return (

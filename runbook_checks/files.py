@@ -54,6 +54,7 @@ class FileHashes:
         for name in (*self._listed, *sorted(self._folders)):
             self._called[name.rpartition("/")[2]].append(name)
         self._odd = tuple(name for name in self._listed if re.search(r"[^\w.@%+/-]", name))
+        self.around: dict[object, tuple[tuple[str, str], ...]] = {}  # what digests keep, by environment
         self._seen: dict[str, tuple[int, ...]] = {}  # how a file was when it was read
         self._hashes: dict[str, str] = {}
         self._named: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbook_checks.errors import UsageError
-from runbook_checks.model import Procedure, Role, is_drill, runs_in
+from runbook_checks.model import Procedure, Role, is_drill, roles_in, runs_in
 from runbook_checks.proof import proving_checks
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def refuse_unsafe(environment: Environment, procedures: Sequence[Procedure]) -> 
         return
     trusted = environment.disposable or environment.identity is not None
     for procedure in procedures:
-        roles = {block.role for block in procedure.blocks if runs_in(block, name)}
+        roles = roles_in(procedure, name)
         where = f"{procedure.page}:{procedure.line}: {procedure.id}"
         if Role.SETUP in roles:
             raise UsageError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from runbook_checks.attributes import CLASS
 from runbook_checks.blocks import ID, Attributes, can_fail, captures, read_block, read_expectation
 from runbook_checks.card import did_you_mean, front_matter, read_card, read_runbook
+from runbook_checks.condensed import Condensed
 from runbook_checks.errors import Problem
 from runbook_checks.fences import Fence, Layout, normal, read
 from runbook_checks.headings import Heading
@@ -31,6 +32,12 @@ class Scan:
     problems: tuple[Problem, ...]
     fences: tuple[Fence, ...]
     headings: tuple[Heading, ...]
+
+    def condensed(self) -> Scan:
+        """Return what running procedures needs of it, in a tenth of the memory: no fences and headings."""
+        procedures = tuple(map(Condensed.of, self.runbook.procedures)) if self.runbook else ()
+        runbook = dataclasses.replace(self.runbook, procedures=procedures) if self.runbook else None
+        return Scan(runbook, self.problems, (), ())
 
 
 def is_runbook(text: str) -> bool:
@@ -72,6 +79,7 @@ class _Section:
     around: tuple[_Section, ...]
     card: Card | None = None
     blocks: list[Block] = field(default_factory=list)
+    fences: list[Fence] = field(default_factory=list)  # of the card, the blocks and what they are expected to print
 
 
 @dataclass(slots=True)
@@ -118,6 +126,7 @@ class _Page:
                 self.problem(fence.span.first, f"a second card in one section, after line {around[-1].card.line}")
             else:
                 around[-1].card = card
+                around[-1].fences.append(fence)
 
     def assign(self, given: list[tuple[Fence, Attributes]], sections: list[_Section]) -> None:
         owner: _Section | None = None
@@ -132,6 +141,7 @@ class _Page:
                     self.problem(fence.span.first, "an expectation with no block before it in its procedure")
                 else:
                     found.blocks[-1] = self.expecting(found.blocks[-1], expectation)
+                    found.fences.append(fence)
             else:
                 block = read_block(attributes)
                 owner = found
@@ -141,6 +151,7 @@ class _Page:
                     )
                 else:
                     found.blocks.append(block)
+                    found.fences.append(fence)
             self.problems.extend(attributes.problems)
         for section in sections:
             if section.card is not None and not section.blocks:
@@ -197,7 +208,8 @@ class _Page:
                     did_you_mean(figure.name, sorted(known)),
                 )
         self.excepted(card, section, blocks)
-        procedure = Procedure(self.path, heading.id, heading.title, heading.line, card, tuple(blocks))
+        source = _source(section.fences)
+        procedure = Procedure(self.path, heading.id, heading.title, heading.line, card, tuple(blocks), source)
         self.bites(procedure)
         return procedure
 
@@ -246,6 +258,12 @@ class _Page:
             "add a `.check` there that asks what the fault breaks (http, sql, promql, a command), uses no capture and"
             " names no alert",
         )
+
+
+def _source(fences: list[Fence]) -> str:
+    """Return fences as two versions of a procedure are compared by: in page order, a blank line between two."""
+    in_order = sorted(fences, key=lambda fence: fence.span.first)
+    return "\n".join(f"```{fence.info}\n{fence.text}```\n" for fence in in_order)
 
 
 def _nest(headings: tuple[Heading, ...]) -> list[_Section]:

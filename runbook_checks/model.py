@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from pathlib import PurePosixPath
 
 
@@ -115,16 +114,16 @@ class Procedure:
     line: int
     card: Card
     blocks: tuple[Block, ...]
+    source: str = field(default="", compare=False)  # the card and the marked fences, as the page has them
+    id: str = field(init=False, compare=False)  # the public id, ``<page stem>/<heading id>``
+    node_id: str = field(init=False, compare=False)  # pytest's, ``<page path>::<heading id>``
+    roles: frozenset[tuple[Role, str]] = field(init=False, compare=False)  # of its blocks, each with its environment
 
-    @property
-    def id(self) -> str:
-        """Return the public id, ``<page stem>/<heading id>``."""
-        return f"{_stem(self.page)}/{self.anchor}"
-
-    @property
-    def node_id(self) -> str:
-        """Return the pytest node id, ``<page path>::<heading id>``."""
-        return f"{self.page}::{self.anchor}"
+    def __post_init__(self) -> None:
+        """Note what is asked for all the time."""
+        object.__setattr__(self, "id", f"{PurePosixPath(self.page).stem}/{self.anchor}")
+        object.__setattr__(self, "node_id", f"{self.page}::{self.anchor}")
+        object.__setattr__(self, "roles", frozenset((block.role, block.environment) for block in self.blocks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +139,19 @@ class Runbook:
     procedures: tuple[Procedure, ...] = field(default=())
 
 
-@lru_cache(maxsize=65536)  # ids are asked for all the time
-def _stem(page: str) -> str:
-    return PurePosixPath(page).stem
-
-
 def runs_in(block: Block, environment: str) -> bool:
     """Return whether a block is run by ``verify`` in an environment."""
     return block.environment in {"", environment}
 
 
+def roles_in(procedure: Procedure, environment: str) -> frozenset[Role]:
+    """Return what the blocks of a procedure that ``verify`` runs in an environment are for."""
+    return frozenset(role for role, only in procedure.roles if only in {"", environment})
+
+
 def is_drill(procedure: Procedure, environment: str) -> bool:
     """Return whether a run of a procedure in an environment is a drill: it breaks something first."""
-    return any(block.role is Role.FAULT and runs_in(block, environment) for block in procedure.blocks)
+    return Role.FAULT in roles_in(procedure, environment)
 
 
 def acts(block: Block) -> bool:

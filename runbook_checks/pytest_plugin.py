@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,9 @@ _STACK_OUTPUT = "runbook_stack_error"
 _GONE_OUTPUT = "runbook_gone"
 _CLEANING_UP_S = 120.0
 
+Told = Mapping[str, "str | int | Record"]
+_NOTHING: Told = {}
+
 
 class ProcedureFailedError(Exception):
     """Carries the record of a procedure that did not pass to pytest's report."""
@@ -93,12 +97,12 @@ class ProcedureItem(pytest.Item):
         super().__init__(**keywords)
         self.procedure = procedure
         self.runbooks = runbooks
-        self.told: dict[str, str | int | Record] = {}
+        self.told = _NOTHING
         for mark in sorted(marks_of(procedure, runbooks.catalog.runbook_of(procedure))):
             if mark not in runbooks.marks:
-                runbooks.marks.add(mark)
                 self.config.addinivalue_line("markers", f"{mark}: given by a runbook")
-            self.add_marker(mark)
+                runbooks.marks[mark] = getattr(pytest.mark, mark)
+            self.add_marker(runbooks.marks[mark])
 
     def runtest(self) -> None:
         """Verify the procedure; whatever is not a pass is a failure of the item."""
@@ -276,7 +280,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what the command line has not chosen, and take what it has, whatever others say."""
     choice = config.stash.get(CHOSEN, None)
-    return None if choice is None else collection_path not in choice.paths
+    return None if choice is None else str(collection_path) not in choice.paths
 
 
 @pytest.hookimpl(wrapper=True)
@@ -303,16 +307,17 @@ def pytest_runtest_makereport(
     report = yield
     if isinstance(item, ProcedureItem) and call.when == "call":
         tell(report, item.told)
-        item.told = {}  # pytest keeps all items to its end
+        item.told = _NOTHING  # pytest keeps all items to its end
     return report
 
 
-def told(report: pytest.TestReport) -> dict[str, str | int | Record]:
+def told(report: pytest.TestReport) -> Told:
     """Return what a report carries: RECORD, or ERROR and EXIT_CODE, or nothing."""
-    return dict(vars(report).get(_TOLD, {}))
+    found: Told = vars(report).get(_TOLD, _NOTHING)
+    return found
 
 
-def tell(report: pytest.TestReport, what: dict[str, str | int | Record]) -> None:
+def tell(report: pytest.TestReport, what: Told) -> None:
     """Have a report carry something that told() returns."""
     setattr(report, _TOLD, what)
 

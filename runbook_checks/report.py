@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from runbook_checks.store import Store
 from runbook_checks.trust import believe, believe_need, why_newest_is_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from runbook_checks.config import Config
     from runbook_checks.model import Procedure, Runbook
@@ -184,27 +185,27 @@ def _changed_while_it_ran(judgement: Judgement) -> bool:
     return judgement.record is not None and judgement.record.digest == CHANGED
 
 
-def load_catalog(config: Config) -> Catalog:
-    """Return all pages of a configuration; raises SourceError, with every problem, for what cannot be run."""
-    catalog = load(config.root, config.page_paths())
+def load_catalog(config: Config, *, condensed: bool = False) -> Catalog:
+    """Return all pages of a configuration; raises SourceError, with every problem, for what cannot be run.
+
+    A ``condensed`` one is for running procedures: see catalog.load().
+    """
     languages = sorted(known({**DEFAULTS, **dict(config.languages)}))
     environments = [environment.name for environment in config.environments]
-    problems = []
-    for procedure in catalog.procedures:
-        for block in procedure.blocks:
-            if block.language not in languages:
-                problems.append(
-                    Problem(
-                        procedure.page,
-                        block.span.first,
-                        f"`{block.language}` is not a language that can be run",
-                        f"use one of {', '.join(languages)}, or name its command under `languages:` in {FILE_NAME}",
-                    )
-                )
-            if block.environment and block.environment not in environments:
-                reason = f"there is no environment `{block.environment}` in {FILE_NAME}"
-                problems.append(Problem(procedure.page, block.span.first, reason, f"it has {', '.join(environments)}"))
-    problems += scope_problems(catalog, config)
-    if problems:
-        raise SourceError(tuple(problems))
+    check = partial(_unknown, languages=languages, environments=environments)
+    catalog = load(config.root, config.page_paths(), check, condensed=condensed)
+    if problems := tuple(scope_problems(catalog, config)):
+        raise SourceError(problems)
     return catalog
+
+
+def _unknown(procedure: Procedure, *, languages: Sequence[str], environments: Sequence[str]) -> Iterator[Problem]:
+    """Yield the languages and environments of a procedure's blocks that a configuration does not know."""
+    for block in procedure.blocks:
+        if block.language not in languages:
+            reason = f"`{block.language}` is not a language that can be run"
+            hint = f"use one of {', '.join(languages)}, or name its command under `languages:` in {FILE_NAME}"
+            yield Problem(procedure.page, block.span.first, reason, hint)
+        if block.environment and block.environment not in environments:
+            reason = f"there is no environment `{block.environment}` in {FILE_NAME}"
+            yield Problem(procedure.page, block.span.first, reason, f"it has {', '.join(environments)}")

@@ -77,8 +77,8 @@ class Blocks:
         self.captures: dict[str, str] = {}
         self.running: Block | None = None
         self._reserve: IO[bytes] | None = None
-        self._closed = False
         self._folder: Path | None = None  # for the files of the session, if not where those of all sessions are
+        self._closed = False
         self._elsewhere = [run.root / ".runbook-checks", *_ELSEWHERE]
         self._started_by: dict[int, int] = {}  # the session's number of a block: the place of its record
         self._changed_at = time.time()  # when a block last changed something, or we began: seconds since the epoch

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from runbook_checks.scopes import meant_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from runbook_checks.catalog import Catalog
     from runbook_checks.config import Config
@@ -41,7 +41,7 @@ class Runbooks:
         self.environment = config.environment(pytest_config.getoption("runbook_environment"))
         self.meant = meant_for(catalog, self.environment)
         self.by_page = {runbook.path: runbook.procedures for runbook in catalog.runbooks}
-        self.marks: set[str] = set()
+        self.marks: dict[str, pytest.MarkDecorator] = {}
         self.expected: list[Procedure] = []
         self._pytest_config = pytest_config
         self._verifier: Verifier | None = None
@@ -84,18 +84,19 @@ class Choice:
     """What is to run and nothing else: node ids, each with its place, and the files and folders to collect."""
 
     places: Mapping[str, int]
-    paths: frozenset[Path]
+    paths: frozenset[str]
 
 
 def choice_of(node_ids: Iterable[str], root: Path) -> Choice:
     """Return the choice of node ids, whose pages are relative to the root, in the order in which they are to run."""
     places = {node_id: place for place, node_id in enumerate(node_ids)}
-    pages = {root / node_id.partition("::")[0] for node_id in places}
-    return Choice(places, frozenset({*pages, *(folder for page in pages for folder in page.parents)}))
+    pages = {f"{root}/{node_id.partition('::')[0]}" for node_id in places}
+    folders = {Path(page.rpartition("/")[0]) for page in pages}
+    return Choice(places, frozenset({*pages, *(str(one) for folder in folders for one in (folder, *folder.parents))}))
 
 
 CHOSEN = pytest.StashKey[Choice]()
-RUNBOOKS = pytest.StashKey[dict["Path", Runbooks]]()
+RUNBOOKS = pytest.StashKey[dict[Path, Runbooks]]()
 
 
 def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
@@ -114,7 +115,7 @@ def runbooks_of(config: pytest.Config, path: Path) -> Runbooks | None:
     known = config.stash.setdefault(RUNBOOKS, {})
     if found not in known:
         ours = load_config(found)
-        known[found] = Runbooks(ours, load_catalog(ours), config)
+        known[found] = Runbooks(ours, load_catalog(ours, condensed=True), config)
     return known[found]
 
 

@@ -167,14 +167,15 @@ class Store:
         """
         path = self.path(environment, procedure)
         data = _whole(path)
-        lines = data.removesuffix(b"\n").split(b"\n")
-        stamps = () if _PUT_BACK in data else _stamps(lines)
-        for place in sorted(range(len(stamps)), key=lambda place: (stamps[place], place), reverse=True):
+        places = () if _PUT_BACK in data else _places(data)
+        stamps = _stamps(data, places)
+        for place in sorted(range(len(stamps)), key=stamps.__getitem__)[::-1]:  # of equal ones the last comes first
+            first, last = places[place]
             if (at := _moment(stamps[place].decode(errors="replace"))) is None:
-                record = _record(path, place + 1, lines[place])
+                record = _record(path, place + 1, data[first:last])
                 at = datetime.fromisoformat(record.ended_at) if record is not None else None
             if at is not None:
-                yield at, partial(self._ours, path, place + 1, lines[place], environment, procedure)
+                yield at, partial(self._ours, path, place + 1, data[first:last], environment, procedure)
         if stamps:
             return
         found: list[tuple[datetime, int, bytes]] = []
@@ -241,19 +242,30 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _stamps(lines: Sequence[bytes]) -> list[bytes]:
+def _places(data: bytes) -> list[tuple[int, int]]:
+    """Return where each line begins and ends: most of what a large file holds is never copied."""
+    places, first = [], 0
+    while (last := data.find(b"\n", first)) >= 0:
+        places.append((first, last))
+        first = last + 1
+    return [*places, (first, len(data))] if first < len(data) else places
+
+
+def _stamps(data: bytes, lines: Sequence[tuple[int, int]]) -> list[bytes]:
     """Return when the record of each line ended, if all are whole ones of ours that write it alike; else nothing.
 
     Texts of one form have the order of the moments that they name.
     """
-    if not all(line.endswith(_ENDS) for line in lines):
+    if not lines or not all(data.endswith(_ENDS, first, last) for first, last in lines):
         return []
-    places = [line.find(_ENDED) + len(_ENDED) for line in lines]
-    length = lines[0].find(b'"', places[0]) - places[0]
-    zones = {line[place + length - len(_UTC) : place + length + 1] for line, place in zip(lines, places, strict=True)}
-    if zones != {_UTC + b'"'} or min(places) < len(_ENDED) or length > _LONGEST_STAMP:
+    begun = [data.find(_ENDED, first, last) + len(_ENDED) for first, last in lines]
+    length = data.find(b'"', begun[0]) - begun[0]
+    if min(begun) < len(_ENDED) or length > _LONGEST_STAMP:
         return []
-    return [line[place : place + length] for line, place in zip(lines, places, strict=True)]
+    ends = length - len(_UTC)
+    if {data[at + ends : at + length + 1] for at in begun} != {_UTC + b'"'}:
+        return []
+    return [data[at : at + length] for at in begun]
 
 
 def _read(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -268,8 +280,14 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _whole(path: Path) -> bytes:
     """Return all that a file holds, nothing for one that is not there; raises StoreError for one not to be read."""
     try:
-        with open(_open(path, os.O_RDONLY), "rb") as file:
-            return file.read()
+        descriptor = _open(path, os.O_RDONLY)
+        try:
+            data = os.read(descriptor, os.fstat(descriptor).st_size + 1)
+            while more := os.read(descriptor, _TAIL_BYTES):
+                data += more  # somebody appends meanwhile
+            return data
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return b""
     except OSError as error:

@@ -23,7 +23,7 @@ def marks_of(procedure: Procedure, runbook: Runbook) -> frozenset[str]:
     """Return the roles of a procedure's blocks, its tags, ``drill`` or ``destructive`` where it is that."""
     tags = {_NO_MARK.sub("", tag.replace(" ", "-")) for tag in (*procedure.card.tags, *runbook.tags)}
     destructive = set() if procedure.card.reversible else {"destructive"}
-    roles = {block.role.value for block in procedure.blocks}
+    roles = {role.value for role, _ in procedure.roles}
     drill = {"drill"} if Role.FAULT.value in roles else set()
     return frozenset(roles | (tags - _OTHERS_MARKS - {""}) | destructive | drill)
 

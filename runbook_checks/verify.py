@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from weakref import ref
 
 from runbook_checks import marks
 from runbook_checks.addresses import site_map
@@ -35,13 +36,12 @@ from runbook_checks.redact import Redactor
 from runbook_checks.running import Blocks, Run, Target
 from runbook_checks.shell import find_bash
 from runbook_checks.signing import sign
-from runbook_checks.source import source_of
 from runbook_checks.spare import Spare
 from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from securesystemslib.signer import CryptoSigner
 
@@ -108,7 +108,7 @@ class Verifier:
         self.resources = ExitStack()
         self.run = _new_run(config, str(self.folder), run_id)
         self.checkout = Checkout(config.root)
-        self._covered: tuple[object, object, Mapping[str, str]] = (None, None, {})  # of a procedure, in some files
+        self._covered: tuple[object, Callable[[], object], Mapping[str, str]] = (None, object, {})  # of what, in what
 
     def __enter__(self) -> Self:
         """See that evidence can be kept and nobody else is there, and put the run under the guardian's eyes."""
@@ -199,9 +199,9 @@ class Verifier:
     def covered(self, procedure: Procedure) -> Mapping[str, str]:
         """Return the hashes of what is in the files now: an earlier procedure may have changed them."""
         hashes = self.checkout.hashes()
-        if self._covered[0] is not procedure or self._covered[1] is not hashes:  # else nothing has changed
+        if self._covered[0] is not procedure or self._covered[1]() is not hashes:  # else nothing has changed
             found = parts(self.config, self.environment, procedure, self.catalog, hashes)
-            self._covered = (procedure, hashes, found)
+            self._covered = (procedure, ref(hashes), found)
         return self._covered[2]
 
     def _look(self, procedure: Procedure) -> _Seen:
@@ -215,9 +215,7 @@ class Verifier:
         now, covered = self.covered(procedure), seen.covered
         record = replace(record, digest=seen.digest, commit=seen.commit, dirty=seen.dirty)
         if now == covered:
-            scan = self.catalog.scan_of(procedure.page)
-            source = source_of(procedure, scan.fences) if scan else ""
-            return replace(record, source=source, parts=shortened(covered))
+            return replace(record, source=procedure.source, parts=shortened(covered))
         changed = sorted(name for name in {*now, *covered} if now.get(name) != covered.get(name))
         named = ", ".join(changed[:_NAMED]) + (f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else "")
         why = f"{CHANGED}: something that {procedure.page} depends on: {named}; have git ignore what a run writes"

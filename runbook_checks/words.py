@@ -38,7 +38,7 @@ class Words:
     modules: tuple[str, ...] = ()
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def words_of(text: str, folder: str = "", *, python: bool = False) -> Words:
     """Return the words of a text that stands in a file of a folder, without those of its whole-line comments.
 

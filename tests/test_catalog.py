@@ -166,6 +166,14 @@ def test_a_page_outside_the_root_is_refused(tmp_path: Path) -> None:
     }
 
 
+def test_a_runbook_that_is_a_link_is_refused_and_a_link_to_prose_is_not(tmp_path: Path) -> None:
+    (tmp_path / "prose.txt").write_text("# A\n")
+    (tmp_path / "prose.md").symlink_to("prose.txt")
+    assert [name for name, _ in loaded(tmp_path, a=page(("one", ""))).pages] == ["a.md", "prose.md"]
+    (tmp_path / "b.md").symlink_to("a.md")
+    assert refused(tmp_path) == ["b.md:1: this runbook is reached by a symbolic link; put the page itself here"]
+
+
 def test_a_page_that_is_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.md")
     assert refused(tmp_path) == ["pipe.md:1: this page is not a regular file"]

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "runbook_checks"
 
 # Each module may import only from those above it.
 ORDER = [
-    *("errors", "durations", "model", "record", "need"),
+    *("errors", "durations", "model", "condensed", "record", "need"),
     *(
         "attributes",
         "yaml_nodes",
@@ -25,7 +25,6 @@ ORDER = [
         "blocks",
         "proof",
         "markdown",
-        "source",
         "catalog",
         "links",
     ),

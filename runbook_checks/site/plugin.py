@@ -45,7 +45,6 @@ from runbook_checks.site.sandbox import sandboxed
 from runbook_checks.site.seal import Seal
 from runbook_checks.site.shown import may_show_evidence, read_page
 from runbook_checks.site.variables import page_variables
-from runbook_checks.source import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -362,9 +361,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         found: dict[Changes, Record] = {}
         for entry in self.lookup.of(procedure.id):
             since = entry.judgement.proven or entry.record
-            if entry.parts and since is not None and self._scan is not None:
-                source = source_of(procedure, self._scan.fences)
-                found.setdefault(changes(since, procedure, entry.parts, source), since)
+            if entry.parts and since is not None:
+                found.setdefault(changes(since, procedure, entry.parts, procedure.source), since)
         return [(since, what) for what, since in found.items() if what.parts or what.diff]
 
     def _path(self, file: File) -> str:
