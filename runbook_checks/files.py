@@ -9,6 +9,7 @@ import subprocess
 import time
 from bisect import bisect_left
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class FileHashes:
     def __init__(self, root: Path) -> None:
         """List the files below the folder that names are relative to; nothing outside it is ever read."""
         self.root = root.resolve()
-        self._listed = sorted(_listed(self.root))
+        self._listed = sorted(set(_listed(self.root)))  # what is being merged is there several times
         self._files = frozenset(self._listed)
         self._folders = {folder for name in {name.rpartition("/")[0] for name in self._listed} for folder in _up(name)}
         self._called: defaultdict[str, list[str]] = defaultdict(list)
@@ -242,12 +243,17 @@ def _git_files(folder: Path) -> Iterator[tuple[str, str]] | None:
             return None
         if done.returncode != 0:
             return None
-        found.append(os.fsdecode(done.stdout).split("\0")[:-1])
+        found.append(done.stdout)
     if not any(found):
         return None  # a folder that the checkout around it ignores
-    tracked, others = found
-    staged = dict.fromkeys((entry.partition("\t")[2], entry.partition(" ")[0]) for entry in tracked)
-    return iter((*staged, *((name, "") for name in others if not name.endswith("/"))))
+    tracked, others = map(_texts, found)
+    staged = ((entry.partition("\t")[2], entry.partition(" ")[0]) for entry in tracked)
+    return chain(staged, ((name, "") for name in others if not name.endswith("/")))
+
+
+def _texts(ended: bytes) -> Iterator[str]:
+    """Yield texts that each end with a null: a list of all files of a large checkout would be made again and again."""
+    return (os.fsdecode(match[0]) for match in re.finditer(rb"[^\0]+", ended))
 
 
 def _walk(root: Path) -> Iterator[tuple[str, str]]:

@@ -18,8 +18,9 @@ from rich.text import Text
 from runbook_checks import need
 from runbook_checks.errors import RunbookError, StackError
 from runbook_checks.leaks import kinds_in
-from runbook_checks.pytest_plugin import ERROR, EXIT_CODE, INTERRUPTED, NOT_TRIED, PROOF, RECORD, told
+from runbook_checks.pytest_plugin import INTERRUPTED
 from runbook_checks.record import CHANGED, Figure, Outcome, Record, from_line, to_line
+from runbook_checks.telling import ERROR, EXIT_CODE, NOT_TRIED, PROOF, RECORD, told
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

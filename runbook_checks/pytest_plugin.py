@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from runbook_checks.sharing import (
     worker_of,
 )
 from runbook_checks.tags import marks_of
+from runbook_checks.telling import ERROR, EXIT_CODE, NOT_TRIED, NOTHING, PROOF, RECORD, tell
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -34,25 +34,16 @@ if TYPE_CHECKING:
     from runbook_checks.need import Need
     from runbook_checks.record import Record
 
-RECORD = "record"  # the record, from a worker as a line of JSON …
-PROOF = "proof"  # … or the proof of need …
-NOT_TRIED = "not_tried"  # … or why there is none, for want of time …
-ERROR = "error"  # … or what kept us from judging …
-EXIT_CODE = "exit_code"  # … and the exit code that it asks for
 CHOSEN_INPUT = "runbook_checks_chosen"  # node ids for a worker of xdist
 INTERRUPTED = pytest.StashKey[list[str]]()  # records, as lines of JSON, of what an interrupt hit: no report has them
 
 _NAMED = pytest.StashKey[frozenset[Path]]()  # the pages and folders that somebody asked for
-_TOLD = "runbook_checks"  # the attribute of a report that carries it
 _NAMED_INPUT = "runbook_checks_named"
 _KEY_INPUT = "runbook_checks_key"
 _INTERRUPTED_OUTPUT = "runbook_interrupted"  # the same on its way from a worker of xdist
 _STACK_OUTPUT = "runbook_stack_error"
 _GONE_OUTPUT = "runbook_gone"
 _CLEANING_UP_S = 120.0
-
-Told = Mapping[str, "str | int | Record"]
-_NOTHING: Told = {}
 
 
 class ProcedureFailedError(Exception):
@@ -97,7 +88,7 @@ class ProcedureItem(pytest.Item):
         super().__init__(**keywords)
         self.procedure = procedure
         self.runbooks = runbooks
-        self.told = _NOTHING
+        self.told = NOTHING
         for mark in sorted(marks_of(procedure, runbooks.catalog.runbook_of(procedure))):
             if mark not in runbooks.marks:
                 self.config.addinivalue_line("markers", f"{mark}: given by a runbook")
@@ -307,19 +298,8 @@ def pytest_runtest_makereport(
     report = yield
     if isinstance(item, ProcedureItem) and call.when == "call":
         tell(report, item.told)
-        item.told = _NOTHING  # pytest keeps all items to its end
+        item.told = NOTHING  # pytest keeps all items to its end
     return report
-
-
-def told(report: pytest.TestReport) -> Told:
-    """Return what a report carries: RECORD, or ERROR and EXIT_CODE, or nothing."""
-    found: Told = vars(report).get(_TOLD, _NOTHING)
-    return found
-
-
-def tell(report: pytest.TestReport, what: Told) -> None:
-    """Have a report carry something that told() returns."""
-    setattr(report, _TOLD, what)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -352,6 +332,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if isinstance(item, ProcedureItem):
             item.runbooks.expected.append(item.procedure)
     if CHOSEN in session.config.stash:
+        del session.config.stash[CHOSEN]
         gc.freeze()
 
 

@@ -316,6 +316,16 @@ def test_a_tracked_file_counts_although_it_is_ignored(root: Path) -> None:
     assert "out/log.txt" in files_of(root, "cat out/log.txt")
 
 
+def test_a_file_that_is_being_merged_is_one_file(root: Path) -> None:
+    write(root, "run.sh")
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    one = subprocess.run(["git", "hash-object", "-w", "run.sh"], cwd=root, check=True, capture_output=True, text=True)
+    stages = "".join(f"{mode} {one.stdout.strip()} {stage}\trun.sh\n" for mode, stage in ((100644, 1), (100755, 2)))
+    subprocess.run(["git", "update-index", "--index-info"], cwd=root, input=stages, check=True, text=True)
+    assert FileHashes(root).matching(["run.*"]) == ("run.sh",)
+    assert FileHashes(root).named(["./run.sh"]) == ("run.sh",)
+
+
 def test_a_folder_behind_a_link_counts(root: Path) -> None:
     (root / "current").symlink_to("scripts")
     subprocess.run(("git", "init", "-q"), cwd=root, check=True)

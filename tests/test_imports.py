@@ -37,6 +37,7 @@ ORDER = [
     *(
         "failure",
         "sharing",
+        "telling",
         "pytest_plugin",
         "choosing",
         "console",

@@ -16,8 +16,9 @@ from records import record
 from runbook_checks.console import PlainConsole
 from runbook_checks.documents import SCHEMA_VERSION, records_document
 from runbook_checks.progress import Progress
-from runbook_checks.pytest_plugin import INTERRUPTED, RECORD, tell
+from runbook_checks.pytest_plugin import INTERRUPTED
 from runbook_checks.record import CHANGED, Outcome, Record, to_line
+from runbook_checks.telling import RECORD, tell
 
 NODE = "docs/page.md::one"
 

@@ -336,6 +336,16 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         pass
 
 
+def test_a_block_that_a_slow_start_leaves_no_time_is_taken_back_and_the_next_one_runs(tmp_path: Path) -> None:
+    slow = tmp_path / "bash"
+    slow.write_text(f'#!/bin/sh\nsleep 1\nexec {BASH} "$@"\n')
+    slow.chmod(0o755)
+    with Session(tmp_path, os.environ, slow) as session:
+        assert session.run("touch begun", timeout_s=0.1).how is How.TIMEOUT
+        ended = session.run("ls; echo $SECONDS", timeout_s=10)
+        assert (ended.how, ended.status, ended.stdout) == (How.END, 0, b"bash\n0\n")
+
+
 def test_an_old_bash_is_refused_with_the_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runbook_checks.bash._FOLDERS", ())
     (tmp_path / "bash").write_text("#!/bin/sh\necho 3 2\n")

@@ -15,6 +15,7 @@ from runbook_checks.execute import UnjudgedError
 from runbook_checks.record import CHANGED, Outcome
 from runbook_checks.report import load_catalog, load_report
 from runbook_checks.stack import Stack
+from runbook_checks.status import Status
 from runbook_checks.store import StoreError
 from runbook_checks.verify import Verifier
 
@@ -337,3 +338,18 @@ def test_the_tree_is_dirty_when_it_differs_from_its_commit_and_our_own_files_do_
     records = repository.records("extra/a", "bare")
     assert [record.dirty for record in records] == [True, False, True]
     assert [len(record.commit) for record in records] == [0, 40, 40]
+
+
+def test_a_procedure_runs_as_it_was_collected_when_its_page_changes_before_its_turn(repository: Repository) -> None:
+    repository.only(
+        section("first", "sed -i 's/echo as collected/echo as changed/' docs/runbooks/extra.md", role="check"),
+        section("second", "echo as collected", role="check"),
+    )
+    repository.write("runbook-checks.yml", f"pages: [docs/runbooks]{STACK}")
+    repository.run("verify", "--environment", "bare", "--workers", "0", "extra/first", "extra/second")
+    (record,) = repository.records("extra/second", "bare")
+    assert record.blocks[0].stdout == "as collected\n"
+    assert "echo as collected\n" in record.source
+    entries = load_report(load_config(repository.root / "runbook-checks.yml"), now=datetime.now(UTC)).entries
+    (now,) = (one for one in entries if (one.procedure.id, one.environment) == ("extra/second", "bare"))
+    assert now.status is Status.STALE
