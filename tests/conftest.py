@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 collect_ignore = ["samples"]  # pages and repositories for tests to copy, not tests
+
+# A shell that puts a command in the background may keep Ctrl-C from it, and so from all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no broken property, and what nobody has changed passes again; scripts/fuzz looks for what is new.
 settings.register_profile(
