@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runbook_checks import marks
 from runbook_checks.errors import StackError
-from runbook_checks.processes import Death, folder_base, folder_prefix
+from runbook_checks.processes import Death, folder_bases, folder_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,8 +68,9 @@ def main(mark: str, controller: str) -> None:
         marks.end_marked(mark)
     except TimeoutError as error:
         raise SystemExit(str(error)) from error
-    for folder in Path(folder_base()).glob(f"{folder_prefix(mark)}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+    for base in folder_bases():
+        for folder in Path(base).glob(f"{folder_prefix(mark)}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

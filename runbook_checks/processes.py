@@ -25,6 +25,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _LINE_BYTES = 4096  # of the kernel's; to ask for much more maps and unmaps memory each time
 _ENVIRONMENT_BYTES = 1024 * 1024
 _IN_MEMORY = "/dev/shm"  # noqa: S108 - for folders of our own, that others cannot read
+_ROOM_BYTES, _ROOM_FILES = 1024 * 1024, 64  # many times what a session needs: others take some meanwhile
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,11 +115,25 @@ def started_since(moment: Moment, ours: Iterable[Process], shells: Collection[in
 def folder_base() -> str:
     """Return where the temporary folders of sessions lie: in memory, unless somebody has said where with ``TMPDIR``.
 
-    Their FIFOs hold nothing, but on a disk each is an inode, made and freed again for every procedure.
+    Their FIFOs hold nothing, but on a disk each is an inode, made and freed again for every procedure. The memory of a
+    container is often small, and others fill it: without room there, they lie on the disk.
     """
+    *in_memory, on_disk = folder_bases()
+    return next((base for base in in_memory if _has_room(base)), on_disk)
+
+
+def folder_bases() -> tuple[str, ...]:
+    """Return all places of which folder_base() may be one."""
     if "TMPDIR" not in os.environ and os.access(_IN_MEMORY, os.W_OK | os.X_OK):
-        return _IN_MEMORY
-    return tempfile.gettempdir()
+        return _IN_MEMORY, tempfile.gettempdir()
+    return (tempfile.gettempdir(),)
+
+
+def _has_room(folder: str) -> bool:
+    disk = os.statvfs(folder)
+    size_bytes = disk.f_bavail * disk.f_frsize if disk.f_blocks else _ROOM_BYTES  # 0 where there is no bound
+    files = disk.f_favail if disk.f_files else _ROOM_FILES
+    return size_bytes >= _ROOM_BYTES and files >= _ROOM_FILES
 
 
 def folder_prefix(marker: str) -> str:

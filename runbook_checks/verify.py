@@ -206,9 +206,10 @@ class Verifier:
 
     def _look(self, procedure: Procedure) -> _Seen:
         """Return how things are before a procedure runs; raises StoreError when evidence of it could not be kept."""
+        state = self.checkout.state()  # before our own file is there: nobody may have had git ignore it
         self.store.make_ready(self.environment.name, procedure.id)
         covered = self.covered(procedure)
-        return _Seen(covered, digest_of(covered), *self.checkout.state())
+        return _Seen(covered, digest_of(covered), *state)
 
     def _detailed(self, procedure: Procedure, record: Record, seen: _Seen) -> Record:
         """Return the record with what it is evidence of: CHANGED for a digest if that has changed meanwhile."""

@@ -79,6 +79,22 @@ def test_a_temporary_folder_without_room_is_an_error_and_no_failure(repository: 
     assert len(repository.records("extra/print", "box")) == 1
 
 
+@pytest.mark.parametrize("options", ["size=1m", "nr_inodes=20"])
+def test_where_others_have_filled_the_memory_our_files_lie_on_the_disk(repository: Repository, options: str) -> None:
+    fill = """mount -t tmpfs -o "$1" none /dev/shm; shift
+    for n in {1..30}; do head -c 50000 /dev/zero >/dev/shm/$n || break; done 2>/dev/null; exec "$@" """
+    done = subprocess.run(
+        [*OWN, fill, "_", options, sys.executable, "-m", "runbook_checks", "verify", "--environment", "box"],
+        cwd=repository.root,
+        env={name: value for name, value in os.environ.items() if name != "TMPDIR"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, len(repository.records("extra/print", "box"))) == (0, 2), done.stderr
+
+
 PAD = f": {'x' * 10000}"  # what one block leaves free when it ends has no room for the next one
 FILLS = """## Fill { #fill }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from repository import wait_for
 from runbook_checks import marks
 from runbook_checks.errors import StackError
 from runbook_checks.guardian import guarded
-from runbook_checks.processes import folder_base, folder_prefix
+from runbook_checks.processes import folder_base, folder_bases, folder_prefix
 
 RUNNER = """
 import os, subprocess, sys, time
@@ -67,6 +68,17 @@ def test_leaving_the_block_ends_what_is_left(tmp_path: Path) -> None:
     with guarded(str(tmp_path)):
         process = subprocess.Popen(["sleep", "60"], env={**os.environ, marks.VARIABLE: str(tmp_path)})
     assert process.wait(30) == -15
+
+
+def test_leaving_the_block_removes_the_folders_of_sessions_wherever_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    made = [Path(tempfile.mkdtemp(prefix=folder_prefix(str(tmp_path)), dir=base)) for base in folder_bases()]
+    with guarded(str(tmp_path)):
+        assert [folder.parent.as_posix() for folder in made] == ["/dev/shm", tempfile.gettempdir()]
+    assert not any(folder.exists() for folder in made)
 
 
 def test_a_guardian_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,12 @@ def test_a_session_starts_in_the_folder_and_the_environment_it_is_given(tmp_path
     assert ended.stderr == b""
 
 
+def test_the_time_after_which_a_login_shell_ends_ends_no_session(tmp_path: Path) -> None:
+    with Session(tmp_path, {"PATH": os.environ["PATH"], "TMOUT": "1"}, BASH) as opened:
+        time.sleep(1.5)
+        assert opened.run("echo ${TMOUT-none}", timeout_s=10).stdout == b"none\n"
+
+
 def test_a_lost_session_refuses_the_next_block(session: Session) -> None:
     session.run("exec true", timeout_s=10)
     with pytest.raises(RunbookError, match="fresh one"):

@@ -340,6 +340,16 @@ def test_the_tree_is_dirty_when_it_differs_from_its_commit_and_our_own_files_do_
     assert [len(record.commit) for record in records] == [0, 40, 40]
 
 
+def test_the_file_that_is_going_to_keep_the_evidence_makes_no_tree_dirty(repository: Repository) -> None:
+    repository.only(section("a", "true", role="check"))
+    repository.write("runbook-checks.yml", f"pages: [docs/runbooks]\nevidence: kept{STACK}")
+    config = load_config(repository.root / "runbook-checks.yml")
+    committed(repository)
+    with Verifier(config, load_catalog(config), config.environment("bare"), "run-1-main") as one:
+        verify(one, "a")
+    assert [record.dirty for record in one.store.read("bare", "extra/a")] == [False]
+
+
 def test_a_procedure_runs_as_it_was_collected_when_its_page_changes_before_its_turn(repository: Repository) -> None:
     repository.only(
         section("first", "sed -i 's/echo as collected/echo as changed/' docs/runbooks/extra.md", role="check"),
