@@ -39,7 +39,7 @@ _HIT_S = 0.2  # for a signal to an idle shell to show its effect
 _ROUNDS = 10  # of killing what has forked meanwhile
 _BRIEF_MS = 2  # most blocks are over by then, and nobody needs to be woken for each line that they print
 _SCRIPT = Path(__file__).with_name("session.bash")
-_SWITCHES = ("BASH_ENV", "BASHOPTS", "ENV", "POSIXLY_CORRECT", "SHELLOPTS", "TMOUT")  # would change what bash itself does
+_SWITCHES = ("BASH_ENV", "BASHOPTS", "ENV", "POSIXLY_CORRECT", "SHELLOPTS", "TMOUT")  # would change bash itself
 
 
 @dataclass(frozen=True, slots=True)
