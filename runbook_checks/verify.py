@@ -173,7 +173,11 @@ class Verifier:
                 record = execute(blocks)
             record = self._keep(self._detailed(procedure, record, seen))
         except InterruptedRun as interrupt:
-            interrupt.record = self._keep(self._detailed(procedure, interrupt.record, seen))
+            interrupt.record = record = self._detailed(procedure, interrupt.record, seen)
+            try:
+                interrupt.record = self._keep(record)
+            except StoreError as error:  # it is an interrupt all the same: nothing else runs, on this stack least of all
+                interrupt.record = replace(record, reason=f"{record.reason}; {error}")
             raise
         except BaseException:  # nobody knows what it has left behind
             self.discard()

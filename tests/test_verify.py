@@ -11,7 +11,7 @@ import pytest
 from runbook_checks import marks
 from runbook_checks.config import load_config
 from runbook_checks.errors import StackError, UsageError
-from runbook_checks.execute import UnjudgedError
+from runbook_checks.execute import InterruptedRun, UnjudgedError
 from runbook_checks.record import CHANGED, Outcome
 from runbook_checks.report import load_catalog, load_report
 from runbook_checks.stack import Stack
@@ -159,6 +159,16 @@ def test_a_procedure_whose_evidence_cannot_be_kept_is_not_run(repository: Reposi
         with pytest.raises(StoreError, match=r"b\.jsonl: the evidence could not be written"):
             verify(one, "a", "b")
     assert log(repository) == ["up", "a", "down"]
+
+
+def test_an_interrupt_is_one_when_its_record_cannot_be_kept_too(repository: Repository) -> None:
+    """Nothing else runs after it, on the stack of what was interrupted least of all."""
+    spoil = 'cd .runbook-checks/evidence/local/extra; rm a.jsonl; mkdir a.jsonl; kill -INT "$PPID"; sleep 20'
+    with verifier(repository, section("a", spoil)) as one, pytest.raises(InterruptedRun) as interrupt:
+        verify(one, "a")
+    assert interrupt.value.record.outcome is Outcome.INTERRUPTED
+    assert "interrupted, in step a-step-1; " in interrupt.value.record.reason
+    assert "a.jsonl: the evidence could not be written" in interrupt.value.record.reason
 
 
 @pytest.mark.parametrize(
