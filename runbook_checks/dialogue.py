@@ -36,6 +36,7 @@ class Report:
     how: How | None = None
     status: int | None = None
     line: int | None = None
+    trap: bool = False  # at the end of the session: a trap that a block has set for it has begun
 
 
 class Dialogue:
@@ -86,6 +87,8 @@ class Dialogue:
             self.begin(pid)
         elif word == b"at":
             report.line = report.line or line
+        elif word == b"bye":
+            report.trap = True
         elif how := _ENDS.get(word):
             if word in _LAST_WORDS:
                 self.shell = 0

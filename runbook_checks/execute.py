@@ -129,12 +129,14 @@ class _Execution:
         before, outcome = outcome, self._clean_up(cleanup, outcome)
         whole = not any(self._why_not(block) for block in cleanup)  # else it is no wonder that something is left
         outcome = self._work([self.drill.is_as_before] if self.drill and whole else [], outcome)
-        self.all_but_cleanup = before is Outcome.PASSED and outcome is Outcome.FAILED
         try:
             self.blocks.close()
         except KeyboardInterrupt:
             outcome = self._interrupt("interrupted while the shell was closed", outcome)
             self.blocks.close()
+        if outcome is Outcome.PASSED and self.blocks.reason and self.probe is None:  # a trap of EXIT was stopped
+            outcome = Outcome.FAILED
+        self.all_but_cleanup = before is Outcome.PASSED and outcome is Outcome.FAILED
         return outcome
 
     def _acts(self) -> list[Act]:

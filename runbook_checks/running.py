@@ -16,7 +16,7 @@ from runbook_checks.languages import assign, script
 from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
 from runbook_checks.processes import folder_base
 from runbook_checks.record import BlockRecord, Outcome, Service
-from runbook_checks.shell import Ended, How, Session
+from runbook_checks.shell import FAREWELL_S, Ended, How, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -271,6 +271,10 @@ class Blocks:
 
     def _close(self) -> None:
         self._session.close()
+        if self._session.cut_short and not self.reason:
+            where = f"{self.procedure.page}:{self.procedure.line}"
+            half = f"could not be ended in order within {FAREWELL_S:g} s: what a trap of EXIT does is half done"
+            self.reason = f"{where}: the shell {half}; use a cleanup block"
         for late in self._session.late_output():
             place = self._started_by.get(late.number)
             if place is None:

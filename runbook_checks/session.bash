@@ -76,6 +76,7 @@ do
     bye)
       \builtin set +e
       \builtin trap - EXIT TERM
+      [[ ! ${__rb_bye-} ]] || \builtin printf '%s bye 0 %s \n' "$__rb_key" "$BASHPID" >"$__rb/ctl"
       \builtin eval "${__rb_bye-}"
       \builtin exit
       ;;

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from runbook_checks.model import Stream
 
-__all__ = ["Ended", "How", "LateOutput", "Session", "find_bash"]
+__all__ = ["FAREWELL_S", "Ended", "How", "LateOutput", "Session", "find_bash"]
 
 RUN_VARIABLE = "RUNBOOK_CHECKS_RUN"
 GRACE_S = 2.0  # between asking a process to end and killing it
-_FAREWELL_S = 5.0  # for the EXIT trap that a block has set
+FAREWELL_S = 5.0  # for the EXIT trap that a block has set
 _KILLED_S = 1.0  # for the kernel and the shell to notice what was killed
 _START_S = 10.0  # for bash to start on a busy machine
 _HIT_S = 0.2  # for a signal to an idle shell to show its effect
@@ -98,6 +98,7 @@ class Session:
         self._channel: Channel | None = None
         self._held: list[Channel] = []
         self._open = self.alive = False
+        self.cut_short = False  # when it was closed: an EXIT trap was stopped, or could not be asked for
 
     def __enter__(self) -> Self:
         """Start bash; raise OSError when the folder or the program is not there."""
@@ -323,6 +324,7 @@ class Session:
         try:
             channel = self._begin(None)
         except OSError:  # something has removed the folder, or filled it up
+            self.cut_short = self._number > 0
             self._kill_shells()
             return
         self._moment_before()
@@ -331,7 +333,8 @@ class Session:
             self._wait(0, lambda: not self.alive)
         if self.alive:
             channel.watch(self._selector)
-            if not self._wait(time.monotonic() + _FAREWELL_S, lambda: not self.alive):
+            if not self._wait(time.monotonic() + FAREWELL_S, lambda: not self.alive):
+                self.cut_short = self._dialogue.report.trap
                 self._kill_shells()
         if not self._settle(channel):
             self._held.append(channel)

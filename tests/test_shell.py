@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -125,6 +126,26 @@ def test_late_output_is_complete_after_closing(tmp_path: Path) -> None:
         opened.run(f"({job}) & {until('up')}", timeout_s=10)
         opened.run("true", timeout_s=10)
     assert [(late.number, late.stdout) for late in opened.late_output()] == [(2, b"ended\n"), (3, b"farewell\n")]
+
+
+@pytest.mark.parametrize(
+    ("block", "cut"),
+    [("trap 'sleep 30' EXIT", True), ("trap 'echo bye' EXIT", False), ("trap 'sleep 30' EXIT; trap - EXIT", False)],
+)
+def test_a_trap_that_is_stopped_at_the_end_is_told(
+    tmp_path: Path, block: str, monkeypatch: pytest.MonkeyPatch, *, cut: bool
+) -> None:
+    monkeypatch.setattr("runbook_checks.shell.FAREWELL_S", 1.0 if cut else 30.0)
+    with Session(tmp_path, os.environ, BASH) as opened:
+        opened.run(block, timeout_s=10)
+    assert opened.cut_short == cut
+
+
+def test_a_trap_that_nobody_can_ask_for_is_told(tmp_path: Path) -> None:
+    with Session(tmp_path, os.environ, BASH) as opened:
+        folder = opened.run('echo "$__rb"', timeout_s=10).stdout.decode().strip()
+        shutil.rmtree(folder)
+    assert opened.cut_short
 
 
 def test_a_background_job_that_prints_without_end_keeps_no_block_from_ending(session: Session) -> None:

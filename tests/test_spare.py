@@ -94,6 +94,8 @@ def speak(asked: dict[str, Any]) -> None:
 def end_it_without_a_death(asked: dict[str, Any]) -> None:
     """What asks a shell to end gets a fork of it."""
     (pid,) = shells(asked)
+    waiting = folders(asked)[0] / "in"  # for its first order: what a signal is worth was settled before
+    wait_for(lambda: waiting in [file.resolve() for file in Path(f"/proc/{pid}/fd").iterdir()])
     os.kill(pid, 15)
     wait_for(lambda: len(shells(asked)) > 1)
 
@@ -118,7 +120,7 @@ def test_what_is_not_as_if_begun_now_is_ended_and_not_used(
     change: Callable[[dict[str, Any]], object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shell, "_FAREWELL_S", 0.5)
+    monkeypatch.setattr(shell, "FAREWELL_S", 0.5)
     change(asked)
     assert spare.take(**asked) is None
     assert (shells(asked), folders(asked)) == ([], [])
