@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Spare:
     """At most one session, begun and unused; a context manager, with which it ends.
 
-    It begins when the blocks before it have ended, and all that they left running but daemons, which live on anyway: so
-    it is as fresh as one that begins later.
+    It begins when the blocks before it have ended, and all that they left running but daemons, which live on anyway:
+    so it is as fresh as one that begins later.
     """
 
     def __init__(self) -> None:

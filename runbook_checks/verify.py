@@ -176,7 +176,7 @@ class Verifier:
             interrupt.record = record = self._detailed(procedure, interrupt.record, seen)
             try:
                 interrupt.record = self._keep(record)
-            except StoreError as error:  # it is an interrupt all the same: nothing else runs on this stack
+            except StoreError as error:  # an interrupt all the same: nothing else runs, on this stack least of all
                 interrupt.record = replace(record, reason=f"{record.reason}; {error}")
             raise
         except BaseException:  # nobody knows what it has left behind
