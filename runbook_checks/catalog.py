@@ -125,7 +125,7 @@ def load(
     """Return the catalog of pages below a folder; SourceError with every problem of every page.
 
     ``check`` returns what else is wrong with a procedure of a page that can be read.
-    A ``condensed`` one takes a tenth of the memory, and is for running procedures: see Scan.condensed().
+    A ``condensed`` one takes far less memory, and is for running procedures: see Scan.condensed().
     """
     problems: list[Problem] = []
     scans = []

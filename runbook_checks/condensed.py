@@ -1,4 +1,4 @@
-"""Procedures in a tenth of the memory: a run keeps all of them to its end, and looks into one after the other."""
+"""Procedures in far less memory: a run keeps all of them to its end, and looks into one after the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runbook_checks.model import Block, Expectation, Procedure, Role, Span
 
 _PACKED = ("blocks", "source")
 _AT_HAND = 64  # procedures that are looked into soon: bash reads some 250 blocks ahead
-_FAST = 1  # what zlib's other levels save more takes them several times as long
+_FAST = 1  # zlib's fastest level
 
 
 class Condensed(Procedure):
@@ -52,7 +52,7 @@ _CALLS: dict[type, Callable[[object], _Call]] = {
 
 
 def _pickled(procedure: Procedure) -> bytes:
-    """Return what is packed, frozen values as calls of their class: reading those takes a third of the time."""
+    """Return what is packed, frozen values as calls of their class, which are read faster."""
     file = io.BytesIO()
     pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
     pickler.dispatch_table = _CALLS

@@ -34,7 +34,7 @@ class Scan:
     headings: tuple[Heading, ...]
 
     def condensed(self) -> Scan:
-        """Return what running procedures needs of it, in a tenth of the memory: no fences and headings."""
+        """Return what running procedures needs of it, in far less memory: no fences and headings."""
         procedures = tuple(map(Condensed.of, self.runbook.procedures)) if self.runbook else ()
         runbook = dataclasses.replace(self.runbook, procedures=procedures) if self.runbook else None
         return Scan(runbook, self.problems, (), ())

@@ -273,8 +273,8 @@ class Blocks:
         self._session.close()
         if self._session.cut_short and not self.reason:
             where = f"{self.procedure.page}:{self.procedure.line}"
-            half = f"could not be ended in order within {FAREWELL_S:g} s: what a trap of EXIT does is half done"
-            self.reason = f"{where}: the shell {half}; use a cleanup block"
+            how = f"let that end within {FAREWELL_S:g} s, or use a cleanup block"
+            self.reason = f"{where}: the shell could not be ended in order, with what a trap of EXIT does: {how}"
         for late in self._session.late_output():
             place = self._started_by.get(late.number)
             if place is None:

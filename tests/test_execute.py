@@ -386,18 +386,6 @@ def test_an_interrupt_while_the_shell_is_closed_changes_no_failure(tmp_path: Pat
     assert (passed.outcome, passed.reason) == (Outcome.INTERRUPTED, "interrupted while the shell was closed")
 
 
-def test_a_trap_of_exit_that_is_stopped_fails_the_procedure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody knows what it has left behind: the next procedure gets a fresh stack."""
-    monkeypatch.setattr("runbook_checks.shell.FAREWELL_S", 1.0)
-    record = run(tmp_path, card("figures: {one-step-1: {max: 0}}"), step("trap 'sleep 30' EXIT"), check("true"))
-    assert record.outcome is Outcome.FAILED
-    trap, figure = record.reason.split("\n")
-    assert trap.startswith("docs/p.md:4: the shell could not be ended in order within 5 s: what a trap of EXIT does is")
-    assert "figure one-step-1 must be at most 0" in figure
-    assert [one.outcome.value for one in record.blocks] == ["passed", "passed"]
-    assert [figure.name for figure in record.figures] == ["one-step-1"]
-
-
 def test_a_failure_says_what_the_command_said_last_and_not_where_we_keep_the_block(tmp_path: Path) -> None:
     record = run(tmp_path, step("echo trying >&2\ncrul --fail x"), check("true"))
     assert record.reason.endswith("exited with 127, expected 0: crul: command not found")

@@ -187,7 +187,7 @@ def test_a_hundred_executions_at_once_all_complete(replica: RunningReplica) -> N
     with ThreadPoolExecutor(20) as threads:
         ended = list(threads.map(lambda n: replica.execute("transform", text=f"text {n}")["status"], range(100)))
     assert ended == ["completed"] * 100
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 30
     assert replica.metric("ia_service_db_pool_exhausted") == 0
 
 

@@ -45,12 +45,12 @@ def test_a_silent_database_holds_up_neither_health_nor_requests(behind_line: Run
     line.freeze()
     started = time.monotonic()
     health = behind_line.http.get("/health")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 5
     assert health.json()["checks"]["database"]["ok"] is False
     started = time.monotonic()
     answer = behind_line.http.get("/api/execute/status/any")
     assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 4
     line.thaw()
     wait_until(lambda: behind_line.http.get("/health").status_code == 200, "health returns")
 

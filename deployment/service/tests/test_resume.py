@@ -234,7 +234,7 @@ def test_stuck_executions_are_counted_quickly_among_many_that_have_ended(
         started = time.monotonic()
         assert replica.http.get("/health").status_code == 200
         took_s.append(time.monotonic() - started)
-    assert min(took_s) < 0.5
+    assert sorted(took_s)[2] < 0.5
     status, body = resume(replica, "x2")
     assert (status, body["status"]) == (200, "completed"), body
     assert replica.metric(STUCK) == 2

@@ -113,14 +113,14 @@ def test_a_collector_that_is_gone_or_silent_holds_up_no_request_and_no_end(
         started = time.monotonic()
         assert replica.http.get("/api/pipelines").status_code == 200
         took.append(time.monotonic() - started)
-    assert sorted(took)[20] < 0.5
+    assert sorted(took)[20] < 0.1
     wait_until(
         lambda: replica.metric('ia_service_spans_exported_total{outcome="failed"}') >= 40, "failures are counted"
     )
     started = time.monotonic()
     os.kill(replica.pid, signal.SIGTERM)
     wait_until(lambda: "stopped" in replica.log.read_text(), "it ends")
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 6
 
 
 def test_without_an_endpoint_nothing_is_traced_or_kept(start_replica: StartReplica, database: str) -> None:
