@@ -27,10 +27,9 @@ class TestExamples:
 
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
     def test_configurations_that_pages_show_can_be_read(self, page: Path, tmp_path: Path) -> None:
-        for fence in fences(page):
-            if ("title", "runbook-checks.yml") in fence.attributes:
-                (tmp_path / "runbook-checks.yml").write_text(fence.text)
-                load_config(tmp_path / "runbook-checks.yml")
+        for text in configurations(page):
+            (tmp_path / "runbook-checks.yml").write_text(text)
+            load_config(tmp_path / "runbook-checks.yml")
 
     @pytest.mark.parametrize("page", ["README.md", "docs/guide/quickstart.md"])
     def test_the_first_procedure_does_what_the_page_says(self, page: str, tmp_path: Path) -> None:
@@ -55,6 +54,12 @@ class TestExamples:
         texts = [fence.text for page in PAGES for fence in fences(page) if fence.language == "markdown"]
         assert sum("\nrunbook:" in text for text in texts) >= 4
         assert sum(len(list(shown_commands(page))) for page in PAGES) >= 20
+        assert sum(len(configurations(page)) for page in PAGES) >= 4
+
+
+def configurations(page: Path) -> list[str]:
+    """Return the configurations that a page shows."""
+    return [fence.text for fence in fences(page) if ("title", "runbook-checks.yml") in fence.attributes]
 
 
 def typed(commands: list[str], folder: Path) -> list[str]:
@@ -83,6 +88,16 @@ class TestLinks:
     def test_relative_links_lead_somewhere(self, page: Path) -> None:
         broken = [link for link in links(page) if not leads_somewhere(page, link)]
         assert broken == []
+
+    def test_a_link_that_leads_nowhere_is_found_and_what_is_only_shown_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "other.md").write_text("## There { #there }\n")
+        page = tmp_path / "page.md"
+        page.write_text(
+            "## Here { #here }\n[a](gone.md), ![b](gone.png) and [c](other.md#gone) or [d](#gone)\n"
+            "[e](other.md#there), [f](#here), [g](https://x.example/)\n`[h](shown.md)`\n\n```text\n[i](shown.md)\n```\n"
+        )
+        broken = [link for link in links(page) if not leads_somewhere(page, link)]
+        assert broken == ["gone.md", "gone.png", "other.md#gone", "#gone"]
 
     @pytest.mark.parametrize("name", ["verify", "test"])
     def test_the_two_commands_of_the_readme_are_there(self, name: str) -> None:
