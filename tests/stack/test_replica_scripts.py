@@ -118,6 +118,7 @@ def test_each_script_explains_itself_and_says_what_it_lacks(stack: Stack, script
 def test_what_makes_no_sense_is_refused_and_nothing_is_touched(stack: Stack, command: str, reason: str) -> None:
     state = 'cat "$ENDPOINTS_FILE" "$SERVICE_ENV" && supervisorctl pid service-a'
     before = stack.shell(state).stdout
+    assert before.splitlines()[-1].isdigit(), "no process to leave alone"
     done = stack.shell(f"{SCRIPTS}/{command}")
     assert done.returncode == 2, done.stdout
     assert reason in done.stderr
