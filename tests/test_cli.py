@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from repository import OKAY, Repository, document, outcomes
+from repository import DEADLINE_S, OKAY, Repository, document, outcomes
 
 FAILS = """
 ## Fails { #fails }
@@ -202,19 +202,27 @@ true
 
 
 def test_on_a_terminal_progress_is_live_and_standard_output_stays_clean(repository: Repository) -> None:
-    script = shutil.which("script")
-    if script is None:
-        pytest.skip("no `script` to give us a terminal")
     repository.only(OKAY)
-    command = f"{sys.executable} -m runbook_checks verify --json >out.json"
-    done = subprocess.run(
-        [script, "-qec", command, "/dev/null"], cwd=repository.root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0
-    assert "1 of 1 done" in done.stdout
-    assert [record["outcome"] for record in json.loads((repository.root / "out.json").read_text())["records"]] == [
-        "passed"
-    ]
+    ours, terminal = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "runbook_checks", "verify", "--json"],
+        cwd=repository.root,
+        env={**os.environ, "TERM": "xterm"},
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        text=True,
+    ) as run:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # nobody is left who could write to it
+            while part := os.read(ours, 4096):
+                shown += part
+        os.close(ours)
+        stdout, _ = run.communicate(timeout=DEADLINE_S)
+    assert run.returncode == 0, shown
+    assert b"1 of 1 done" in shown
+    assert [record["outcome"] for record in json.loads(stdout)["records"]] == ["passed"]
 
 
 def test_the_stack_by_hand(repository: Repository) -> None:
