@@ -210,6 +210,8 @@ def test_a_cleanup_block_never_gets_what_a_left_out_block_had_named(repository: 
     ended = '```bash {.check}\ntest "$id" = 7\n```\n```bash {.cleanup}\necho "$id" >>cleaned.log\n```\n'
     repository.only("## Named { #named }\n" + name + ended)
     repository.run("mutate")
+    (proof,) = proofs(repository, "extra/named")
+    assert [one.left_out for one in proof.trials] == [("named-step-1",)]
     assert (repository.root / "cleaned.log").read_text() == "7\n", "the baseline's alone"
 
 
