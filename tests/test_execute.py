@@ -79,6 +79,23 @@ def test_blocks_share_one_shell_and_captures_reach_every_language(tmp_path: Path
     assert (record.outcome, record.reason) == (Outcome.PASSED, "")
 
 
+@pytest.mark.parametrize("polled", ["", " within=500ms every=20ms"])
+def test_a_name_stands_for_the_same_text_in_every_later_block(tmp_path: Path, polled: str) -> None:
+    made = step("echo made release-1", "made <release>")
+    assert run(tmp_path, made, check("echo runs release-1", "runs <release>", more=polled)).outcome is Outcome.PASSED
+    record = run(tmp_path, made, check("echo runs release-2", "runs <release>", more=polled))
+    assert record.outcome is Outcome.FAILED
+    assert "- runs release-1\n+ runs release-2\n(<release> stands for 'release-1', captured before)" in record.reason
+
+
+def test_a_name_stands_for_the_same_text_in_both_streams(tmp_path: Path) -> None:
+    both = step("echo release-1; echo release-{} >&2", "<release>") + (
+        f"\n{FENCE}text {{.expect stream=stderr}}\n<release>\n{FENCE}\n"
+    )
+    assert run(tmp_path, both.replace("{}", "1")).outcome is Outcome.PASSED
+    assert run(tmp_path, both.replace("release-{}", "release-2")).outcome is Outcome.FAILED
+
+
 def test_a_step_runs_once_even_when_its_expectation_fails(tmp_path: Path) -> None:
     record = run(tmp_path, step("echo x >>log; echo no", "yes"), check("true"), CLEANUP)
     assert record.outcome is Outcome.FAILED
