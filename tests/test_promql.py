@@ -208,6 +208,37 @@ def test_what_is_compared_with_a_number(text: str, expected: str) -> None:
     assert without_comparison(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "idle"),
+    [
+        ("sum(rate(errors[5m])) or vector(0) < 0.01", "sum(rate(errors[5m]))"),
+        ("((a > 1) or vector(0))", "vector(0)"),
+        ("a < 1 OR (b or c > 1)", "b"),
+        ("a < 1 or vector(0) < 1", "vector(0) < 1"),
+        ('a{x=" or "} < 1 or on(job) b', "on(job) b"),
+    ],
+)
+def test_a_side_of_or_that_always_holds_is_refused(text: str, idle: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check(text)
+    assert str(caught.value).startswith(f"`{idle}` beside `or` always holds")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(sum(rate(errors[5m])) or vector(0)) < 0.01",
+        "sum(a or vector(0)) < 1",
+        "a < 1 or absent(a)",
+        "(a < 1) or (b unless c)",
+        "hour() < 6 or a < 1",
+        'a{x=" or "} < 1 # or b',
+    ],
+)
+def test_sides_of_or_that_can_fail_are_left_alone(text: str) -> None:
+    check(text)
+
+
 def test_the_curl_command_asks_the_same() -> None:
     assert curl("up < 1\n") == (
         """curl -sS --fail-with-body --get "$PROMETHEUS_URL/api/v1/query" --data-urlencode 'query=up < 1'"""
