@@ -96,6 +96,11 @@ def test_a_name_stands_for_the_same_text_in_both_streams(tmp_path: Path) -> None
     assert run(tmp_path, both.replace("release-{}", "release-2")).outcome is Outcome.FAILED
 
 
+def test_a_python_block_asserts_whatever_the_caller_says(tmp_path: Path) -> None:
+    record = run(tmp_path, fence("python {.check}", "assert 1 == 2"), environ={"PYTHONOPTIMIZE": "1"})
+    assert (record.outcome, block(record).exit_status) == (Outcome.FAILED, 1)
+
+
 def test_a_step_runs_once_even_when_its_expectation_fails(tmp_path: Path) -> None:
     record = run(tmp_path, step("echo x >>log; echo no", "yes"), check("true"), CLEANUP)
     assert record.outcome is Outcome.FAILED
