@@ -175,7 +175,7 @@ def run(text: str, url: str, *, since_s: float | None = None, timeout_s: float =
     try:
         if lacking := _lacking(selectors(text), url, since_s, timeout_s):
             return PromqlResult(passed=False, samples=(), message=lacking)
-        samples = _query(text, url, timeout_s)
+        samples = tuple(one for one in _query(text, url, timeout_s) if one.value != "NaN")  # which `!=` lets through
         if samples:
             return PromqlResult(passed=True, samples=samples)
         compared = without_comparison(text)

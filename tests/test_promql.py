@@ -36,6 +36,9 @@ ANSWERS: dict[str, Answer] = {
     "errors:ratio < 0.01": vector(),
     "errors:ratio": vector((RATIO, "0.25")),
     "min(timestamp(errors:ratio))": vector(({}, "1700000090")),
+    "empty:ratio != 1": vector(({"__name__": "empty:ratio"}, "NaN")),
+    "empty:ratio": vector(({"__name__": "empty:ratio"}, "NaN")),
+    "min(timestamp(empty:ratio))": vector(({}, "1700000090")),
     "nothing > 1": vector(),
     "(nothing or vector(0)) < 1": vector(({}, "0")),
     "absent(nothing) == 1": vector(({}, "1")),
@@ -98,6 +101,8 @@ def test_one_that_returns_none_fails_and_says_the_values(url: str) -> None:
         "",
         'promql: does not hold; the values are\nerrors:ratio{instance="a\\"1", job="api"} 0.25\n',
     )
+    no_number = "promql: does not hold; the values are\nempty:ratio NaN\n"
+    assert command("empty:ratio != 1\n", url) == (1, "", no_number), "nothing divided by nothing is not 1"
     assert command("nothing > 1\n", url) == (1, "", NO_SERIES)
     assert command("(nothing or vector(0)) < 1", url) == (1, "", NO_SERIES)
 
