@@ -101,6 +101,20 @@ def test_a_python_block_asserts_whatever_the_caller_says(tmp_path: Path) -> None
     assert (record.outcome, block(record).exit_status) == (Outcome.FAILED, 1)
 
 
+def test_without_an_address_no_sql_reaches_the_database_that_psql_takes_by_default(tmp_path: Path) -> None:
+    psql = tmp_path / "bin/psql"
+    psql.parent.mkdir()
+    psql.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >>log\n')
+    psql.chmod(0o755)
+    there = {"PATH": f"{psql.parent}:{os.environ['PATH']}"}
+    for given in ({}, {"DATABASE_URL": ""}):
+        record = run(tmp_path, fence("sql {.check}", "SELECT 1;"), environ={**there, **given})
+        assert (record.outcome, log(tmp_path)) == (Outcome.FAILED, [])
+        assert "DATABASE_URL" in record.reason
+    record = run(tmp_path, fence("sql {.check}", "SELECT 1;"), environ={**there, "DATABASE_URL": "postgresql://db/a"})
+    assert (record.outcome, log(tmp_path)[-1]) == (Outcome.PASSED, "postgresql://db/a")
+
+
 def test_a_step_runs_once_even_when_its_expectation_fails(tmp_path: Path) -> None:
     record = run(tmp_path, step("echo x >>log; echo no", "yes"), check("true"), CLEANUP)
     assert record.outcome is Outcome.FAILED
