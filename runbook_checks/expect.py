@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import time
 from dataclasses import dataclass, replace
@@ -87,6 +88,15 @@ def _compare(expectation: Expectation, output: str, page: str, cut_bytes: int, k
         case _:
             assert_never(expectation.match)
     return Verdict(held=True) if held else _differs(_difference(expectation, output, page))
+
+
+def number_of(text: str) -> float | None:
+    """Return the number that a captured text is, None for any other; `1_000` is one to Python alone."""
+    try:
+        value = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _filled(expectation: Expectation, known: Mapping[str, str]) -> Expectation:

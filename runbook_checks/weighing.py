@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from runbook_checks.blocks import can_fail
-from runbook_checks.expect import compare, compare_all
+from runbook_checks.expect import compare, compare_all, number_of
 from runbook_checks.model import Block, Expectation, Procedure, Role, acts, runs_in
 from runbook_checks.mutants import Kind, Mutant, captured_before, kept, only_misses_a_name
 from runbook_checks.need import Came, Trial, Tried
@@ -182,12 +181,8 @@ def _breaks_a_bound(procedure: Procedure, expectation: Expectation, record: Bloc
 
 
 def _keeps(bound: FigureBound, text: str) -> bool:
-    try:
-        value = float(text)
-    except ValueError:
-        return False
-    low, high = bound.minimum, bound.maximum
-    return math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
+    value, low, high = number_of(text), bound.minimum, bound.maximum
+    return value is not None and (low is None or value >= low) and (high is None or value <= high)
 
 
 def _silent(expectations: Iterable[Expectation]) -> Iterator[str]:

@@ -301,6 +301,8 @@ def test_figures_are_captures_and_durations(tmp_path: Path) -> None:
         ("{min: 42}", "41", "docs/p.md:6: figure rows must be at least 42, and is 41"),
         ("{}", "many", "docs/p.md:6: figure rows is not a number, but 'many'"),
         ("{}", "nan", "docs/p.md:6: figure rows is not a number, but 'nan'"),
+        ("{max: 5000}", "1_000", "docs/p.md:6: figure rows is not a number, but '1_000'"),
+        ("{max: 5000}", "٣", "docs/p.md:6: figure rows is not a number, but '٣'"),
         ("{max: 5}", "inf", "docs/p.md:6: figure rows is not a number, but 'inf'"),
     ],
 )
