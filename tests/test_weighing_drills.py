@@ -35,7 +35,7 @@ def proven(alarm: Alarm, *blocks: str, **settings: Any) -> tuple[dict[str, Trial
     asked = DrillSettings(
         alarm.url,
         settings.pop("notifications", "cat told"),
-        **{"snapshot": "cat conf 2>/dev/null || true", "within_s": 2.0, "hold_s": 0.3, **settings},
+        **{"snapshot": "echo conf; cat conf 2>/dev/null || true", "within_s": 2.0, "hold_s": 0.3, **settings},
     )
     site = SiteMap("https://runbooks.example/docs/", {"docs/p.md": "p/"})
     monitoring = Monitoring(asked, alarm.url, alarm.folder, environ, lambda url: follow(url, site, (procedure,)))
