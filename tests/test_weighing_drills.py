@@ -101,7 +101,7 @@ IDLE = step("touch well", more=" #idle")  # nothing misses it, but monitoring an
     [
         (60.0, {}),
         (0.0, {"notifications": f"cat told{DEAF}"}),
-        (0.0, {"snapshot": f"true{DEAF}"}),
+        (0.0, {"snapshot": f"echo there{DEAF}"}),
         (0.0, {"notifications": "test ! -e mended || test -e well || sleep 60; cat told"}),
     ],
     ids=["Prometheus is dead", "the receiver is dead", "no snapshot", "the receiver is slow"],
