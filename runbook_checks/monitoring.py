@@ -68,7 +68,11 @@ class Monitoring:
         """Return the lines that must be the same before and after, none without a command; raises NoAnswerError."""
         if not self.settings.snapshot:
             return ()
-        return tuple(self._printed(self.settings.snapshot, "snapshot", _SNAPSHOT_TIMEOUT_S).splitlines())
+        command = self.settings.snapshot
+        lines = tuple(self._printed(command, "snapshot", _SNAPSHOT_TIMEOUT_S).splitlines())
+        if not any(map(str.strip, lines)):
+            raise NoAnswerError(f"snapshot: `{command}` printed nothing, and nothing would always be as before")
+        return lines
 
     def _printed(self, command: str, what: str, timeout_s: float) -> str:
         done = complete(command, cwd=self.root, environ=self.environ, timeout_s=timeout_s)
@@ -77,6 +81,8 @@ class Monitoring:
         if done.status != 0:
             said = (done.stderr or done.stdout).strip()[-_SHOWN:]
             raise NoAnswerError(f"{what}: `{command}` exited with {done.status}" + (f": {said}" if said else ""))
+        if done.cut:
+            raise NoAnswerError(f"{what}: `{command}` printed more than we keep; print less")
         return done.stdout
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbook_checks.command import LARGEST_READ
 from runbook_checks.config import DrillSettings
 from runbook_checks.links import Fault
 from runbook_checks.monitoring import (
@@ -88,6 +89,19 @@ def test_a_prometheus_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
 def test_a_command_that_fails_is_no_answer_and_says_why(tmp_path: Path) -> None:
     with pytest.raises(NoAnswerError, match="notifications: `echo why >&2; exit 3` exited with 3: why"):
         monitoring(tmp_path, notifications="echo why >&2; exit 3").notifications()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("false | sort", "printed nothing, and nothing would always be as before"),
+        ("echo", "printed nothing, and nothing would always be as before"),
+        (f"echo broken; yes | head -c {LARGEST_READ}", "printed more than we keep"),
+    ],
+)
+def test_a_snapshot_that_shows_nothing_or_not_all_is_no_answer(tmp_path: Path, command: str, said: str) -> None:
+    with pytest.raises(NoAnswerError, match=said):
+        monitoring(tmp_path, snapshot=command).snapshot()
 
 
 def test_without_a_command_the_snapshot_is_empty(tmp_path: Path) -> None:
