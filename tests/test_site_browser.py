@@ -44,10 +44,14 @@ def serving(site: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CI", raising=False)
-        site = build(write_sample(tmp_path_factory.mktemp("site")))
+        return build(write_sample(tmp_path_factory.mktemp("site")))
+
+
+@pytest.fixture(scope="module")
+def base(site: Path) -> Iterator[str]:
     with serving(site) as address:
         yield address
 
@@ -128,6 +132,17 @@ def test_a_page_that_is_open_for_days_gets_old_by_itself_and_so_does_the_next_on
     card.wait_for()
     page.clock.run_for(1000)
     assert card.get_attribute("data-rb-status") == "expired"
+    assert page.locator(".rb-banner").inner_text().startswith("6 of 6")
+    page.close()
+
+
+def test_a_site_that_is_opened_from_a_disk_gets_old_by_itself(browser: Browser, site: Path) -> None:
+    page = browser.new_page()
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=30))
+    page.goto((site / PAGE / "index.html").as_uri())
+    card = page.locator("[data-rb-card=restore-database]")
+    assert card.get_attribute("data-rb-status") == "expired"
+    assert "30 days ago" in card.inner_text()
     assert page.locator(".rb-banner").inner_text().startswith("6 of 6")
     page.close()
 

@@ -80,9 +80,9 @@
     document.dispatchEvent(new Event("rb-refreshed"));
   }
 
-  // Material's instant navigation swaps pages without loading them.
+  // Material's instant navigation swaps pages without loading them; from file:// its document$ never speaks.
   if (window.document$ && window.document$.subscribe) window.document$.subscribe(refresh);
-  else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", refresh);
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", refresh);
   else refresh();
   setInterval(refresh, 60000);
   // A laptop that was asleep, a tab that was frozen, a page that comes back from the history: no minute of an old status.
