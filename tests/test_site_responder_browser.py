@@ -93,7 +93,11 @@ two three
 ```bash {.check #look-here}
 printf '[%s]' "näher 🚒 $INSTANCE"
 ```
-"""
+
+```bash {.check #blank}
+printf '[%s]' a\BLANK
+```
+""".replace("BLANK", " ")
 
 HOSTILE = [
     "db-1.example.com:5432",
@@ -223,6 +227,12 @@ def test_a_copied_command_does_with_any_value_what_it_does_with_the_variable(pag
             plain = f"python3 - <<'X'\n{plain}\nX"
         assert paste(copied(page, block)) == paste(plain, INSTANCE=value)
     assert paste(copied(page, "bare")) == f"[pre{value}][{value}]"  # one word, as if it was quoted
+
+
+def test_a_blank_at_the_end_that_belongs_to_a_word_is_copied(page: Page, base: str) -> None:
+    follow(page, base)
+    assert copied(page, "blank") == "printf '[%s]' a\\ "
+    assert paste(copied(page, "blank")) == "[a ]"
 
 
 @pytest.mark.parametrize("value", HOSTILE[1:7])
