@@ -262,6 +262,19 @@ def test_a_badge_that_a_page_itself_writes_fails_the_build(tmp_path: Path, caplo
     assert "docs/index.md:1: the page itself writes `rb-badge`, which looks like evidence" in refused(tmp_path, caplog)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '# Home {{ badge("database/restore-database") }}',
+        "---\ntitle: \"{{ badge('database/restore-database') }}\"\n---",
+    ],
+)
+def test_a_status_in_a_title_fails_the_build(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
+    folder = plain(tmp_path)
+    (folder / "docs/index.md").write_text(f"{text}\n")
+    assert "docs/index.md:1: a badge or a figure stands in a heading or in the title" in refused(folder, caplog)
+
+
 def test_no_seal_is_published(built: Path) -> None:
     assert all("data-rb-seal" not in page.read_text() for page in built.rglob("*.html"))
 

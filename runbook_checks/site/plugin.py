@@ -31,7 +31,7 @@ from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
 from runbook_checks.site.aside import Aside
 from runbook_checks.site.bundles import bundles
-from runbook_checks.site.crosscheck import page_problems
+from runbook_checks.site.crosscheck import in_a_title, page_problems
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
@@ -203,6 +203,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-100)
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
+        if self.seal.value in (page.title or ""):
+            self._problems.append(in_a_title(self._path(page.file), 1))
         fences = self._extension.view.fences
         places = self._moved.get(self._path(page.file))
         end = signpost(places) if places else ""
