@@ -19,6 +19,7 @@ from mkdocs.livereload import LiveReloadServer
 from sample_site import build, record_of, write_sample
 
 from runbook_checks.config import load_config
+from runbook_checks.keys import write_keys
 from runbook_checks.report import load_report
 from runbook_checks.store import Store
 
@@ -329,7 +330,7 @@ def test_a_dirty_build_would_keep_old_statuses_and_is_refused(tmp_path: Path, co
     assert not (tmp_path / "site").exists()
 
 
-def test_serving_watches_evidence_configuration_and_the_files_that_blocks_name(
+def test_serving_watches_evidence_configuration_keys_and_the_files_that_blocks_name_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = plain(tmp_path)
@@ -337,7 +338,11 @@ def test_serving_watches_evidence_configuration_and_the_files_that_blocks_name(
     (folder / "scripts/restore.sh").write_text(". scripts/common.sh\n")
     (folder / "scripts/common.sh").write_text("true\n")
     (folder / "scripts/other.sh").write_text("true\n")
-    edit(folder / "docs/operations/database.md", "{.rollback}\n", "{.rollback}\nscripts/restore.sh\n")
+    write_keys(folder / "key")
+    with (folder / "runbook-checks.yml").open("a") as file:
+        file.write("trusted_keys: [key.pub]\n")
+    page = folder / "docs/operations/database.md"
+    edit(page, "{.rollback}\n", "{.rollback}\nscripts/restore.sh\n")
     config = mkdocs.config.load_config(str(folder / "mkdocs.yml"), site_dir=str(folder / "built"))
     mkdocs.commands.build.build(config)
     watched: list[str] = []
@@ -345,6 +350,11 @@ def test_serving_watches_evidence_configuration_and_the_files_that_blocks_name(
     server = LiveReloadServer(lambda: None, "127.0.0.1", 0, str(folder / "built"))
     config.plugins.on_serve(server, config=config, builder=lambda: None)
     server.server_close()
-    assert {Path(path).relative_to(folder).as_posix() for path in watched} == {
-        *("evidence", "runbook-checks.yml", "scripts/restore.sh", "scripts/common.sh")
-    }
+    assert sorted(Path(path).relative_to(folder).as_posix() for path in watched) == [
+        *("evidence", "key.pub", "runbook-checks.yml", "scripts/common.sh", "scripts/restore.sh")
+    ]
+    watched.clear()
+    edit(page, "scripts/restore.sh\n", "scripts/other.sh\n")
+    build(folder)  # as `serve` does: MkDocs loads its configuration anew and keeps the plugin
+    config.plugins.on_shutdown()
+    assert watched == [str(folder / "scripts/other.sh")]

@@ -20,9 +20,7 @@ from runbook_checks.alerts import load_alerts
 from runbook_checks.catalog import needed_ids
 from runbook_checks.changes import Changes, changes
 from runbook_checks.config import FILE_NAME, Config, load_config
-from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
-from runbook_checks.files import FileHashes
 from runbook_checks.holes import fragments
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.links import SiteMap
@@ -44,6 +42,7 @@ from runbook_checks.site.responder import box
 from runbook_checks.site.sandbox import sandboxed
 from runbook_checks.site.seal import Seal
 from runbook_checks.site.shown import may_show_evidence, read_page
+from runbook_checks.site.sources import sources
 from runbook_checks.site.variables import page_variables
 
 if TYPE_CHECKING:
@@ -116,6 +115,9 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
     _linked: Mapping[str, tuple[tuple[Alert, str], ...]]
+    _config_path: Path
+    _server: LiveReloadServer | None = None
+    _watched: frozenset[Path] = frozenset()
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -129,7 +131,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._built_at = datetime.now(UTC)
         self._collected_at = gc.get_threshold()
         gc.set_threshold(*_COLLECTED_AT)
-        path = Path(config.config_file_path).parent / self.config.config
+        path = self._config_path = Path(config.config_file_path).parent / self.config.config
         strict = self.config.strict_evidence
         if strict is None:
             strict = os.environ.get("CI") == "true"
@@ -267,6 +269,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
                 publish(self._site)
         except RunbookError as error:
             raise PluginError(str(error)) from error
+        if self._server is not None:
+            self._watch(self._server)
 
     def on_build_error(self, **_: object) -> None:
         """Leave no process behind, and the collector as it was: `serve` goes on and builds again."""
@@ -275,23 +279,23 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         if hasattr(self, "_collected_at"):
             self._collect_as_before()
 
-    def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, **_: object) -> LiveReloadServer:
-        """Rebuild when the configuration, the evidence or a file that blocks name changes."""
-        checks, catalog = self._checks, self._report.catalog
-        evidence = checks.root / checks.evidence
-        evidence.mkdir(parents=True, exist_ok=True)  # what does not exist cannot be watched; the first run fills it
-        hashes = FileHashes(checks.root)
-        keys = {
-            key
-            for environment in checks.environments
-            for procedure in catalog.procedures
-            for key in parts(checks, environment, procedure, catalog, hashes)
-        }
-        rules = sorted(checks.alert_paths())
-        named = sorted(checks.root / key.partition(" ")[2] for key in keys if key.startswith(("file ", "stack ")))
-        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *rules, *named):
-            server.watch(str(path))
+    def on_serve(self, server: LiveReloadServer, **_: object) -> LiveReloadServer:
+        """Rebuild when the configuration, a trusted key, the evidence or a file that blocks name changes."""
+        self._server, self._watched = server, frozenset()  # MkDocs keeps this plugin for the builds that follow
+        self._watch(server)
         return server
+
+    def on_shutdown(self, **_: object) -> None:
+        """Forget the server."""
+        self._server = None
+
+    def _watch(self, server: LiveReloadServer) -> None:
+        """Have the server watch what this build has read: a page that was edited may name other files than before."""
+        (self._checks.root / self._checks.evidence).mkdir(parents=True, exist_ok=True)  # what is not there cannot be
+        found = sources(self._checks, self._report.catalog) | {self._config_path}
+        for path in sorted(found - self._watched):
+            server.watch(str(path))
+        self._watched |= found
 
     @property
     def built_at(self) -> datetime:
