@@ -280,6 +280,18 @@ def test_no_seal_is_published(built: Path) -> None:
     assert all("data-rb-seal" not in page.read_text() for page in built.rglob("*.html"))
 
 
+def test_no_seal_is_published_where_a_blog_repeats_the_beginning_of_a_post(tmp_path: Path) -> None:
+    folder = write_sample(tmp_path)
+    edit(folder / "mkdocs.yml", "plugins:\n", "plugins:\n  - blog\n")
+    (folder / "docs/blog/posts").mkdir(parents=True)
+    (folder / "docs/blog/index.md").write_text("# Blog\n")
+    post = '---\ndate: 2026-11-20\n---\n# Post\n\nNow {{ badge("database/grow-disk") }}.\n\n<!-- more -->\n\nMore.\n'
+    (folder / "docs/blog/posts/one.md").write_text(post)
+    shown = (build(folder) / "blog/index.html").read_text()
+    assert 'class="rb-badge" data-rb-status="failed"' in shown
+    assert "rb-seal" not in shown
+
+
 @pytest.mark.parametrize("text", ["{{ no_such_macro() }}", "{{ no_such_name }}", "{{.Names}}"])
 def test_what_jinja_does_not_understand_fails_the_build(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str

@@ -232,8 +232,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return nav
 
     def on_post_page(self, output: str, page: Page, **_: object) -> str:
-        """Tell programs that read the page of the feed."""
-        return output.replace("</head>", f"{feed.link(page.url)}</head>", 1)
+        """Tell programs that read the page of the feed; what a blog repeats of other pages has seals yet."""
+        return self.seal.take_off(output).replace("</head>", f"{feed.link(page.url)}</head>", 1)
 
     @event_priority(-100)
     def on_env(self, env: Environment, files: Files, config: MkDocsConfig) -> Environment:
