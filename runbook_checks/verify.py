@@ -252,7 +252,8 @@ class Verifier:
             self.stack = stack_of(self.config.root, self.environment, self.instance)
             try:
                 self.stack.up()
-                target = self._target(variables | self.stack.variables(), self.stack.services())
+                variables |= self.stack.variables()
+                target = self._target(variables, self.stack.services(self._target(variables).secrets))
             except StackError as error:
                 raise StackError(Redactor(self._target(variables).secrets).redact(str(error))) from error
         self._refuse_unknown_secrets(target)
