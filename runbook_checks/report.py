@@ -16,7 +16,7 @@ from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
-from runbook_checks.leaks import masked
+from runbook_checks.leaks import masked, masked_proof
 from runbook_checks.need import NEVER, Need, worth
 from runbook_checks.proof import proves
 from runbook_checks.record import CHANGED, Evidence, Outcome
@@ -139,6 +139,10 @@ def load_report(config: Config, *, now: datetime, strict: bool = False, history:
             judgement = told(judgement, why_newest_is_refused(evidence))
             proofs, doubt, refused = believe_need(store, environment.name, procedure.id, keys)
             forged.extend(refused)
+            cleaned = tuple(map(masked_proof, proofs))
+            where = store.need_path(environment.name, procedure.id)
+            leaks.extend(f"{where}: {one}" for _, found in cleaned for one in found)
+            proofs = tuple(proof for proof, _ in cleaned)
             need = worth(proofs, procedure, digest=current, now=now, strict=strict, doubt=doubt)
             drill = _newest_drill(evidence, now)
             entries.append(
