@@ -54,7 +54,7 @@ def format_duration(seconds: float) -> str:
 
 def format_number(value: float) -> str:
     """Return a measured number without digits that nobody reads."""
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if abs(value) >= 999.5 or value == int(value) else f"{value:.3g}"  # noqa: PLR2004 - not 1e+03
 
 
 def format_bounds(bound: FigureBound | Figure) -> str:
