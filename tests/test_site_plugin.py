@@ -321,6 +321,29 @@ def test_evidence_from_uncommitted_changes_is_green_only_where_that_is_allowed(
     assert ("uncommitted changes" in html) is True
 
 
+def test_what_is_meant_to_run_in_no_environment_is_shown_as_unverified(tmp_path: Path) -> None:
+    folder = plain(tmp_path)
+    (folder / "docs/index.md").write_text("# Home\n")
+    meant = "    disposable: true\n    procedures: [database/restore-database]\n"
+    edit(folder / "runbook-checks.yml", "    disposable: true\n", meant)
+    other = "---\nrunbook: {}\n---\n\n# Other\n\n## Look { #look }\n\n```bash {.check #looked}\ntrue\n```\n"
+    (folder / "docs/operations/other.md").write_text(other)
+    site = build(folder)
+    html = (site / "operations/database/index.html").read_text()
+    assert 'data-rb-procedure="database/grow-disk" data-rb-status="unverified"' in html
+    assert "It is meant to run in no environment." in html
+    assert "6 of 6 procedures are not proven as written" in html
+    assert (
+        'data-rb-procedure="other/look" data-rb-status="unverified"'
+        in (site / "operations/other/index.html").read_text()
+    )
+    told = json.loads((site / "status.json").read_text())["procedures"]
+    assert [one["id"] for one in told] == [
+        "database/restore-database",
+        "database/back-up-database",
+    ]  # and what it needs
+
+
 def test_a_runbook_that_is_no_page_of_the_site_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = plain(tmp_path)
     (folder / "elsewhere").mkdir()

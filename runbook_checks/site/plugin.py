@@ -115,6 +115,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
     _linked: Mapping[str, tuple[tuple[Alert, str], ...]]
+    _pages: frozenset[str]
     _config_path: Path
     _server: LiveReloadServer | None = None
     _watched: frozenset[Path] = frozenset()
@@ -148,6 +149,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             log.warning("%s; the site does not show it: revoke it, and take the record out of the file", leak)
         self._languages = {**DEFAULTS, **dict(self._checks.languages)}
         self.lookup = Lookup(self._report.entries)
+        self._pages = frozenset(runbook.path for runbook in self._report.catalog.runbooks)
         self.seal = Seal()
         self._problems = []
         self._aside = Aside(self._found_on)
@@ -170,9 +172,9 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
         self._moved = moved(self._report.catalog.procedures, self.lookup)
-        site = SiteMap(config.site_url or "", {page: urls[page] for page in self.lookup.pages & urls.keys()})
+        site = SiteMap(config.site_url or "", {page: urls[page] for page in self._pages & urls.keys()})
         self._linked = fragments(self.alerts or (), site)
-        for page in sorted(self.lookup.pages - urls.keys()):
+        for page in sorted(self._pages - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
 
@@ -182,7 +184,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         path = self._path(page.file)
         self._scan = self._report.catalog.scan_of(path) or scan(page.file.content_string, path)
         runbook = self._scan.runbook
-        if runbook is None or path not in self.lookup.pages:
+        if runbook is None or path not in self._pages:
             self._extension.view = PageView()
             return markdown
         cards = {
@@ -190,7 +192,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
                 card(
                     procedure,
                     runbook,
-                    self.lookup.of(procedure.id),
+                    self.lookup.found(procedure.id),
                     self._needs(procedure, page.url),
                     self.lookup.evidence_href(procedure, page.url),
                     self._changes(procedure),
@@ -333,7 +335,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         """Return what is wrong with a page of the catalog as it is rendered, and which alerts lead nowhere on it."""
         found = self._report.catalog.scan_of(path)
         runbook = found.runbook if found else None
-        fences = marked_fences(runbook) if runbook and path in self.lookup.pages else ()
+        fences = marked_fences(runbook) if runbook and path in self._pages else ()
         return self._compared(path, html, fences, found)
 
     def _compared(self, path: str, html: str, fences: Sequence[MarkedFence], found: Scan | None) -> Found:
@@ -359,13 +361,15 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return [Need(each.title, self.lookup.href(each, page_url)) for each in needed]
 
     def _banner(self, runbook: Runbook) -> str:
-        firsts = [self.lookup.of(procedure.id)[0] for procedure in runbook.procedures]
-        return banner(firsts, several=self.several_environments)
+        found = [(procedure, self.lookup.found(procedure.id)) for procedure in runbook.procedures]
+        firsts = [entries[0] for _, entries in found if entries]
+        nowhere = [procedure for procedure, entries in found if not entries]
+        return banner(firsts, nowhere, several=self.several_environments)
 
     def _changes(self, procedure: Procedure) -> list[tuple[Record, Changes]]:
         """Return what has changed since a procedure was last verified, or failed, in its environments, each once."""
         found: dict[Changes, Record] = {}
-        for entry in self.lookup.of(procedure.id):
+        for entry in self.lookup.found(procedure.id):
             since = entry.judgement.proven or entry.record
             if entry.parts and since is not None:
                 found.setdefault(changes(since, procedure, entry.parts, procedure.source), since)

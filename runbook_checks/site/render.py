@@ -151,19 +151,20 @@ def card(  # noqa: PLR0913, PLR0917 - what a card shows
     )
 
 
-def banner(entries: Sequence[Entry], *, several: bool = False) -> str:
+def banner(entries: Sequence[Entry], nowhere: Sequence[Procedure] = (), *, several: bool = False) -> str:
     """Return what the top of a page says of its procedures, given one entry of each: calm only when all are verified.
 
-    It names their environment where there are ``several``.
+    It names their environment where there are ``several``. What is meant to run ``nowhere`` is unverified.
     """
     environments = {entry.environment for entry in entries}
+    worths = [*((entry.procedure, entry.status) for entry in entries), *((one, Status.UNVERIFIED) for one in nowhere)]
     unproven: dict[Status, list[tuple[str, str]]] = {}
-    for entry in sorted(entries, key=lambda entry: urgency(entry.status)):
-        if entry.status is not Status.VERIFIED:
-            unproven.setdefault(entry.status, []).append((entry.procedure.title, entry.procedure.anchor))
+    for procedure, status in sorted(worths, key=lambda worth: urgency(worth[1])):
+        if status is not Status.VERIFIED:
+            unproven.setdefault(status, []).append((procedure.title, procedure.anchor))
     return _TEMPLATES.get_template("banner.html").render(
         where=f" on {environments.pop()}" if several and len(environments) == 1 else "",
-        total=len(entries),
+        total=len(worths),
         count=sum(map(len, unproven.values())),
         unproven=tuple(unproven.items()),
         worst=next(iter(unproven), Status.VERIFIED),
