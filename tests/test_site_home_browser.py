@@ -365,3 +365,13 @@ def counts(page: Page) -> dict[str, int]:
 def without_query(address: str | None) -> str:
     parts = urlsplit(address or "")
     return parts._replace(query="").geturl()
+
+
+def test_without_javascript_counts_say_of_which_moment_they_are(browser: Browser, base: str) -> None:
+    for javascript in (False, True):
+        context = browser.new_context(java_script_enabled=javascript)
+        shown = context.new_page()
+        shown.goto(base)
+        said = shown.locator(".rb-overview").inner_text()
+        assert (f"As of {datetime.now(UTC):%Y-}" in said) is not javascript
+        context.close()
