@@ -344,6 +344,25 @@ def test_what_is_meant_to_run_in_no_environment_is_shown_as_unverified(tmp_path:
     ]  # and what it needs
 
 
+@pytest.mark.parametrize(
+    ("source", "published"),
+    [
+        ("badges/database/restore-database.svg", "badges/database/restore-database.svg"),
+        ("status.json", "status.json"),
+        ("evidence/database/restore-database.md", "evidence/database/restore-database/index.html"),
+    ],
+)
+def test_a_file_of_the_docs_where_evidence_is_published_fails_the_build(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, source: str, published: str
+) -> None:
+    folder = plain(tmp_path)
+    path = folder / "docs" / source
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("verified for ever\n")
+    told = refused(folder, caplog)
+    assert f"the site has a file '{published}' of its own, where evidence is published; give it another name" in told
+
+
 def test_a_runbook_that_is_no_page_of_the_site_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = plain(tmp_path)
     (folder / "elsewhere").mkdir()
