@@ -169,6 +169,7 @@ def banner(entries: Sequence[Entry], nowhere: Sequence[Procedure] = (), *, sever
         unproven=tuple(unproven.items()),
         worst=next(iter(unproven), Status.VERIFIED),
         oldest=min((entry.verified_at for entry in entries if entry.verified_at), default=None),
+        expires_at=None if unproven else min((entry.expires_at for entry in entries if entry.expires_at), default=None),
         dirty=sum(entry.record is not None and entry.record.dirty for entry in entries),
     )
 

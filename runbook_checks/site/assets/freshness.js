@@ -20,10 +20,12 @@
   }
 
   // What the top of a runbook page says: with each procedure that has expired since the build, it gets louder.
+  // It speaks of the cards of its own page; a preview of a link may show those of another, or a banner without any.
   function warn(banner) {
+    const page = banner.closest("article, main, [role=main]") || banner.parentElement;
     const links = () => [...banner.querySelectorAll("li a")];
     const named = new Set(links().map((link) => decodeURIComponent(link.hash)));
-    for (const card of document.querySelectorAll(".rb-card[data-rb-title]")) {
+    for (const card of page.querySelectorAll(".rb-card[data-rb-title]")) {
       const first = card.querySelector(".rb-badge");
       if (!first || first.dataset.rbStatus !== "expired" || named.has(`#${card.dataset.rbCard}`)) continue;
       let item = banner.querySelector('li[data-rb-status="expired"]');
@@ -42,17 +44,20 @@
       item.append(link);
     }
     const count = links().length, total = Number(banner.dataset.rbTotal);
-    if (count === 0) return;
+    if (count === 0 && banner.dataset.rbStatus === "verified") return;
     if (banner.dataset.rbStatus === "verified") banner.dataset.rbStatus = "expired";
-    const which = total === 1 ? "The procedure of this page is" : `${count} of ${total} procedures ${count === 1 ? "is" : "are"}`;
+    const which = total === 1 ? "The procedure of this page is"
+      : `${count || "Some"} of ${total} procedures ${count === 1 ? "is" : "are"}`;
     banner.querySelector(".rb-says").replaceWith(
       element("strong", "rb-says", `${which} not proven as written${banner.dataset.rbWhere}`));
   }
 
+  const due = (now) => [...document.querySelectorAll('[data-rb-status="verified"][data-expires-at]')]
+    .filter((each) => !(now < Date.parse(each.dataset.expiresAt)));
+
   function refresh() {
     const now = Date.now();
-    for (const each of document.querySelectorAll('[data-rb-status="verified"][data-expires-at]')) {
-      if (now < Date.parse(each.dataset.expiresAt)) continue;
+    for (const each of due(now)) {
       each.dataset.rbStatus = "expired";
       const word = each.matches(".rb-badge") && each.querySelector(".rb-word");
       if (word) word.textContent = "expired";
@@ -85,6 +90,10 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", refresh);
   else refresh();
   setInterval(refresh, 60000);
+  // What a theme shows of another page, as in a preview of a link, is as old as that page.
+  new MutationObserver((changes) => {
+    if (changes.some((change) => change.addedNodes.length) && due(Date.now()).length) refresh();
+  }).observe(document.documentElement, { childList: true, subtree: true });
   // A laptop that was asleep, a tab that was frozen, a page that comes back from the history: no minute of an old status.
   document.addEventListener("visibilitychange", refresh);
   addEventListener("pageshow", (event) => event.persisted && refresh());
