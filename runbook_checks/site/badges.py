@@ -154,5 +154,6 @@ def _badges(entries: Iterable[Entry], environments: Sequence[str], made_at: date
             pages[PurePosixPath(entry.procedure.page).stem].append(entry)
     for stem, found in pages.items():
         if stem != ALL:
-            yield stem, summary(found[0].runbook.title or stem, found, made_at, first)
+            titles = dict.fromkeys(each.runbook.title or stem for each in found)  # several pages may have one name
+            yield stem, summary(" and ".join(titles), found, made_at, first)
     yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found], made_at, first)
