@@ -203,7 +203,7 @@ def test_an_exception_is_told_with_its_day_and_is_no_alarm_meanwhile() -> None:
     html = shown(overview("staging", (), covered, DAY)).replace("&#58;", ":")
     assert "1 of 3 alerts have a runbook" in html
     assert "No runbook:</strong> <code>Gap</code>" in html
-    assert "No runbook until 2026-12-31: <code>Alone</code>" in html
+    assert "No runbook until 2026-12-31:</span> <code>Alone</code>" in html
 
 
 @pytest.mark.parametrize(

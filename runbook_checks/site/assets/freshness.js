@@ -19,6 +19,12 @@
     return made;
   }
 
+  function icon() {
+    const made = element("span", "rb-icon", "");
+    made.setAttribute("aria-hidden", "true");
+    return made;
+  }
+
   // What the top of a runbook page says: with each procedure that has expired since the build, it gets louder.
   // It speaks of the cards of its own page; a preview of a link may show those of another, or a banner without any.
   function warn(banner) {
@@ -33,9 +39,7 @@
         const list = banner.querySelector("ul") || banner.appendChild(document.createElement("ul"));
         item = list.appendChild(document.createElement("li"));
         item.dataset.rbStatus = "expired";
-        const icon = element("span", "rb-icon", "");
-        icon.setAttribute("aria-hidden", "true");
-        item.append(icon, element("span", "rb-word", "expired"), ": ");
+        item.append(icon(), element("span", "rb-word", "expired"), ": ");
       } else {
         item.append(", ");
       }
@@ -74,6 +78,12 @@
       if (!told) time.after(told = element("span", "rb-ago", ""));
       told.textContent = ago(Date.parse(time.dateTime), now);
       told.title = time.textContent;
+    }
+    for (const excused of document.querySelectorAll("[data-rb-excused]")) {
+      if (new Date(now).toISOString().slice(0, 10) <= excused.dataset.rbExcused) continue;
+      excused.prepend(icon(), "Exception over: ");
+      excused.className = "rb-gap";
+      excused.removeAttribute("data-rb-excused");
     }
     document.querySelectorAll(".rb-banner").forEach(warn);
     for (const time of document.querySelectorAll("time.rb-when")) {
