@@ -15,7 +15,7 @@ from signatures import keep, rewrite
 from runbook_checks.config import load_config
 from runbook_checks.keys import key_in_file, signer_of, write_keys
 from runbook_checks.record import Outcome
-from runbook_checks.report import HISTORY, load_report
+from runbook_checks.report import HISTORY, Entry, load_report
 from runbook_checks.signing import sign
 from runbook_checks.store import Store
 
@@ -23,18 +23,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("worth", ["signed", "unsigned", "forged"])
-def test_forged_evidence_is_shown_as_not_counted_and_stops_a_strict_build_unsigned_evidence_does_not(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, worth: str
-) -> None:
-    folder = write_sample(tmp_path, evidence=False)
+def trusting(folder: Path) -> tuple[Path, Store, Entry]:
+    """Write the sample without evidence, with a key that it trusts; return its folder, its store and one entry."""
+    write_sample(folder, evidence=False)
     write_keys(folder / "key")
     config_file = folder / "runbook-checks.yml"
     config_file.write_text(f"trusted_keys: [key.pub]\n{config_file.read_text()}")
     config = load_config(config_file)
+    entries = load_report(config, now=datetime.now(UTC)).entries
+    (entry,) = (each for each in entries if each.procedure.anchor == "promote-replica")
+    return folder, Store(folder / config.evidence), entry
+
+
+@pytest.mark.parametrize("worth", ["signed", "unsigned", "forged"])
+def test_forged_evidence_is_shown_as_not_counted_and_stops_a_strict_build_unsigned_evidence_does_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, worth: str
+) -> None:
+    folder, store, entry = trusting(tmp_path)
     now = datetime.now(UTC)
-    (entry,) = (each for each in load_report(config, now=now).entries if each.procedure.anchor == "promote-replica")
-    store = Store(folder / config.evidence)
     keep(store, record_of(entry, now - timedelta(hours=1)), signer=None)
     if worth != "unsigned":
         (line,) = store.lines(entry.environment, entry.procedure.id)
@@ -54,14 +60,8 @@ def test_forged_evidence_is_shown_as_not_counted_and_stops_a_strict_build_unsign
 
 
 def test_a_signed_pass_is_called_signed_however_many_runs_were_interrupted_since(tmp_path: Path) -> None:
-    folder = write_sample(tmp_path, evidence=False)
-    write_keys(folder / "key")
-    config_file = folder / "runbook-checks.yml"
-    config_file.write_text(f"trusted_keys: [key.pub]\n{config_file.read_text()}")
-    config = load_config(config_file)
+    folder, store, entry = trusting(tmp_path)
     now = datetime.now(UTC)
-    (entry,) = (each for each in load_report(config, now=now).entries if each.procedure.anchor == "promote-replica")
-    store = Store(folder / config.evidence)
     keep(store, record_of(entry, now - timedelta(hours=1)), signer=signer_of(key_in_file(folder / "key")))
     for minutes in range(HISTORY, 0, -1):
         store.append(record_of(entry, now - timedelta(minutes=minutes), Outcome.INTERRUPTED))
