@@ -117,10 +117,19 @@ def urgency(status: Status) -> int:
     return _BY_URGENCY.index(status)
 
 
-def release(entry: Entry) -> str:
+def dated_run(entry: Entry) -> Record | None:
+    """Return the run that deciding_moment() is of; where that is nothing, the one that decides.
+
+    After a pass that proves nothing, of what changed while it ran, that is an older one.
+    """
+    if entry.status in {Status.FAILED, Status.BLOCKED}:
+        return entry.record
+    return entry.judgement.proven or entry.record
+
+
+def release(record: Record) -> str:
     """Return name and version of what was tested: the first service that the stack listed when it ran."""
-    services = entry.record.services if entry.record else ()
-    return f"{services[0].name} {services[0].version}".rstrip() if services else ""
+    return f"{record.services[0].name} {record.services[0].version}".rstrip() if record.services else ""
 
 
 def card(  # noqa: PLR0913, PLR0917 - what a card shows
@@ -280,6 +289,7 @@ def _templates() -> Environment:
         "doubt": doubt,
         "headline": headline,
         "deciding_moment": deciding_moment,
+        "dated_run": dated_run,
         "day": _day,
         "moment": format_moment,
         "stem": stem,
