@@ -292,6 +292,52 @@ def test_no_seal_is_published_where_a_blog_repeats_the_beginning_of_a_post(tmp_p
     assert "rb-seal" not in shown
 
 
+POST = """---
+date: 2026-11-{day}
+runbook: {{}}
+---
+# {name}
+
+## Mend it {{ #{name} }}
+
+```yaml {{.procedure}}
+severity: critical
+```
+
+```bash {{.check #{name}-check}}
+true
+```
+
+<!-- more -->
+
+More.
+"""
+
+
+def test_what_a_blog_repeats_of_a_runbook_has_no_status_least_of_all_that_of_another(tmp_path: Path) -> None:
+    folder = write_sample(tmp_path, evidence=False)
+    edit(folder / "mkdocs.yml", "plugins:\n", "plugins:\n  - blog\n")
+    edit(folder / "runbook-checks.yml", "pages: [docs/operations]", "pages: [docs/blog/posts, docs/operations]")
+    (folder / "docs/blog/posts").mkdir(parents=True)
+    (folder / "docs/blog/index.md").write_text("# Blog\n")
+    for day, name in ((20, "alpha"), (21, "beta")):
+        (folder / f"docs/blog/posts/{name}.md").write_text(POST.format(day=day, name=name))
+    config = load_config(folder / "runbook-checks.yml")
+    (entry,) = (one for one in load_report(config, now=datetime.now(UTC)).entries if one.procedure.anchor == "alpha")
+    Store(folder / config.evidence).append(record_of(entry, datetime.now(UTC)))
+    site = build(folder)
+    assert (
+        'data-rb-procedure="alpha/alpha" data-rb-status="verified"'
+        in (site / "blog/2026/11/20/alpha/index.html").read_text()
+    )
+    for page in (site / "blog/index.html", site / "blog/archive/2026/index.html"):
+        html = page.read_text()
+        assert 'id="alpha-check"' in html
+        assert 'id="beta-check"' in html
+        assert "data-rb-procedure" not in html
+        assert "data-rb-status" not in html
+
+
 @pytest.mark.parametrize("text", ["{{ no_such_macro() }}", "{{ no_such_name }}", "{{.Names}}"])
 def test_what_jinja_does_not_understand_fails_the_build(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
