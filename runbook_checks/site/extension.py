@@ -57,6 +57,7 @@ class RunbookChecksExtension(Extension):
 
     @view.setter
     def view(self, view: PageView) -> None:
+        """Set what the next page is rendered with."""
         self._view = self._next = view
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - the name that Python-Markdown calls
