@@ -175,8 +175,7 @@ def former_ids(procedure: Procedure) -> tuple[str, ...]:
 
 
 def _public_ids(procedure: Procedure, names: Iterable[str]) -> tuple[str, ...]:
-    stem = PurePosixPath(procedure.page).stem
-    return tuple(name if "/" in name else f"{stem}/{name}" for name in names)
+    return tuple(name if "/" in name else f"{procedure.id.partition('/')[0]}/{name}" for name in names)
 
 
 def _name(root: Path, page: Path) -> str:

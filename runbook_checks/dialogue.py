@@ -8,7 +8,6 @@ import re
 import secrets
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 _REPORT = re.compile(rb"^(\w+) (\w+) (\d+) (\d+) (\d*)$", re.MULTILINE)
 _FIRST_KEY = b"0" * 16  # session.bash begins with it
@@ -44,7 +43,7 @@ class Dialogue:
 
     def __init__(self, folder: str) -> None:
         """Make the FIFOs; both are opened both ways, so that no side waits for the other and the reports never end."""
-        self._paths = (Path(folder, "in"), Path(folder, "ctl"))
+        self._paths = (f"{folder}/in", f"{folder}/ctl")
         for path in self._paths:
             os.mkfifo(path, 0o600)
         self._in, self._ctl = (os.open(path, os.O_RDWR | os.O_NONBLOCK) for path in self._paths)
@@ -97,7 +96,8 @@ class Dialogue:
     def is_whole(self) -> bool:
         """Return whether the shell finds our FIFOs where they were made; raise OSError when there is nothing at all."""
         ours = (os.fstat(self._in), os.fstat(self._ctl))
-        return all(os.path.samestat(path.stat(), one) for path, one in zip(self._paths, ours, strict=True))
+        found = map(os.stat, self._paths)
+        return all(map(os.path.samestat, found, ours))
 
     def fileno(self) -> int:
         """Return what becomes readable when the session has said something."""

@@ -110,7 +110,7 @@ def _hash_of_card(card: Card) -> str:
     return _hash(_values(card, "line", "formerly", "unproven"))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _hash_of_block(block: Block, name: str) -> str:
     return _hash([name, _values(block, "id", "span", "title")])
 

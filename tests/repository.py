@@ -1,4 +1,4 @@
-"""The sample repository of a user, and ways to run things in it as a user does."""
+"""The sample repository of a user, procedures to put into it, and ways to run things in it as a user does."""
 
 from __future__ import annotations
 
@@ -20,6 +20,25 @@ if TYPE_CHECKING:
 SAMPLE = Path(__file__).parent / "samples" / "repo"
 FRONT = "---\ntitle: Extra\nrunbook: {}\n---\n"
 DEADLINE_S = 45.0  # for what a busy machine does; the blocks that hang here take longer
+OKAY = """
+## Okay { #okay }
+```bash {.check}
+true
+```
+"""
+SLOW = """
+## Slow { #slow }
+```bash {.step}
+echo begun >>slow.log
+sleep 60
+```
+```bash {.check}
+true
+```
+```bash {.cleanup}
+echo cleaned >>slow.log
+```
+"""
 _QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
@@ -74,6 +93,14 @@ class Repository:
             text=True,
         )
 
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """Kill a run, and see that within 5 seconds nothing runs of all that it started."""
+        process.kill()
+        process.communicate()
+        killed = time.monotonic()
+        wait_for(lambda: self.left()[0] == [])
+        assert time.monotonic() - killed < 5
+
     def pytest(self, *arguments: str, autoload: bool = False) -> subprocess.CompletedProcess[str]:
         """Run plain pytest to its end; ``autoload`` finds plugins by their entry points, as a user's pytest does."""
         plugins = () if autoload else ("-p", "runbook_checks", "-p", "pytest_markdown_docs")
@@ -115,6 +142,11 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
     return found
+
+
+def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return what came of each procedure in the document of a run."""
+    return {record["procedure"]: record["outcome"] for record in document(done)["records"]}
 
 
 def wait_for_text(path: Path) -> None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from responder import RUNBOOK
 from sample_site import build, record_of, write_sample
 from signatures import rewrite
 from test_site_home_browser import HOME, RULES
-from test_site_responder_browser import RUNBOOK
 
 from runbook_checks.config import load_config
 from runbook_checks.keys import key_in_file, signer_of, write_keys

@@ -5,27 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import psutil
 import pytest
-from repository import DEADLINE_S, Repository, document, wait_for, wait_for_text
+from repository import DEADLINE_S, OKAY, Repository, document, outcomes
 
-from runbook_checks import marks
-from runbook_checks.record import Outcome, to_line
-
-OKAY = """
-## Okay { #okay }
-```bash {.check}
-true
-```
-"""
 FAILS = """
 ## Fails { #fails }
 ```bash {.step}
@@ -45,47 +32,6 @@ needs: [fails]
 true
 ```
 """
-SLOW_DRILL = """
-## Slow { #slow }
-```yaml {.procedure}
-alerts: [Down]
-```
-```bash {.setup}
-mkdir -p "$SITE/api/v1"
-echo '{"data": {"alerts": []}}' >"$SITE/api/v1/alerts"
-```
-```bash {.fault}
-echo begun >>slow.log
-sleep 60
-```
-```bash {.step}
-true
-```
-```bash {.check}
-test ! -e broken
-```
-```bash {.cleanup}
-echo cleaned >>slow.log
-```
-"""
-SLOW = """
-## Slow { #slow }
-```bash {.step}
-echo begun >>slow.log
-sleep 60
-```
-```bash {.check}
-true
-```
-```bash {.cleanup}
-echo cleaned >>slow.log
-```
-"""
-DOCUMENT_KEYS = {"schema_version", "records", "errors"}
-
-
-def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    return {record["procedure"]: record["outcome"] for record in document(done)["records"]}
 
 
 def test_all_pass_on_a_stack_that_leaves_nothing_and_edits_turn_the_status_stale(repository: Repository) -> None:
@@ -216,94 +162,6 @@ def test_a_stack_that_does_not_come_up_exits_3_with_its_last_lines(repository: R
     assert repository.left() == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("number", "workers"), [(signal.SIGINT, "0"), (signal.SIGTERM, "0"), (signal.SIGINT, "2"), (signal.SIGTERM, "2")]
-)
-def test_an_interrupt_cleans_up_takes_the_stack_down_and_has_its_exit_code(
-    repository: Repository, number: signal.Signals, workers: str
-) -> None:
-    repository.only(SLOW)
-    log = repository.root / "slow.log"
-    process = repository.start("verify", "--json", "-n", workers)
-    wait_for_text(log)
-    process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, log.read_text()) == (128 + number, "begun\ncleaned\n")
-    (shown,) = json.loads(stdout)["records"]
-    assert "Traceback" not in stderr
-    (record,) = repository.records("extra/slow")
-    assert shown == json.loads(to_line(record))  # what is shown is what is kept
-    line = repository.line("docs/runbooks/extra.md", "bash {.step}")
-    assert record.outcome is Outcome.INTERRUPTED
-    assert record.reason == f"docs/runbooks/extra.md:{line}: interrupted, in step slow-step-1"
-    assert repository.left() == ([], [])
-
-
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_failure_stays_one_when_its_cleanup_is_interrupted(repository: Repository, workers: str) -> None:
-    tidy = "if test -e broken; then echo cleaning >cleaning.log; sleep 60; fi\necho cleaned"
-    repository.only(SLOW.replace("sleep 60", "test ! -e broken").replace("echo cleaned", tidy))
-    assert repository.run("verify").returncode == 0
-    repository.write("broken", "")
-    process = repository.start("verify", "--json", "-n", workers)
-    wait_for_text(repository.root / "cleaning.log")
-    process.send_signal(signal.SIGTERM)
-    stdout, _ = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 143
-    assert [record["outcome"] for record in json.loads(stdout)["records"]] == ["failed"]
-    assert document(repository.run("status", "--json"))["procedures"][0]["status"] == "failed"
-    assert repository.left() == ([], [])
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_an_interrupt_while_the_stack_comes_up_takes_it_down(
-    repository: Repository, number: signal.Signals, workers: str
-) -> None:
-    repository.replace("scripts/stack", "  up)\n", "  up)\n    touch coming; sleep 60\n")
-    process = repository.start("verify", "publish", "-n", workers)
-    wait_for(lambda: list((repository.root / ".runbook-checks").glob("stack/*/coming")))
-    process.send_signal(number)
-    process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 128 + number
-    assert repository.left() == ([], [])
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("action", ["up", "down", "status"])
-def test_an_interrupted_stack_command_ends_what_it_started_and_has_its_exit_code(
-    repository: Repository, number: signal.Signals, action: str
-) -> None:
-    inside = {"up": "  up)\n", "down": "  down) ", "status": "  health) "}[action]
-    repository.replace("scripts/stack", inside, f"{inside}touch ../../coming; sleep 60\n    ")
-    process = repository.start("stack", action)
-    wait_for((repository.root / ".runbook-checks/coming").exists)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, stderr) == (128 + number, "")
-    wait_for(lambda: repository.left()[0] == [])
-
-
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, "0"), (signal.SIGTERM, "0"), (signal.SIGTERM, "1")])
-def test_an_interrupted_drill_is_cleaned_up_and_has_its_exit_code(
-    repository: Repository, number: signal.Signals, workers: str
-) -> None:
-    repository.only(SLOW_DRILL)
-    drilled = '    drill: {prometheus: $SITE_URL, notifications: "true"}\n    stack:\n'
-    repository.replace("runbook-checks.yml", "    stack:\n", drilled)
-    process = repository.start("drill", "--json", "-n", workers)
-    wait_for_text(repository.root / "slow.log")
-    process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 128 + number, stderr
-    (record,) = repository.records("extra/slow")
-    assert record.outcome is Outcome.INTERRUPTED
-    assert "interrupted, in fault slow-fault-1" in record.reason
-    assert (repository.root / "slow.log").read_text() == "begun\ncleaned\n"
-    assert [one["outcome"] for one in json.loads(stdout)["records"]] == ["interrupted"]
-    assert repository.left() == ([], [])
-
-
 def test_an_end_report_that_cannot_be_written_leaves_nothing(repository: Repository) -> None:
     repository.only(OKAY)
     done = repository.run("verify", "--junitxml", "/dev/null/x.xml")
@@ -318,38 +176,6 @@ def test_a_stack_that_stays_up_exits_3_and_the_results_are_told(repository: Repo
     assert (done.returncode, outcomes(done)) == (3, {"site/publish": "passed"})
     assert "stack down failed: `scripts/stack down` exited with 5\nstuck" in done.stderr
     assert repository.left()[0] == []
-
-
-def _runs_slow(folder: Path) -> bool:
-    """Return whether the block of SLOW runs in the instance of a stack, whose folder is its mark."""
-    for process in marks.marked(str(folder)):
-        with contextlib.suppress(psutil.Error):  # gone meanwhile
-            if process.cmdline() == ["sleep", "60"]:
-                return True
-    return False
-
-
-def test_a_crashed_worker_fails_its_procedure_and_the_others_go_on(repository: Repository) -> None:
-    repository.only(SLOW, OKAY)
-    process = repository.start("verify", "-n", "2", "--json", "--junitxml", "junit.xml")
-
-    def where() -> list[Path]:
-        return list(filter(_runs_slow, repository.root.glob(".runbook-checks/stack/*-run-*[!r]")))
-
-    wait_for(where)
-    (folder,) = where()
-    os.kill(int(folder.name.split("-")[2]), signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 1
-    found = {record["procedure"]: record["outcome"] for record in json.loads(stdout)["records"]}
-    assert found == {"extra/slow": "failed", "extra/okay": "passed"}
-    line = repository.line("docs/runbooks/extra.md", "## Slow")
-    assert f"docs/runbooks/extra.md:{line}: worker crashed" in stderr
-    assert [record.outcome for record in repository.records("extra/slow")] == [Outcome.FAILED]
-    assert (repository.root / "slow.log").read_text() == "begun\n"
-    assert len({record.run for name in found for record in repository.records(name)}) == 1
-    assert "worker crashed" in (repository.root / "junit.xml").read_text()
-    wait_for(lambda: repository.left() == ([], []))  # the crashed worker's guardian may be the last to go
 
 
 def test_two_workers_have_two_stacks(repository: Repository) -> None:
@@ -375,36 +201,28 @@ true
     assert repository.left() == ([], [])
 
 
-def test_a_killed_run_is_ended_by_the_guardian_and_swept_by_the_next(repository: Repository) -> None:
-    repository.only(SLOW, OKAY)
-    process = repository.start("verify", "slow")
-    wait_for((repository.root / "slow.log").exists)
-    process.kill()
-    process.communicate()
-    started = time.monotonic()
-    wait_for(lambda: repository.left()[0] == [])
-    assert time.monotonic() - started < 5
-    (folder,) = (name for name in repository.left()[1] if not name.endswith(".owner"))
-    done = repository.run("verify", "okay", "--json")
-    assert (done.returncode, outcomes(done)) == (0, {"extra/okay": "passed"})
-    assert f"took down {folder}, which a killed run had left behind" in done.stderr
-    assert repository.left() == ([], [])
-
-
 def test_on_a_terminal_progress_is_live_and_standard_output_stays_clean(repository: Repository) -> None:
-    script = shutil.which("script")
-    if script is None:
-        pytest.skip("no `script` to give us a terminal")
     repository.only(OKAY)
-    command = f"{sys.executable} -m runbook_checks verify --json >out.json"
-    done = subprocess.run(
-        [script, "-qec", command, "/dev/null"], cwd=repository.root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0
-    assert "1 of 1 done" in done.stdout
-    assert [record["outcome"] for record in json.loads((repository.root / "out.json").read_text())["records"]] == [
-        "passed"
-    ]
+    ours, terminal = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "runbook_checks", "verify", "--json"],
+        cwd=repository.root,
+        env={**os.environ, "TERM": "xterm"},
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        text=True,
+    ) as run:
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # nobody is left who could write to it
+            while part := os.read(ours, 4096):
+                shown += part
+        os.close(ours)
+        stdout, _ = run.communicate(timeout=DEADLINE_S)
+    assert run.returncode == 0, shown
+    assert b"1 of 1 done" in shown
+    assert [record["outcome"] for record in json.loads(stdout)["records"]] == ["passed"]
 
 
 def test_the_stack_by_hand(repository: Repository) -> None:

@@ -6,7 +6,6 @@ import ast
 import importlib
 import re
 import shlex
-import subprocess
 import sys
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from documentation import CODE, PAGES, REFERENCE, ROOT, documented, section, shown_commands
 
 from runbook_checks import (
     blocks,
@@ -36,7 +36,6 @@ from runbook_checks import (
 )
 from runbook_checks.config import load_config
 from runbook_checks.errors import SourceError
-from runbook_checks.markdown import scan
 from runbook_checks.report import Entry
 from runbook_checks.site.macros import define_env
 from runbook_checks.site.plugin import Settings
@@ -44,32 +43,11 @@ from runbook_checks.site.plugin import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runbook_checks.fences import Fence
 
-ROOT = Path(__file__).parent.parent
-REFERENCE = ROOT / "docs" / "reference"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PACKAGE = ROOT / "runbook_checks"
-CODE = re.compile(r"`([^`]+)`")
-PLACE = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 sys.path.insert(0, str(ROOT / "scripts"))
 docs_cli = importlib.import_module("docs_cli")
-
-
-def section(page: str, heading: str) -> list[str]:
-    """Return the lines of a section of a reference page, up to the next heading."""
-    text = (REFERENCE / page).read_text(encoding="utf-8")
-    headings = scan(text, page).headings
-    first = next(one.line for one in headings if one.id == heading)
-    after = [one.line for one in headings if one.line > first]
-    return text.split("\n")[first : after[0] - 1 if after else None]
-
-
-def documented(page: str, heading: str) -> list[str]:
-    """Return the code words in the first column of a section's tables."""
-    rows = [line.split("|") for line in section(page, heading) if line.startswith("|")]
-    return [word for row in rows if len(row) > 2 for word in CODE.findall(row[1])]
 
 
 def keys_of(tmp_path: Path, text: str, where: str) -> set[str]:
@@ -240,8 +218,11 @@ class TestCommandLine:
         on_page = {word.split()[0] for word in documented("cli.md", command.replace(" ", "-")) if word.startswith("-")}
         assert on_page == in_help - {"-h", "--help"}
 
-    def test_each_mark_is_documented(self) -> None:
-        assert {*values(model.Role), "drill", "destructive"} == set(documented("cli.md", "marks"))
+    def test_each_mark_is_documented(self, pytestconfig: pytest.Config) -> None:
+        """A mark that nobody has registered fails the run of whoever asks pytest to be strict."""
+        registered = {line.partition(":")[0] for line in pytestconfig.getini("markers") if ": a procedure that" in line}
+        assert registered == {*values(model.Role), "drill", "destructive"}
+        assert registered == set(documented("cli.md", "marks"))
 
     def test_each_option_of_the_pytest_plugin_is_documented(self) -> None:
         source = (PACKAGE / "pytest_plugin.py").read_text(encoding="utf-8")
@@ -257,22 +238,6 @@ class TestCommandLine:
                 parser.parse_args(words[1:] if words[:1] in (["http"], ["promql"]) else words)
             except SystemExit as left:
                 assert left.code == 0, f"{place}: `{line}` is no command"  # noqa: PT017 - argparse leaves
-
-
-def shown_commands(page: Path) -> Iterator[tuple[str, str]]:
-    """Yield each whole command of ours that a page shows, in a fence or between backticks."""
-    text = page.read_text(encoding="utf-8")
-    found = scan(text, page.name)
-    for fence in found.fences:
-        for offset, line in enumerate(fence.text.split("\n"), start=1):
-            if fence.language in {"bash", "console"} and re.match(r"(\$ )?runbook-checks( |$)", line.strip()):
-                yield f"{page.name}:{fence.span.first + offset}", line.strip()
-    inside = {line for fence in found.fences for line in range(fence.span.first, fence.span.last + 1)}
-    for number, line in enumerate(text.split("\n"), start=1):
-        for code in CODE.findall(line) if number not in inside else ():
-            complete = code.startswith("runbook-checks ") and len(code.split()) > (2 if " stack" in code else 1)
-            if complete and "SELECTION" not in code and code.split()[1:] not in (["site"], ["stack"]):
-                yield f"{page.name}:{number}", code
 
 
 class TestGlossary:
@@ -292,108 +257,6 @@ class TestGlossary:
 
 def glossary() -> str:
     return (REFERENCE / "glossary.md").read_text(encoding="utf-8")
-
-
-class TestExamples:
-    @pytest.mark.parametrize(
-        "page", [page for page in PAGES if "operations" not in page.parts], ids=lambda page: page.name
-    )
-    def test_runbooks_that_pages_show_can_be_run(self, page: Path) -> None:
-        for fence in fences(page):
-            if fence.language == "markdown" and "\nrunbook:" in fence.text:
-                assert scan(fence.text, f"{page.name} line {fence.span.first}").problems == ()
-
-    @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-    def test_configurations_that_pages_show_can_be_read(self, page: Path, tmp_path: Path) -> None:
-        for fence in fences(page):
-            if ("title", "runbook-checks.yml") in fence.attributes:
-                (tmp_path / "runbook-checks.yml").write_text(fence.text)
-                load_config(tmp_path / "runbook-checks.yml")
-
-    @pytest.mark.parametrize("page", ["README.md", "docs/guide/quickstart.md"])
-    def test_the_first_procedure_does_what_the_page_says(self, page: str, tmp_path: Path) -> None:
-        shown = fences(ROOT / page)
-        for fence in shown:
-            for key, name in fence.attributes:
-                if key == "title":
-                    (tmp_path / name).parent.mkdir(exist_ok=True)
-                    (tmp_path / name).write_text(fence.text.replace("/tmp/", f"{tmp_path}/"))
-        consoles = [fence.text for fence in shown if fence.language == "console"]
-        for number, console in enumerate(consoles):
-            if number == 2:  # the page says so in words
-                logs = tmp_path / "docs" / "logs.md"
-                text = logs.read_text()
-                logs.write_text(text.replace("    packed logs into <archive>", "    packed the logs into <archive>"))
-            commands = [line.removeprefix("$ ") for line in console.split("\n") if line.startswith("$ ")]
-            printed = [line for line in console.split("\n") if line and not line.startswith("$ ")]
-            assert as_told(printed) == as_told(typed(commands, tmp_path))
-        assert consoles
-
-    def test_there_are_examples_to_hold_against_the_code(self) -> None:
-        texts = [fence.text for page in PAGES for fence in fences(page) if fence.language == "markdown"]
-        assert sum("\nrunbook:" in text for text in texts) >= 4
-        assert sum(len(list(shown_commands(page))) for page in PAGES) >= 20
-
-
-def typed(commands: list[str], folder: Path) -> list[str]:
-    """Return the lines that commands print when they are typed one after the other, without empty ones."""
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(commands)],
-        cwd=folder,
-        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return [line.replace(f"{folder}/", "/tmp/") for line in done.stdout.split("\n") if line.strip()]
-
-
-def as_told(lines: list[str]) -> list[str]:
-    """Return lines without what differs from run to run: moments, durations, and the width of columns."""
-    text = re.sub(r"\d{4}-\d\d-\d\d[T ][\d:]+(?:\+00:00)?", "MOMENT", "\n".join(lines))
-    return [re.sub(r" +", " ", line).strip() for line in re.sub(r"\d+\.\d s", "SOME s", text).split("\n")]
-
-
-def fences(page: Path) -> tuple[Fence, ...]:
-    return scan(page.read_text(encoding="utf-8"), page.name).fences
-
-
-class TestLinks:
-    @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-    def test_relative_links_lead_somewhere(self, page: Path) -> None:
-        broken = [link for link in links(page) if not leads_somewhere(page, link)]
-        assert broken == []
-
-    @pytest.mark.parametrize("name", ["verify", "test"])
-    def test_the_two_commands_of_the_readme_are_there(self, name: str) -> None:
-        assert f"\nscripts/{name}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
-        script = ROOT / "scripts" / name
-        assert script.is_file()
-        assert script.stat().st_mode & 0o111
-
-
-def links(page: Path) -> list[str]:
-    """Return the relative links of a page, images included, fences and inline code not."""
-    text = page.read_text(encoding="utf-8")
-    lines = text.split("\n")
-    for fence in scan(text, page.name).fences:
-        lines[fence.span.first - 1 : fence.span.last] = [""] * (fence.span.last - fence.span.first + 1)
-    prose = re.sub(r"`[^`\n]*`", "", "\n".join(lines))
-    return [link for link in PLACE.findall(prose) if not re.match(r"[a-z]+:", link)]
-
-
-def leads_somewhere(page: Path, link: str) -> bool:
-    path, _, anchor = link.partition("#")
-    target = (page.parent / path).resolve() if path else page
-    if not target.exists() or not anchor:
-        return target.exists()
-    found = scan(target.read_text(encoding="utf-8"), target.name)
-    anchors = {heading.id for heading in found.headings}
-    for procedure in found.runbook.procedures if found.runbook else ():
-        anchors |= {block.id for block in procedure.blocks}
-    return anchor in anchors
 
 
 class TestDocstrings:

@@ -2,135 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
 import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
 
 import pytest
+from alarms import CARD, CLEANUP, FAULT, HEALED, MEND, URL, Alarm, alarm, drill, refused
 from repository import wait_for
-from test_execute import FENCE, card, check, fence, log, step
+from test_execute import card, check, fence, log, step
 
-from runbook_checks.config import DrillSettings, load_config
 from runbook_checks.drill import MOMENTS, differences
-from runbook_checks.errors import UsageError
-from runbook_checks.execute import InterruptedRun, execute
-from runbook_checks.guards import refuse_unsafe
-from runbook_checks.languages import DEFAULTS
-from runbook_checks.links import SiteMap, follow
-from runbook_checks.markdown import scan
-from runbook_checks.monitoring import Monitoring
-from runbook_checks.record import Outcome, Record
-from runbook_checks.report import load_catalog
-from runbook_checks.running import Blocks, Run, Target
-from runbook_checks.shell import find_bash
+from runbook_checks.execute import InterruptedRun
+from runbook_checks.record import Outcome
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from repository import Repository
-
-    from runbook_checks.model import Procedure
-
-BASH = find_bash(os.environ)
-URL = "https://runbooks.example/docs/p/#one"
-CARD = card("alerts: [Broken]")
-FAULT = fence("bash {.fault}", "touch broken; echo fault >>log")
-MEND = step("rm -f broken; echo step >>log")
-HEALED = check("test ! -e broken")
-CLEANUP = fence("bash {.cleanup}", "rm -f broken; echo cleaned >>log")
-
-
-@dataclass(slots=True)
-class Alarm:
-    """A stand-in for Prometheus and Alertmanager: `Broken` fires while the file `broken` is there."""
-
-    folder: Path
-    url: str = ""
-    silent: bool = False  # it never fires
-    mute: bool = False  # nobody is told
-    stuck: bool = False  # it never resolves
-    comes_back: bool = False  # once somebody was told that it is over
-    deaf_s: float = 0.0  # after the steps it gives no answer for so long, unless the file `well` is there
-    lasts_s: float = 60.0  # it gives up after so long
-    runbook_url: str = URL
-    seen_at: float = 0.0
-    firing: bool = False
-
-    def deaf(self) -> bool:
-        mended = self.folder / "mended"
-        if not mended.exists() or (self.folder / "well").exists():
-            return False
-        return time.time() - mended.stat().st_mtime < self.deaf_s
-
-    def look(self) -> bytes:
-        broken = (self.folder / "broken").exists()
-        self.seen_at = (self.seen_at or time.monotonic()) if broken else 0.0
-        lasting = broken and time.monotonic() - self.seen_at < self.lasts_s
-        back = self.comes_back and '"resolved"' in (self.folder / "told").read_text()
-        firing = (lasting or back or (self.stuck and self.firing)) and not self.silent
-        if firing != self.firing:
-            self.firing = firing
-            self.tell("firing" if firing else "resolved")
-        alerts = [{"labels": {"alertname": "Broken"}, "state": "firing"}] if firing else []
-        return json.dumps({"status": "success", "data": {"alerts": alerts}}).encode()
-
-    def tell(self, status: str) -> None:
-        if not self.mute:
-            told = {"at": datetime.now(UTC).isoformat(), "alert": "Broken", "status": status, "receiver": "pager"}
-            with (self.folder / "told").open("a") as file:
-                file.write(json.dumps({**told, "runbook_url": self.runbook_url}) + "\n")
-
-
-@pytest.fixture
-def alarm(tmp_path: Path) -> Iterator[Alarm]:
-    alarm = Alarm(tmp_path)
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = alarm.look()
-            self.send_response(503 if alarm.deaf() else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    (tmp_path / "told").touch()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        alarm.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield alarm
-        server.shutdown()
-
-
-def procedure_of(*blocks: str) -> Procedure:
-    found = scan("---\nrunbook: {}\n---\n## One { #one }\n" + "".join(blocks), "docs/p.md")
-    assert not found.problems
-    assert found.runbook is not None
-    return found.runbook.procedures[0]
-
-
-def drill(alarm: Alarm, *blocks: str, secrets: tuple[str, ...] = (), **settings: Any) -> Record:
-    environ = {"PATH": os.environ["PATH"]}
-    asked = DrillSettings(
-        alarm.url,
-        settings.pop("notifications", "cat told"),
-        **{"snapshot": "cat conf 2>/dev/null || true", "within_s": 20.0, "hold_s": 0.3, **settings},
-    )
-    procedure = procedure_of(*blocks)
-    site = SiteMap("https://runbooks.example/docs/", {"docs/p.md": "p/", "docs/q.md": "q/"})
-    known = (procedure, replace(procedure, page="docs/q.md"))
-    monitoring = Monitoring(asked, alarm.url, alarm.folder, environ, lambda url: follow(url, site, known))
-    where = Target("local", environ, frozenset(environ), secrets=secrets, monitoring=monitoring)
-    with Blocks(procedure, where, Run("r", alarm.folder, BASH, DEFAULTS, mark="")) as opened:
-        return execute(opened)
+__all__ = ["alarm"]
 
 
 def test_a_drill_breaks_waits_to_be_told_mends_and_sees_it_resolved(alarm: Alarm) -> None:
@@ -152,14 +38,6 @@ def test_a_figure_of_the_drill_keeps_the_bounds_of_the_card(alarm: Alarm) -> Non
     assert record.outcome is Outcome.FAILED
     assert "figure time_to_recover must be at most 0.1 s, and is" in record.reason
     assert [figure.kept for figure in record.figures if figure.name == "time_to_recover"] == [False]
-
-
-def refused(alarm: Alarm, *blocks: str, **settings: Any) -> str:
-    """Run a drill that must fail after its cleanup, and return why."""
-    record = drill(alarm, *(blocks or (CARD, FAULT, MEND, HEALED)), CLEANUP, **settings)
-    assert record.outcome is Outcome.FAILED
-    assert log(alarm.folder)[-1] == "cleaned"
-    return record.reason
 
 
 def test_an_alert_that_fires_already_is_no_proof_and_nothing_is_broken(alarm: Alarm) -> None:
@@ -355,105 +233,3 @@ def test_an_interrupted_drill_is_cleaned_up_and_keeps_its_moments(alarm: Alarm) 
 )
 def test_differences_of_snapshots_are_named(before: tuple[str, ...], after: tuple[str, ...], difference: str) -> None:
     assert differences(before, after) == difference
-
-
-SETTINGS = """
-environments:
-  local:
-    variables: {PROMETHEUS_URL: "URL"}
-    stack: {up: "echo up >>log", down: "echo down >>log"}
-    drill: {prometheus: $PROMETHEUS_URL, notifications: cat told, within: 20s, hold: 300ms}
-  unmonitored:
-    stack: {up: "echo up >>log", down: "true"}
-  unset:
-    stack: {up: "true", down: "true"}
-    drill: {prometheus: $NO_SUCH_URL, notifications: cat told}
-  box: {disposable: true, drill: {prometheus: $PROMETHEUS_URL, notifications: cat told}}
-"""
-
-
-def repository_with(repository: Repository, *blocks: str, alarm: Alarm | None = None) -> Repository:
-    repository.only("## One { #one }\n" + "".join(blocks))
-    repository.write(
-        "runbook-checks.yml", "pages: [docs/runbooks]" + SETTINGS.replace('URL"', f'{alarm and alarm.url}"')
-    )
-    return repository
-
-
-@pytest.mark.parametrize(
-    ("environment", "blocks", "why"),
-    [
-        ("box", (CARD, FAULT, MEND, HEALED), "environment box has no stack of our own; a fault never runs elsewhere"),
-        ("unmonitored", (CARD, FAULT, MEND, HEALED), "does not say whom a drill asks; give it a `drill:`"),
-        ("local", (FAULT, MEND, HEALED), "its card names no alert that the fault raises; give it `alerts:`"),
-        (
-            "local",
-            (CARD, FAULT, MEND, check("test ! -e broken", more=" environment=box")),
-            "no check that runs in local after the last step can show that the fault is on; add one",
-        ),
-    ],
-)
-def test_what_can_be_no_drill_is_refused_before_anything_runs(
-    repository: Repository, environment: str, blocks: tuple[str, ...], why: str
-) -> None:
-    one = repository_with(repository, *blocks)
-    config = load_config(one.root / "runbook-checks.yml")
-    with pytest.raises(UsageError) as caught:
-        refuse_unsafe(config.environment(environment), load_catalog(config).procedures)
-    assert why in str(caught.value)
-    line = one.line("docs/runbooks/extra.md", "{.fault}")
-    assert str(caught.value).startswith(f"docs/runbooks/extra.md:{line}: extra/one has a fault block")
-
-
-def test_a_drill_that_only_asks_for_its_alert_again_is_exit_code_2_with_its_place(repository: Repository) -> None:
-    again = check("amtool alert query alertname=Broken", more=" within=5s")
-    one = repository_with(repository, CARD, FAULT, HEALED, MEND, again)
-    done = one.run("drill")
-    assert done.returncode == 2
-    line = one.line("docs/runbooks/extra.md", "amtool") - 1
-    assert f"docs/runbooks/extra.md:{line}: this check only asks for the alert again" in done.stderr
-    assert "add a `.check` there that asks what the fault breaks" in done.stderr
-    assert log(one.root) == []
-
-
-@pytest.mark.parametrize("command", ["verify", "drill"])
-def test_a_fault_outside_of_our_own_stack_is_exit_code_2_with_its_place(repository: Repository, command: str) -> None:
-    one = repository_with(repository, CARD, FAULT, MEND, HEALED)
-    done = one.run(command, "--environment", "box")
-    assert done.returncode == 2
-    assert f"extra.md:{one.line('docs/runbooks/extra.md', '{.fault}')}: extra/one has a fault block" in done.stderr
-    assert log(one.root) == []
-
-
-def test_an_address_of_prometheus_that_nobody_knows_is_refused_before_anything_runs(repository: Repository) -> None:
-    done = repository_with(repository, CARD, FAULT, MEND, HEALED).run("drill", "--environment", "unset")
-    assert done.returncode == 2
-    assert "$NO_SUCH_URL is not set" in done.stderr
-    assert log(repository.root) == []
-
-
-def test_the_command_drills_only_what_has_a_fault(repository: Repository, alarm: Alarm) -> None:
-    alarm.runbook_url = "https://runbooks.example/runbooks/extra/#one"
-    plain = f"\n## Two {{ #two }}\n{FENCE}bash {{.check}}\necho two >>log\n{FENCE}\n"
-    one = repository_with(repository, CARD, FAULT, MEND, HEALED, CLEANUP, plain, alarm=alarm)
-    for name in ("runbook-checks.yml", "docs/runbooks/extra.md"):
-        text = (one.root / name).read_text()
-        for file in ("log", "told", "broken\n", "broken;"):  # beside the repository, where its digest does not look
-            text = text.replace(f">{file}", f">../{file}").replace(f" {file}", f" ../{file}")
-        one.write(name, text)
-    done = one.run("drill")
-    assert done.returncode == 0, done.stderr
-    assert log(alarm.folder) == ["up", "fault", "step", "cleaned", "down"]
-    (record,) = repository.records("extra/one")
-    assert [moment.name for moment in record.moments] == list(MOMENTS)
-
-
-def test_a_selection_without_a_fault_is_a_mistake(repository: Repository) -> None:
-    done = repository_with(repository, MEND, HEALED).run("drill")
-    assert (done.returncode, done.stderr) == (2, "there is no procedure to drill: none has a fault block\n")
-
-
-def test_a_procedure_with_a_fault_has_the_mark_drill(repository: Repository) -> None:
-    one = repository_with(repository, CARD, FAULT, MEND, HEALED)
-    assert "1 test" in one.pytest("docs/runbooks", "-m", "drill", "--collect-only", "-q").stdout
-    assert "no tests" in one.pytest("docs/runbooks", "-m", "not drill", "--collect-only", "-q").stdout

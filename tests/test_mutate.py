@@ -1,68 +1,18 @@
-"""The proof of need from the command line, on the real stack of a sample repository: what it says, keeps and leaves."""
+"""The proof of need on the real stack of a sample repository: what it says, and keeps."""
 
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from repository import document, wait_for
-
-from runbook_checks.need import Proof, from_line
+from proving import IDLE, PAGE, good, proofs, standing
+from repository import document
 
 if TYPE_CHECKING:
     from repository import Repository
 
-PAGE = "docs/runbooks/extra.md"
-GOOD = """
-## Good {{ #{name} }}
-{card}
-```bash {{.step #{name}-make}}
-touch "$SITE/{name}"
-```
-```bash {{.check}}
-test -e "$SITE/{name}"
-```
-"""
-IDLE = """
-```bash {.step #idle}
-true
-```
-"""
-SLOW = """
-## Slow { #slow }
-```bash {.step}
-echo begun >>slow.log
-test ! -e hold || sleep 60
-```
-```bash {.check}
-test -e slow.log
-```
-"""
 LOOK = "## Look { #look }\n```bash {.check}\ntrue\n```\n"
-
-
-def good(name: str = "good", card: str = "") -> str:
-    return GOOD.format(name=name, card=f"```yaml {{.procedure}}\n{card}\n```" if card else "")
-
-
-def proofs(repository: Repository, name: str = "extra/good") -> list[Proof]:
-    path = repository.root / f".runbook-checks/evidence/local/{name}.need.jsonl"
-    return [from_line(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def standing(repository: Repository) -> dict[str, str | None]:
-    found = document(repository.run("status", "--json", "--environment", "local"))["procedures"]
-    return {one["id"]: one["need"]["standing"] if one["need"] else None for one in found}
-
-
-def committed(repository: Repository) -> None:
-    who = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
-    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
-        subprocess.run(["git", *command], cwd=repository.root, check=True)
 
 
 def test_all_is_proven_and_kept_and_stale_when_the_page_changes(repository: Repository) -> None:
@@ -245,81 +195,6 @@ def test_where_nothing_can_be_left_out_it_says_so(repository: Repository) -> Non
     assert standing(repository) == {"extra/look": "nothing to leave out"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["nobody"], "nobody"),
-        (["--environment", "box"], "environment box has no stack of our own"),
-        (["--environment", "production"], "environment production has no stack of our own"),
-        (["-n", "100000"], "--workers 100000: write a number from 0 to 99, or `auto`"),
-        (["-n", "many"], "--workers many: write a number from 0 to 99, or `auto`"),
-        (["--within", "soon"], "--within soon: "),
-        (["--changed", "nothing"], "--changed nothing: git cannot say what it has"),
-    ],
-)
-def test_what_cannot_be_done_as_asked_exits_2_before_anything_starts(
-    repository: Repository, arguments: list[str], said: str
-) -> None:
-    repository.only(good())
-    done = repository.run("mutate", *arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (repository.root / ".runbook-checks").exists()
-
-
-def test_a_stack_that_does_not_come_up_exits_3(repository: Repository) -> None:
-    repository.only(good())
-    done = repository.run("mutate", REFUSE_UP="1")
-    assert done.returncode == 3
-    assert "no room for a stack" in done.stderr
-    assert proofs(repository) == []
-
-
-def test_only_what_a_commit_has_differently_is_tried(repository: Repository) -> None:
-    repository.only(good("one"), good("two"))
-    committed(repository)
-    assert "nothing to try" in repository.run("mutate", "--changed", "HEAD").stderr
-    repository.replace(PAGE, 'touch "$SITE/two"', 'touch -- "$SITE/two"')
-    done = repository.run("mutate", "--changed", "HEAD", "--json")
-    assert [one["procedure"] for one in document(done)["proofs"]] == ["extra/two"]
-    marked = repository.run("mutate", "--changed", "HEAD", "-m", "not step")
-    assert (marked.returncode, marked.stderr[:14]) == (0, "nothing to try"), "what has changed has other marks"
-
-
-def test_a_commit_is_only_read_whatever_it_is_called_and_whatever_links_it_has(repository: Repository) -> None:
-    repository.only(good("one"))
-    (repository.root / "hosts").symlink_to("/etc/hosts")
-    (repository.root / "outside").symlink_to("../../elsewhere")
-    committed(repository)
-    done = repository.run("mutate", "--changed", "HEAD")
-    assert (done.returncode, done.stderr[:14]) == (0, "nothing to try"), done.stderr
-    (repository.root / "written:").mkdir()
-    done = repository.run("mutate", "--changed=--output=written")
-    assert done.returncode == 2
-    assert "--changed --output=written: git cannot say what it has: fatal: Needed a single revision" in done.stderr
-    done = repository.run("mutate", "--changed", "")
-    assert (done.returncode, "--changed: name a commit" in done.stderr) == (2, True), "an unset variable is no request"
-
-
-def test_what_there_is_no_time_for_is_named_and_not_kept(repository: Repository) -> None:
-    repository.only(good("one"), good("two"))
-    done = repository.run("mutate", "--within", "1ms", "--json")
-    assert done.returncode == 0
-    assert document(done)["not_tried"] == ["extra/one", "extra/two"]
-    assert "not tried, the time was over: extra/two" in done.stderr
-    assert proofs(repository, "extra/one") == []
-
-
-def test_workers_share_the_procedures(repository: Repository) -> None:
-    repository.only(good("one"), good("two") + IDLE)
-    done = repository.run("mutate", "-n", "2", "--json")
-    assert done.returncode == 1
-    assert sorted(one["procedure"] for one in document(done)["proofs"]) == ["extra/one", "extra/two"]
-    assert "step idle: left out, and nothing noticed" in done.stderr
-    assert repository.left() == ([], [])
-
-
 def test_what_removes_all_of_its_folder_never_does_so_in_the_repository(repository: Repository) -> None:
     card = good("there") + '```bash {.step}\ncd "$SITE"\n```\n```bash {.step}\nfind . -name "*.md" -delete\n```\n'
     clean = '```bash {.cleanup}\nfind . -name "*.md" -delete\n```\n'
@@ -335,6 +210,8 @@ def test_a_cleanup_block_never_gets_what_a_left_out_block_had_named(repository: 
     ended = '```bash {.check}\ntest "$id" = 7\n```\n```bash {.cleanup}\necho "$id" >>cleaned.log\n```\n'
     repository.only("## Named { #named }\n" + name + ended)
     repository.run("mutate")
+    (proof,) = proofs(repository, "extra/named")
+    assert [one.left_out for one in proof.trials] == [("named-step-1",)]
     assert (repository.root / "cleaned.log").read_text() == "7\n", "the baseline's alone"
 
 
@@ -344,52 +221,6 @@ def test_an_unset_variable_proves_nothing_in_any_language(repository: Repository
     repository.only(good(), "## Made { #made }\n" + made)
     done = repository.run("mutate", "made", "--json", LC_ALL="C.UTF-8", LANGUAGE="de")
     assert [one["proven"] for one in document(done)["proofs"][0]["blocks"]] == [False, False], done.stderr
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_an_interrupt_keeps_nothing_and_leaves_nothing(
-    repository: Repository, how: signal.Signals, workers: str
-) -> None:
-    repository.only(good("one"), SLOW)
-    repository.write("hold", "")
-    process = repository.start("mutate", "--json", "-n", workers, "slow")
-    wait_for((repository.root / "slow.log").exists)
-    process.send_signal(how)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == 128 + how, err
-    assert json.loads(out)["proofs"] == []
-    assert proofs(repository, "extra/slow") == []
-    assert repository.records("extra/slow") == ()
-    assert repository.left() == ([], [])
-
-
-def test_a_crashed_worker_is_a_failure_and_says_nothing_about_the_procedure(repository: Repository) -> None:
-    crash = "## Bad { #bad }\n```bash {.step}\nkill -9 $PPID\n```\n```bash {.check}\ntrue\n```\n"
-    repository.only(good("one"), crash)
-    done = repository.run("mutate", "-n", "2")
-    assert done.returncode == 1
-    assert "worker crashed: the process that ran the procedure died" in done.stderr
-    assert (proofs(repository, "extra/bad"), repository.records("extra/bad")) == ([], ())
-    assert len(proofs(repository, "extra/one")) == 1
-    wait_for(lambda: repository.left() == ([], []))  # the crashed worker's guardian may be the last to go
-
-
-def test_a_killed_run_is_ended_by_the_guardian_and_swept_by_the_next(repository: Repository) -> None:
-    repository.only(SLOW, good())
-    repository.write("hold", "")
-    process = repository.start("mutate", "slow")
-    wait_for((repository.root / "slow.log").exists)
-    process.kill()
-    process.communicate()
-    started = time.monotonic()
-    wait_for(lambda: repository.left()[0] == [])
-    assert time.monotonic() - started < 5
-    done = repository.run("mutate", "good")
-    assert done.returncode == 0
-    assert "which a killed run had left behind" in done.stderr
-    assert proofs(repository, "extra/slow") == []
-    assert repository.left() == ([], [])
 
 
 def test_where_keys_are_trusted_only_a_signed_proof_counts(repository: Repository) -> None:

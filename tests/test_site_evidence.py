@@ -282,7 +282,9 @@ def test_every_procedure_has_a_page_that_looks_like_the_site(built: Path) -> Non
 def test_evidence_pages_are_in_neither_sitemap_nor_search_nor_navigation(built: Path) -> None:
     assert "evidence" not in (built / "sitemap.xml").read_text()
     assert "Evidence:" not in (built / "search/search_index.json").read_text()
-    assert 'href="evidence' not in (built / "404.html").read_text()
+    navigation = (built / "404.html").read_text()
+    assert 'href="/ops/operations/database/"' in navigation
+    assert "/ops/evidence/" not in navigation
 
 
 @pytest.mark.parametrize("theme", ["mkdocs", "readthedocs"])

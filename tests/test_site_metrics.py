@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from documentation import documented
 from prometheus_client.parser import text_string_to_metric_families
 from publications import publication
-from test_docs import documented
 from test_site_badges import DAY, PROCEDURE, entry
 
 from runbook_checks.exits import Exit

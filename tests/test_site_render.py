@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import markdown
 import pytest
+from markupsafe import escape
 from test_site_badges import DAY, PROCEDURE, RECORD, entry
 
 from runbook_checks.model import Card, FigureBound
-from runbook_checks.record import BlockRecord, Evidence, Figure, Outcome
+from runbook_checks.record import Evidence, Figure, Outcome
 from runbook_checks.site import render
 from runbook_checks.site.render import Need
 from runbook_checks.status import Judgement, Status
@@ -115,21 +117,22 @@ def test_a_broken_bound_is_said_in_words() -> None:
     assert "400 s (bound broken)" in render.card(replace(PROCEDURE, card=card), failed.runbook, [failed], [])
 
 
-def test_output_and_titles_never_become_markup() -> None:
-    block = BlockRecord("b", "step", "bash", 1, "x", Outcome.FAILED, message="<script>alert(1)</script>")
-    evil = replace(
-        entry(), judgement=Judgement(Status.FAILED, '<img src=x onerror="y">', replace(RECORD, blocks=(block,)))
-    )
+def test_reasons_and_titles_never_become_markup() -> None:
+    image, script = '<img src=x onerror="y">', "<script>alert(1)</script>"
+    evil = replace(entry(), judgement=Judgement(Status.FAILED, f"{image}\n{script}", RECORD))
     html = render.card(PROCEDURE, evil.runbook, [evil], []) + render.table([(evil, "#x")]) + render.badge(evil, "#x")
-    assert "<script" not in html
-    assert "<img" not in html
-    assert "<all>" not in html
+    for text in (image, script, "<all>"):
+        assert text not in html
+        assert str(escape(text)) in html
 
 
-def test_only_a_verified_entry_carries_the_moment_at_which_its_card_expires() -> None:
-    html = render.card(PROCEDURE, entry().runbook, [entry()], [])
-    assert 'data-rb-status="verified" data-expires-at="2026-11-28T07:30:00+00:00"' in html
-    assert "hidden" in html
+@pytest.mark.parametrize("status", list(Status))
+def test_only_a_verified_card_has_words_for_the_day_on_which_it_expires_and_they_wait_unseen(status: Status) -> None:
+    html = render.card(PROCEDURE, entry().runbook, [entry(status)], [])
+    moment = f'data-rb-status="{status.value}" data-expires-at="2026-11-28T07:30:00+00:00"'
+    assert html.count(moment) == (0 if status is Status.UNVERIFIED else 2)  # on the card, and on its badge
+    said, unseen = html.count("rb-if-expired"), len(re.findall(r'rb-if-expired"[^>]* hidden>', html))
+    assert (said, unseen) == ((2, 2) if status is Status.VERIFIED else (0, 0))
 
 
 @pytest.mark.parametrize("around", ["{}", "- item {}", "| a |\n|---|\n| {} |", "**bold {}**", "1. x\n\n    {}\n"])

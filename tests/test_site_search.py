@@ -14,6 +14,7 @@ from sample_site import build, write_sample
 from test_site_badges import PROCEDURE, entry
 
 from runbook_checks.model import Card
+from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.search import INDEX, mark, publish, words
 from runbook_checks.status import Status
 
@@ -37,10 +38,11 @@ def index(*sections: dict[str, Any], config: dict[str, Any] | None = None) -> di
     return {"config": json.loads(json.dumps(config or MATERIAL)), "docs": list(sections)}
 
 
-def published(folder: Path, before: dict[str, Any], *entries: Entry) -> Any:
+def published(folder: Path, before: dict[str, Any], *entries: Entry, urls: dict[str, str] | None = None) -> Any:
     (folder / "search").mkdir()
     (folder / INDEX).write_text(json.dumps(before), encoding="utf-8")
-    publish(publication(folder, entries))
+    site = publication(folder, entries)
+    publish(site if urls is None else replace(site, lookup=Lookup(entries, urls)))
     return json.loads((folder / INDEX).read_text(encoding="utf-8"))
 
 
@@ -92,9 +94,10 @@ def test_without_alerts_and_tags_the_index_stays_as_it_is(tmp_path: Path, card: 
     assert published(tmp_path, before, with_card(card)) == before
 
 
-def test_a_procedure_on_no_page_of_the_site_is_left_out() -> None:
-    found = index(section("db/#restore"))
-    assert not mark(found, [("", with_card(Card(5, alerts=("Down",))))])
+def test_a_procedure_on_no_page_of_the_site_is_left_out(tmp_path: Path) -> None:
+    before = index(section(""), section("db/#restore"))
+    away = with_card(Card(5, alerts=("Down",)))
+    assert published(tmp_path, before, away, urls={"docs/index.md": "./"}) == before
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from documentation import CODE, documented, section
 from jsonschema import Draft202012Validator, ValidationError
 from publications import publication
 from records import record
 from sample_site import build, write_sample
-from test_docs import CODE, documented, section
 from test_site_badges import DAY, PROCEDURE, RECORD, entry
 
 from runbook_checks.documents import status_document

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from repository import document
+from repository import OKAY, document
 
 if TYPE_CHECKING:
     from repository import Repository
@@ -26,7 +26,6 @@ TOLD = (
 )
 # argparse ignores that its help cannot be written, when it notices
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-OKAY = "## Okay { #okay }\n```bash {.check}\ntrue\n```\n"
 
 
 def shell(repository: Repository, redirected: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_drill import BASH, CARD, CLEANUP, FAULT, HEALED, MEND, Alarm, alarm, procedure_of
+from alarms import BASH, CARD, CLEANUP, FAULT, HEALED, MEND, Alarm, alarm, procedure_of
 from test_execute import card, check, fence, step
 
 from runbook_checks import drill as drills

@@ -106,7 +106,7 @@ def publish(site: Publication) -> None:
         html = site.frame.fill(
             address=address.removeprefix("evidence/").removesuffix("/").removesuffix(".html"),
             title=named(f"Evidence: {procedure.title}"),
-            content=render.evidence(page),
+            content=render.content("evidence.html", page=page),
         )
         name = f"{procedure.id}/index" if site.lookup.directory_urls else procedure.id
         site.write(f"evidence/{name}.html", html)

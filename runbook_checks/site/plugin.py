@@ -35,6 +35,7 @@ from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
 from runbook_checks.site.marked import marked_fences
 from runbook_checks.site.meanwhile import Meanwhile, start
+from runbook_checks.site.mkdocs_config import refuse_unfit
 from runbook_checks.site.permalinks import moved, signpost
 from runbook_checks.site.publication import Publication
 from runbook_checks.site.render import Need, banner, card
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
 
 log = get_plugin_logger("runbook-checks")
 
-MACROS_MODULE = "runbook_checks.site.macros"
 _PUBLISHERS = (  # while the pages are rendered
     badges.publish,
     status_json.publish,
@@ -127,8 +127,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Read configuration, pages and evidence; raises PluginError with everything that is wrong with them."""
-        _refuse_unsafe_macros(config)
-        _refuse_without_superfences(config)
+        refuse_unfit(config)
         self._built_at = datetime.now(UTC)
         self._collected_at = gc.get_threshold()
         gc.set_threshold(*_COLLECTED_AT)
@@ -386,29 +385,3 @@ def _below_title(html: str, banner_html: str) -> str:
     """Return a page with a banner below the title that it begins with, or at its top."""
     end = html.find("</h1>") + len("</h1>") if html.lstrip().startswith("<h1") else 0
     return html[:end] + banner_html + html[end:]
-
-
-def _refuse_unsafe_macros(config: MkDocsConfig) -> None:
-    macros = config.plugins.get("macros")
-    if macros is None:
-        return
-    missing = []
-    if MACROS_MODULE not in macros.config["modules"]:
-        missing.append(f"modules: [{MACROS_MODULE}]")
-    if macros.config["on_error_fail"] is not True:
-        missing.append("on_error_fail: true")
-    if macros.config["on_undefined"] != "strict":
-        missing.append("on_undefined: strict")
-    if missing:
-        raise PluginError(
-            "mkdocs-macros as configured replaces commands by error texts and still succeeds; "
-            "write into mkdocs.yml, below `- macros:`, " + ", ".join(f"`{each}`" for each in missing)
-        )
-
-
-def _refuse_without_superfences(config: MkDocsConfig) -> None:
-    if not {"pymdownx.superfences", "pymdownx.extra"}.intersection(config.markdown_extensions):
-        raise PluginError(
-            "only pymdownx.superfences shows marked fences as they are run; "
-            "write `- pymdownx.superfences` below `markdown_extensions:` in mkdocs.yml"
-        )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from runbook_checks.model import FigureBound, Procedure, Runbook
     from runbook_checks.record import Figure, Outcome, Record
     from runbook_checks.report import Entry
-    from runbook_checks.site.evidence_pages import EvidencePage
 
 _ENTITY_OR_ACTIVE = re.compile(r"(&(?:#\d+|#x[0-9a-fA-F]+|\w+);)|([\\`*_\[\]{}!~^|:+#$@])")
 _BETWEEN_TABLE_TAGS = re.compile(r">\s+<(?=/?(?:td|th|tr|tbody|thead|table)\b)")
@@ -226,9 +225,9 @@ def variables_box(names: Sequence[str], digests: str, root: str) -> str:
     return _TEMPLATES.get_template("variables.html").render(names=names, digests=digests, root=root)
 
 
-def evidence(page: EvidencePage) -> str:
-    """Return the content of a procedure's evidence page, below its title."""
-    return _TEMPLATES.get_template("evidence.html").render(page=page)
+def content(template: str, **values: object) -> str:
+    """Return a template with values in it, as the content of a page of ours, below its title."""
+    return _TEMPLATES.get_template(template).render(**values)
 
 
 def fill(template: str, **values: object) -> str:

@@ -27,7 +27,8 @@ def publish(site: Publication) -> None:
     if not path.is_file():
         return
     index = json.loads(path.read_text(encoding="utf-8"))
-    if mark(index, {_location(site, entry): entry for entry in site.entries}.items()):
+    on_site = (entry for entry in site.entries if site.lookup.url(entry.procedure))
+    if mark(index, {_location(site, entry): entry for entry in on_site}.items()):
         site.write(INDEX, json.dumps(index, ensure_ascii=False, separators=(",", ":")))
 
 

@@ -90,7 +90,9 @@ def test_a_database_without_tables_or_none_at_all_is_never_kept(two: Stack) -> N
     assert (empty.returncode, empty.stdout) == (1, "")
     assert "t_empty has no tables to compare" in empty.stderr
     for arguments in (f"t_nowhere {AFTER}", f"{BEFORE} t_nowhere"):
-        assert script(two, f"data-kept.sh {arguments}").returncode != 0
+        gone = script(two, f"data-kept.sh {arguments}")
+        assert (gone.returncode != 0, gone.stdout) == (True, "")
+        assert 'database "t_nowhere" does not exist' in gone.stderr
 
 
 def test_schemas_that_differ_are_told(two: Stack) -> None:

@@ -53,6 +53,7 @@ def test_a_backup_restored_elsewhere_holds_the_same_data(stack: Stack, backup: s
 
 def test_a_lost_database_comes_back_and_the_service_with_it(stack: Stack, backup: str) -> None:
     before = stack.shell(f"{SCRIPTS}/fingerprint.sh").stdout
+    assert "Odd t" in before
     assert stack.shell('dropdb --force --maintenance-db="${DATABASE_URL%/*}/postgres" ia_modules').returncode == 0
     done = stack.shell(f"{SCRIPTS}/restore.sh {backup}")
     assert done.returncode == 0, done.stderr

@@ -49,6 +49,15 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def serves(url: str) -> bool:
+    """Return whether a replica answers a request: it listens before it knows what to do about a signal."""
+    try:
+        httpx.get(f"{url}/ready", timeout=DEADLINE_S)  # asks nobody else, and is not traced
+    except httpx.TransportError:
+        return False
+    return True
+
+
 @contextmanager
 def process(
     *command: str | Path, env: dict[str, str] | None = None, user: int | None = None, log: Path
@@ -200,8 +209,8 @@ def replica_starter(place: Path, valkey: str) -> Iterator[StartReplica]:
             env["RELIABILITY_CACHE_SECONDS"] = "0"  # a test reads what it has just done
             command = (python, "-m", "ia_service", "serve", "--port", str(port))
             pid = stack.enter_context(process(*command, env={**env, "DRAIN_SECONDS": "0", **environ}, log=log))
-            wait_until(lambda: answers(port), f"{name} answers; see {log}")
             url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: serves(url), f"{name} answers; see {log}")
             http = stack.enter_context(httpx.Client(base_url=url, timeout=30))
             return RunningReplica(url, pid, log, http)
 

@@ -43,9 +43,12 @@ def test_a_killed_execution_goes_on_from_its_newest_checkpoint(database: str, st
 
 
 def test_a_checkpoint_lasts_as_long_as_it_was_told(database: str, start_replica: StartReplica) -> None:
-    replica = start_replica(database, "short", CHECKPOINT_SECONDS="1", **IN_REDIS)
+    replica = start_replica(database, "short", CHECKPOINT_SECONDS="4", **IN_REDIS)
+    begun = time.monotonic()
     job = replica.execute("transform", text="brief")["job_id"]
+    assert checkpoints(replica.http, job)
     wait_until(lambda: not checkpoints(replica.http, job), "they are gone")
+    assert time.monotonic() - begun >= 4
 
 
 @pytest.fixture
