@@ -25,6 +25,7 @@ _ALIGNED_LINES = 400  # of page and output each; what aligns them takes their pr
 _CONTEXT_LINES = 3  # shown before the first difference of a longer output
 _SHOWN_LIMIT_S = 1.0  # for telling which lines of the page the output's lines were meant to be
 _TOKEN = re.compile(r"\\<|\\\.\.\.|\.\.\.|<([a-z_][a-z0-9_]*)>")
+_ANY_LINES = "(?:.*\n)*?"
 _MEANT = re.compile(r"<|\.\.\.")  # in what was captured: text, and no token
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -76,7 +77,7 @@ def _compare(expectation: Expectation, output: str, page: str, cut_bytes: int, k
         return _differs(f"{where}: {long}; print less, or say `match=contains`")
     match expectation.match:
         case Match.LIKE:
-            return _compare_pattern(_filled(expectation, known), output, page)
+            return _compare_pattern(expectation, output, page, known)
         case Match.EXACT:
             held = output.removesuffix("\n") == expectation.text
         case Match.CONTAINS:
@@ -100,7 +101,7 @@ def number_of(text: str) -> float | None:
 
 
 def _filled(expectation: Expectation, known: Mapping[str, str]) -> Expectation:
-    """Return a ``like`` expectation with what is known already in the place of its name."""
+    """Return a ``like`` expectation with what is known in the place of its name, to be shown and not to be compared."""
 
     def value(token: re.Match[str]) -> str:
         return _MEANT.sub(r"\\\g<0>", known[token[1]]) if token[1] in known else token[0]
@@ -108,19 +109,17 @@ def _filled(expectation: Expectation, known: Mapping[str, str]) -> Expectation:
     return replace(expectation, text=_TOKEN.sub(value, expectation.text)) if known else expectation
 
 
-def _compare_pattern(expectation: Expectation, output: str, page: str) -> Verdict:
+def _compare_pattern(expectation: Expectation, output: str, page: str, known: Mapping[str, str]) -> Verdict:
     wanted, came = _lines(expectation.text), _lines(output)
     if not _TOKEN.search(expectation.text):
         return Verdict(held=True) if wanted == came else _differs(_difference(expectation, output, page))
-    captured = _captured(wanted, came)
+    captured = _captured(wanted, came, known)
     if captured is not None:
         return Verdict(held=True, captures=captured)
-    seen: set[str] = set()
-    pattern = "".join("(?:.*\n)*?" if line.strip() == "..." else _line_pattern(line, seen) + "\n" for line in wanted)
-    return _match(pattern, "".join(line + "\n" for line in came), expectation, page)
+    return _match(_pattern(wanted, known), "".join(line + "\n" for line in came), _filled(expectation, known), page)
 
 
-def _captured(wanted: list[str], came: list[str]) -> tuple[tuple[str, str], ...] | None:
+def _captured(wanted: list[str], came: list[str], known: Mapping[str, str]) -> tuple[tuple[str, str], ...] | None:
     """Return what lines capture that hold by plain comparison, as most do; None where only a pattern can tell.
 
     A line with one ``...`` or one ``<name>`` holds when what stands before and behind it does: making a pattern of it
@@ -138,7 +137,7 @@ def _captured(wanted: list[str], came: list[str]) -> tuple[tuple[str, str], ...]
         start, end = token.span()
         name, behind = token[1], line[end:]
         least = len(line) - (end - start) + (name is not None)
-        several = _TOKEN.search(line, end) is not None or name in found
+        several = _TOKEN.search(line, end) is not None or name in found or name in known
         if several or token[0][0] == "\\" or line.strip() == "..." or len(text) < least:
             return None
         if not text.startswith(line[:start]) or not text.endswith(behind):
@@ -180,22 +179,40 @@ def _differs(difference: str) -> Verdict:
     return Verdict(held=False, difference=difference)
 
 
-def _line_pattern(line: str, seen: set[str]) -> str:
-    """Return a regular expression for one line of a ``like`` text; a name met again must have the same value."""
-    parts, end = [], 0
-    for token in _TOKEN.finditer(line):
-        parts.append(re.escape(line[end : token.start()]))
-        end = token.end()
-        if token[0] == "...":
-            parts.append(".*?")
-        elif token[1] is None:
-            parts.append(re.escape(token[0][1:]))
-        elif token[1] in seen:
-            parts.append(f"(?P={token[1]})")
-        else:
-            seen.add(token[1])
-            parts.append(f"(?P<{token[1]}>.+?)")
-    return "".join(parts) + re.escape(line[end:])
+def _pattern(lines: list[str], known: Mapping[str, str]) -> str:
+    """Return a regular expression for the lines of a ``like`` text; a name met again must have the same value.
+
+    What is ``known`` is plain text here, whatever stands beside it: in the text of the page it could make a token.
+    """
+    parts: list[str] = []
+    plain = ""
+    seen: set[str] = set()
+    for line in lines:
+        if line.strip() == "...":
+            parts += [_escaped(plain), _ANY_LINES]
+            plain = ""
+            continue
+        end = 0
+        for token in _TOKEN.finditer(line):
+            plain += line[end : token.start()]
+            end = token.end()
+            name = token[1]
+            if name in known or token[0][0] == "\\":
+                plain += known[name] if name else token[0][1:]
+                continue
+            any_text = ".*?" if name is None else f"(?P={name})" if name in seen else f"(?P<{name}>.+?)"
+            seen.add(name)
+            parts += [_escaped(plain), any_text]
+            plain = ""
+        plain += line[end:] + "\n"
+    plain = plain.rstrip()
+    return "".join(parts) + _escaped(plain) + ("\n" if plain or (parts and parts[-1] != _ANY_LINES) else "")
+
+
+def _escaped(plain: str) -> str:
+    """Return the pattern of a plain text, without the blanks that an output's lines do not end with."""
+    *lines, last = plain.split("\n")
+    return re.escape("\n".join([*map(str.rstrip, lines), last]))
 
 
 def _lines(text: str) -> list[str]:
@@ -251,8 +268,8 @@ def _alike(wanted: list[str], came: list[str]) -> int:
 
 def _aligned(wanted: list[str], came: list[str], *, patterned: bool) -> Iterator[str]:
     """Yield a line diff in which an output line counts as equal to the first page line whose pattern it matches."""
-    patterns = [(line, _line_pattern(line, set())) for line in wanted if patterned and _TOKEN.search(line)]
-    patterns = [(line, pattern) for line, pattern in patterns if line.strip() != "..."]
+    tokens = [line for line in wanted if patterned and _TOKEN.search(line) and line.strip() != "..."]
+    patterns = [(line, _pattern([line], _NOTHING)) for line in tokens]
     until = time.monotonic() + _SHOWN_LIMIT_S
     taken = [next((line for line, pattern in patterns if _fits(pattern, text, until)), text) for text in came]
     matcher = difflib.SequenceMatcher(None, wanted, taken, autojunk=False)
@@ -276,7 +293,7 @@ def _fits(pattern: str, line: str, until: float) -> bool:
     if left_s <= 0 or len(line) > 1000:  # noqa: PLR2004 - only for display
         return False
     try:
-        return regex.fullmatch(pattern, line, timeout=left_s) is not None
+        return regex.fullmatch(pattern, line + "\n", timeout=left_s) is not None
     except TimeoutError:
         return False
 

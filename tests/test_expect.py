@@ -130,6 +130,28 @@ def test_a_name_that_was_captured_before_stands_for_the_same_text(
     assert compare(expectation(wanted, match), other, "p.md").held
 
 
+@pytest.mark.parametrize(
+    ("wanted", "value", "same", "other"),
+    [
+        ("<<id>>", "alice", "<alice>", "<bob>"),
+        ("<id>. ", "done..", "done...", "done.. and more"),
+        (".<id>", "..", "...", ".x"),
+        ("<id>...", "db.example.com.", "db.example.com. 300 IN", "db.example.com 300 IN"),
+        ("<id><n>", "C:\\", "C:\\x", "C:<n>"),
+        ("a\n<id>\nb", "...", "a\n...\nb", "a\nx\nb"),
+        ("<id>:\nb", "one \n two\t", "one\n two\t:\nb", "one two:\nb"),
+        ("id: <id>\nb", "7 ", "id: 7\nb", "id: 70\nb"),
+        ("a\nid: <id>", "pem\n\n", "a\nid: pem\n\n\n", "a\nid: pem\nx"),
+        ("...\nid <id>", "", "x\nid \n", "x\nid 7\n"),
+        ("<n>.<id>", "a+", "x.a+", "x.aa"),
+    ],
+)
+def test_what_was_captured_is_plain_text_beside_anything(wanted: str, value: str, same: str, other: str) -> None:
+    known = {"id": value}
+    assert compare(expectation(wanted), same, "p.md", known=known).held
+    assert not compare(expectation(wanted), other, "p.md", known=known).held
+
+
 def test_json_captures_scalars_as_text() -> None:
     verdict = compare(expectation('{"a": "<x>", "b": "<y>"}', Match.JSON), '{"a": 1.5, "b": "t"}', "p.md")
     assert verdict.captures == (("x", "1.5"), ("y", "t"))
