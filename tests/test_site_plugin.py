@@ -391,6 +391,20 @@ def test_what_is_meant_to_run_in_no_environment_is_shown_as_unverified(tmp_path:
     ]  # and what it needs
 
 
+def test_a_page_that_runs_nowhere_may_be_no_page_of_the_site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = plain(tmp_path)
+    (folder / "docs/index.md").write_text("# Home\n")
+    meant = "    disposable: true\n    procedures: [database/restore-database]\n"
+    edit(folder / "runbook-checks.yml", "    disposable: true\n", meant)
+    edit(folder / "runbook-checks.yml", "[docs/operations]", "[docs/operations, elsewhere]")
+    (folder / "elsewhere").mkdir()
+    other = "---\nrunbook: {}\n---\n\n# Other\n\n## Look { #look }\n\n```bash {.check #looked}\ntrue\n```\n"
+    (folder / "elsewhere/other.md").write_text(other)
+    with caplog.at_level(logging.WARNING):
+        build(folder)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     ("source", "published"),
     [
@@ -408,6 +422,23 @@ def test_a_file_of_the_docs_where_evidence_is_published_fails_the_build(
     path.write_text("verified for ever\n")
     told = refused(folder, caplog)
     assert f"the site has a file '{published}' of its own, where evidence is published; give it another name" in told
+
+
+def test_a_file_that_the_docs_exclude_is_not_in_the_way_of_evidence(tmp_path: Path) -> None:
+    folder = plain(tmp_path)
+    (folder / "docs/badges").mkdir()
+    (folder / "docs/badges/all.svg").write_text("verified for ever\n")
+    with (folder / "mkdocs.yml").open("a") as file:
+        file.write("exclude_docs: badges/\n")
+    assert "runbooks" in (build(folder) / "badges/all.svg").read_text()
+
+
+@pytest.mark.parametrize("title", ["2026", "2026-11-27"])
+def test_a_title_may_be_what_yaml_takes_for_no_text(tmp_path: Path, title: str) -> None:
+    folder = plain(tmp_path)
+    edit(folder / "mkdocs.yml", MACROS, "")  # which takes no such title
+    (folder / "docs/year.md").write_text(f"---\ntitle: {title}\n---\n\nA year.\n")
+    assert "A year." in (build(folder) / "year/index.html").read_text()
 
 
 def test_a_runbook_that_is_no_page_of_the_site_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -173,7 +173,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._moved = moved(self._report.catalog.procedures, self.lookup)
         site = SiteMap(config.site_url or "", {page: urls[page] for page in self._pages & urls.keys()})
         self._linked = fragments(self.alerts or (), site)
-        for page in sorted(self._pages - urls.keys()):
+        for page in sorted({entry.procedure.page for entry in self._report.entries} - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
 
@@ -206,7 +206,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-100)
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
-        if self.seal.value in (page.title or ""):
+        if self.seal.value in str(page.title):  # YAML makes a number or a date of some titles
             self._problems.append(in_a_title(self._path(page.file), 1))
         fences = self._extension.view.fences
         places = self._moved.get(self._path(page.file))
@@ -255,7 +255,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             base_url=config.site_url or "",
             site_name=config.site_name,
             frame=frame.render("evidence", env, self._nav, files, config),
-            taken=frozenset(file.dest_uri for file in files),
+            taken=frozenset(file.dest_uri for file in files if file.inclusion.is_in_serve()),
         )
         self._site, self._meanwhile = site, start(_PUBLISHERS, site)
         return env
