@@ -201,12 +201,16 @@ def _arrays(declaration: Node) -> Iterator[Masked]:
     """Yield the substitutions in arrays that are declared: those of plain values shellcheck finds."""
     for child in declaration.named_children:
         value = child.child_by_field_name("value")
-        if value is not None and value.type == "array" and b"$(" in (value.text or b""):
+        if value is not None and value.type == "array" and _holds_substitution(value):
             yield _at(
                 value,
                 "errexit does not see a failure of the command substitution: `local`, `declare` and `export` succeed",
                 "declare it on a line of its own, before `x=( … )` with one substitution",
             )
+
+
+def _holds_substitution(node: Node) -> bool:
+    return node.type == "command_substitution" or any(map(_holds_substitution, node.named_children))
 
 
 def _words(*nodes: Node) -> Iterator[Masked]:

@@ -82,6 +82,8 @@ class _Response(http.client.HTTPResponse):
             raise http.client.IncompleteRead(lines.last)
         if any(isinstance(one, _NO_HEADER) for one in self.headers.defects):
             raise http.client.HTTPException("a line of its head is no header")
+        if not self.chunked and self.headers.get("Transfer-Encoding", "identity").lower() != "identity":
+            raise http.client.HTTPException("its Transfer-Encoding is none that we can read")
         lengths = {length.strip() for length in self.headers.get_all("Content-Length", ())}
         if not self.chunked and lengths and (len(lengths) > 1 or not _LENGTH.fullmatch(lengths.pop())):
             raise http.client.HTTPException("its Content-Length is no length")

@@ -73,7 +73,7 @@ class Monitoring:
         command = self.settings.snapshot
         lines = tuple(self._printed(command, "snapshot", _SNAPSHOT_TIMEOUT_S).splitlines())
         if not any(map(str.strip, lines)):
-            raise NoAnswerError(f"snapshot: `{command}` printed nothing, and nothing would always be as before")
+            raise NoAnswerError(f"snapshot: `{command}` printed nothing: print a line in any case, such as a count")
         return lines
 
     def _printed(self, command: str, what: str, timeout_s: float) -> str:

@@ -23,7 +23,8 @@ _HIDDEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _BRACES = re.compile(r"\{[^{}]*\}")
 _COMPARISON = re.compile(r"==|!=|<=|>=|<|>")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
-_OR = re.compile(r"\bor\b", re.IGNORECASE)
+_OR = re.compile(r"(?<![\w:])or(?![\w:])", re.IGNORECASE)
+_MATCHED = re.compile(r"\s*(?:on|ignoring)\s*\([^()]*\)", re.IGNORECASE)  # what may follow `or`
 _UNLESS = re.compile(r"\bunless\b", re.IGNORECASE)  # what stands before it comes only without what stands behind it
 _CLOCK = re.compile(r"\b(?:time|minute|hour|day_of_\w+|days_in_month|month|year)\s*\(", re.IGNORECASE)
 _SET_OPERATOR = re.compile(r"\b(?:and|or|unless)\b", re.IGNORECASE)
@@ -83,7 +84,7 @@ def check(text: str) -> None:
     if not selectors(text):
         raise UsageError("a check needs a series: this one compares what it says itself")
     if idle := next((side for side in _sides(text) if not _can_fail(side)), ""):
-        raise UsageError(f"`{idle}` beside `or` always holds: compare there too, as in `(a or b) < 0.01`")
+        raise UsageError(f"`{idle}` always holds: compare each side of an `or`, or all of it, as in `(a or b) < 0.01`")
     masked = _LABEL_LIST.sub(lambda match: " " * len(match[0]), _SELECTOR.sub(_without_past, _hide(text)))
     if late := _LATE_MODIFIER.search(masked):
         raise UsageError(f"`{late[0][1:].strip()}` belongs right behind the series that it is about")
@@ -91,6 +92,8 @@ def check(text: str) -> None:
 
 def _sides(text: str) -> tuple[str, ...]:
     """Return what stands on the sides of each ``or`` that is not inside of anything but brackets, or the whole text."""
+    if matched := _MATCHED.match(_blank(text)):
+        text = text[matched.end() :]
     bare = _blank(text)
     while bare.lstrip().startswith("(") and not bare[_closing(bare, bare.index("(") + 1) + 1 :].strip():
         start = bare.index("(") + 1
@@ -106,9 +109,13 @@ def _sides(text: str) -> tuple[str, ...]:
 
 
 def _can_fail(side: str) -> bool:
+    """Return whether a text without an ``or`` of its own can be empty: it says so itself, or what it brackets does."""
     bare = _blank(side)
-    fails = _COMPARISON.search(bare) or _ABSENT.search(bare) or _UNLESS.search(bare)
-    return bool(fails and (selectors(side) or _CLOCK.search(bare)))
+    level = _top(bare)
+    if _COMPARISON.search(level) or _ABSENT.search(level) or _UNLESS.search(level):
+        return bool(selectors(side) or _CLOCK.search(bare))
+    opened = [match.end() for match in re.finditer(r"\(", bare) if level[match.start()] == "("]
+    return any(all(map(_can_fail, _sides(side[start : _closing(bare, start)]))) for start in opened)
 
 
 def _top(bare: str) -> str:

@@ -96,8 +96,8 @@ def test_a_command_that_fails_is_no_answer_and_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("false | sort", "printed nothing, and nothing would always be as before"),
-        ("echo", "printed nothing, and nothing would always be as before"),
+        ("false | sort", "printed nothing: print a line in any case, such as a count"),
+        ("echo", "printed nothing: print a line in any case, such as a count"),
         (f"echo broken; yes | head -c {LARGEST_READ}", "printed more than we keep"),
     ],
 )

@@ -41,6 +41,7 @@ UNSEEN = {
     "a sourced file before and": ". <(echo 'fails; true') && true",
     "a sourced file in a condition": "if source <(echo 'fails; true'); then echo done; fi",
     "an array that is declared": "f() { local -a x=($(fails)); echo $x; }\nf",
+    "an array of backticks": "f() { local -a x=(`fails`); echo $x; }\nf",
     "errexit off, as a builtin": "builtin set +e\nfails\necho done",
     "errexit off, by shopt": "shopt -uo errexit\nfails\necho done",
     "pipefail off, by shopt": "shopt -o -u pipefail\nfails | true",
@@ -109,6 +110,7 @@ def test_a_finding_has_its_line_and_says_what_to_write() -> None:
         "shopt -so errexit",
         ". ./a",
         "echo wait; echo set +e",
+        "declare -a x=($((1 + 2)) '$(a)')",
     ],
 )
 def test_what_only_looks_alike_is_left_alone(text: str) -> None:

@@ -151,6 +151,7 @@ def test_an_answer_that_breaks_off_in_its_head_is_a_failure(head: bytes) -> None
         (b"Content-Length: -2", "its Content-Length is no length"),
         (b"Content-Length: 2\r\nContent-Length: 1000", "its Content-Length is no length"),
         (b"no header\r\nContent-Length: 1000", "a line of its head is no header"),
+        (b"Transfer-Encoding: gzip, chunked", "its Transfer-Encoding is none that we can read"),
     ],
 )
 def test_an_answer_that_does_not_say_where_it_ends_is_a_failure(line: bytes, said: str) -> None:
@@ -166,6 +167,8 @@ def test_an_answer_that_does_not_say_where_it_ends_is_a_failure(line: bytes, sai
         ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n\r\n"),
         ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nall"),
         ("GET", b"HTTP/1.1 200 OK\r\n\r\nall"),
+        ("GET", b"HTTP/1.0 200 OK\r\nX: a\r\n b\r\nY: \xc3\x85 \xe9\r\n\r\nall"),
+        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nall\r\n0\r\nX: y\r\n\r\n"),
         ("GET", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\nContent-Length: 3 \nContent-Length: 3\n\nall"),
         ("GET", b"HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed\r\nContent-Length: 3\r\n\r\nall"),
     ],
