@@ -255,7 +255,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             base_url=config.site_url or "",
             site_name=config.site_name,
             frame=frame.render("evidence", env, self._nav, files, config),
-            taken=frozenset(file.dest_uri for file in files if file.inclusion.is_in_serve()),
+            taken=frozenset(file.dest_uri for file in files if file.inclusion.is_in_serve()),  # type: ignore[no-untyped-call]
         )
         self._site, self._meanwhile = site, start(_PUBLISHERS, site)
         return env
