@@ -24,7 +24,7 @@ ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 _MATCHES: dict[str, Match] = {member.value: member for member in Match}
 _STREAMS: dict[str, Stream] = {member.value: member for member in Stream}
-_GROUP = re.compile(r"\(\?P<([a-z_][a-z0-9_]*)>")
+_GROUP = re.compile(r"(?<!\\)\(\?P?<([a-z_][a-z0-9_]*)>")
 _PLACEHOLDER = re.compile(r"(?<!\\)<([^<>\s]*)>")
 _STATUS = re.compile(r"[1-5](?:xx|[0-9]{2})(?:\|[1-5](?:xx|[0-9]{2}))*")
 _ENVIRONMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

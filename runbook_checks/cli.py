@@ -233,10 +233,12 @@ def _verify(options: argparse.Namespace) -> int:
     from runbook_checks.guards import refuse_unsafe  # noqa: PLC0415 - only what the command needs
     from runbook_checks.model import is_drill  # noqa: PLC0415
     from runbook_checks.scheduling import groups_of  # noqa: PLC0415
+    from runbook_checks.scopes import refuse_idle  # noqa: PLC0415
 
     config, catalog = _load(options, condensed=True)
     environment = config.environment(options.environment)
     procedures = _chosen(catalog, options, environment)
+    refuse_idle(catalog, options.selection, environment, drills=options.drills)
     if options.drills:
         procedures = tuple(one for one in procedures if is_drill(one, environment.name))
     if not procedures:
@@ -247,12 +249,14 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _mutate(options: argparse.Namespace) -> int:
     from runbook_checks.mutate import refuse_elsewhere  # noqa: PLC0415 - only what the command needs
+    from runbook_checks.scopes import refuse_idle  # noqa: PLC0415
     from runbook_checks.selecting import to_mutate, until  # noqa: PLC0415
 
     config, catalog = _load(options, condensed=True)
     environment = config.environment(options.environment)
     procedures = _chosen(catalog, options, environment)
     refuse_elsewhere(environment, catalog.in_needs_order(procedures))
+    refuse_idle(catalog, options.selection, environment)
     wanted = {"stale": options.stale, "changed": options.changed, "mark": options.mark or ""}
     procedures = to_mutate(config, catalog, environment, procedures, **wanted)
     if not procedures:

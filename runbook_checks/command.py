@@ -25,7 +25,7 @@ SHELL = ("/bin/sh", "-c")
 _GRACE_S = 2.0
 _LOOK_S = 0.5
 _GONE_LOOKS = 4  # a process that is being started has no command line yet
-_LARGEST_READ = 1024 * 1024  # from the end
+LARGEST_READ = 1024 * 1024  # from the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Completed:
     stdout: str
     stderr: str
     expired: bool = False  # it was ended at its deadline
+    cut: bool = False  # it printed more to standard output than is kept
 
 
 def complete(command: str, *, cwd: Path, environ: Mapping[str, str], timeout_s: float) -> Completed:
@@ -62,7 +63,8 @@ def complete(command: str, *, cwd: Path, environ: Mapping[str, str], timeout_s: 
         finally:
             if process.poll() is None:
                 _end(process)
-        return Completed(process.returncode, _tail(stdout), _tail(stderr), expired)
+        cut = stdout.seek(0, os.SEEK_END) > LARGEST_READ
+        return Completed(process.returncode, _tail(stdout), _tail(stderr), expired, cut)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -74,7 +76,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _tail(file: IO[bytes]) -> str:
-    file.seek(max(0, file.seek(0, os.SEEK_END) - _LARGEST_READ))
+    file.seek(max(0, file.seek(0, os.SEEK_END) - LARGEST_READ))
     return file.read().decode("utf-8", errors="replace")
 
 

@@ -170,12 +170,7 @@ def _entry(entry: Entry, addresses: Addresses) -> dict[str, Any]:
         "dirty": record.dirty if record else None,
         "evidence_url": addresses.evidence(entry.procedure),
         "permalink": addresses.permalink(entry.procedure),
-        "signed": _signed(entry),
+        "signed": bool(entry.decided.signed_by) if entry.decided else None,
         "need": need_document(entry.need),
         "tags": list(dict.fromkeys((*entry.runbook.tags, *entry.procedure.card.tags))),
     }
-
-
-def _signed(entry: Entry) -> bool | None:
-    """Return whether the record that decides was signed by a trusted key; None when no kept record decides."""
-    return next((bool(found.signed_by) for found in entry.history if found.record is entry.record), None)

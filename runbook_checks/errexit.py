@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _BASH = Language(tree_sitter_bash.language())
-_SWITCHED_OFF = re.compile(r"set\s+(?:(?!--\s)\S+\s+)*?\+(?:[a-zA-Z]*e[a-zA-Z]*|o\s+(?:errexit|pipefail))\b")
+_BUILTIN = r"(?:(?:builtin|command)\s+)?"
+_SWITCHED_OFF = re.compile(
+    rf"{_BUILTIN}(?:set\s+(?:(?!--\s)\S+\s+)*?\+(?:[a-zA-Z]*e[a-zA-Z]*|o\s+(?:errexit|pipefail))"
+    r"|shopt(?=.*\s-\w*u)\s(?:.*\s)?(?:errexit|pipefail|inherit_errexit))\b"
+)
+_EVERY_JOB = re.compile(rf"{_BUILTIN}wait(?:\s+-f)?")
+_SOURCED = re.compile(rf"{_BUILTIN}(?:\.|source)\s")
+_SEVERAL = re.compile(r"\[[@*]\]")
 _TRAPPED = re.compile(r"trap\s.*\sERR\b", re.DOTALL | re.IGNORECASE)
 
 
@@ -31,8 +38,9 @@ class Masked:
 def masked(text: str) -> tuple[Masked, ...]:
     """Return the places of a block's bash text where a failure neither ends the block nor becomes its status.
 
-    Covered are lists, conditions, ``!``, the heads of ``for`` and ``case``, a ``wait`` for anything, and what switches
-    errexit off or traps ERR; not what shellcheck finds: functions in conditions, and substitutions in words.
+    Covered are lists, conditions, ``!``, files that are sourced in one, the heads of ``for`` and ``case``, arrays that
+    are declared, a ``wait`` for anything or for several, and what switches errexit off or traps ERR; not what
+    shellcheck finds: functions in conditions, and substitutions in words.
     """
     tree = Parser(_BASH).parse(text.encode())
     return tuple(_sequence(tree.root_node.children, counts=True, watched=True))
@@ -112,7 +120,9 @@ def _command(node: Node, *, counts: bool, watched: bool) -> Iterator[Masked]:  #
             yield from _sequence([child for child in children if child not in patterns], counts=counts, watched=watched)
         case _:
             if node.type == "command":
-                yield from _named(node)
+                yield from _named(node, watched=watched)
+            elif node.type == "declaration_command":
+                yield from _arrays(node)
             for child in node.named_children:
                 yield from _command(child, counts=True, watched=watched)
 
@@ -143,13 +153,25 @@ def _redirected(node: Node, *, counts: bool, watched: bool) -> Iterator[Masked]:
             yield from _command(child, counts=counts, watched=watched)
 
 
-def _named(command: Node) -> Iterator[Masked]:
+def _named(command: Node, *, watched: bool) -> Iterator[Masked]:
     text = (command.text or b"").decode()
-    if text == "wait":
+    if _EVERY_JOB.fullmatch(text):
         yield _at(
             command,
             "a `wait` without a process id succeeds whatever the jobs did",
             'keep the id of each job, `job=$!`, and `wait "$job"`',
+        )
+    elif _waits_for_several(command):
+        yield _at(
+            command,
+            "a `wait` for several jobs has the status of the last one: a failure of the others is not seen",
+            'wait for each of them, `wait "$one" && wait "$other"`',
+        )
+    elif _SOURCED.match(text) and not watched:
+        yield _at(
+            command,
+            "errexit is off in a file that is sourced in a condition, after `!`, or before `&&` or `||`",
+            "source it on a line of its own",
         )
     elif _TRAPPED.match(text):
         yield _at(
@@ -163,6 +185,32 @@ def _named(command: Node) -> Iterator[Masked]:
             "errexit or pipefail is switched off, and failures from here on are not seen",
             "leave it on, and write `command || status=$?` where a failure is expected",
         )
+
+
+def _waits_for_several(command: Node) -> bool:
+    name = command.child_by_field_name("name")
+    if name is None or name.text != b"wait":
+        return False
+    words = [(word.text or b"").decode() for word in command.children_by_field_name("argument")]
+    jobs = [word for word in words if not word.startswith("-")]
+    anyone = any(word.startswith("-") and {"n", "p"} & set(word) for word in words)
+    return not anyone and (len(jobs) > 1 or any(map(_SEVERAL.search, jobs)))
+
+
+def _arrays(declaration: Node) -> Iterator[Masked]:
+    """Yield the substitutions in arrays that are declared: those of plain values shellcheck finds."""
+    for child in declaration.named_children:
+        value = child.child_by_field_name("value")
+        if value is not None and value.type == "array" and _holds_substitution(value):
+            yield _at(
+                value,
+                "errexit does not see a failure of the command substitution: `local`, `declare` and `export` succeed",
+                "declare it on a line of its own, before `x=( … )` with one substitution",
+            )
+
+
+def _holds_substitution(node: Node) -> bool:
+    return node.type == "command_substitution" or any(map(_holds_substitution, node.named_children))
 
 
 def _words(*nodes: Node) -> Iterator[Masked]:

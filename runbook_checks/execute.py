@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from runbook_checks.blocks import captures
 from runbook_checks.drill import Answer, Drill
 from runbook_checks.errors import RunbookError
+from runbook_checks.expect import number_of
 from runbook_checks.leaks import masked
 from runbook_checks.model import DRILL_FIGURES, Block, Procedure, Role, is_drill, runs_in
 from runbook_checks.record import Figure, Outcome, Record
@@ -304,8 +304,4 @@ def _measured(procedure: Procedure, environment: str) -> set[str]:
 
 
 def _number(source: str | float | None) -> float | None:
-    try:
-        value = float(source) if source is not None else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    return number_of(source) if isinstance(source, str) else source

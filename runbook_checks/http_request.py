@@ -8,8 +8,9 @@ import re
 import shlex
 import time
 from dataclasses import dataclass
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 from runbook_checks.durations import seconds
@@ -23,6 +24,8 @@ _REQUEST_LINE = re.compile(r"(?P<method>[A-Z]+)[ \t]+(?P<url>\S+)(?:[ \t]+HTTP/1
 _HEADER = re.compile(r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>.*)")
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<braced>[A-Za-z_]\w*)\}|(?P<plain>[A-Za-z_]\w*))", re.ASCII)
 _GLOBBED = re.compile(r"[\[\]{}]")  # curl would make several addresses of one
+_LENGTH = re.compile(r"[0-9]+", re.ASCII)
+_NO_HEADER = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)")
 
 
@@ -46,6 +49,44 @@ class HttpResult:
     reason: str = ""
     body: bytes = b""
     duration_s: float = 0.0
+
+
+class _Lines:
+    """A file that remembers the last line that was read from it."""
+
+    def __init__(self, file: Any) -> None:  # noqa: ANN401 - what http.client reads from
+        self.file = file
+        self.last = b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self.file.readline(limit)
+        return self.last
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.file, name)
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer whose head is whole: http.client takes any part of one for all of it."""
+
+    def begin(self) -> None:
+        """Read the head; raise IncompleteRead for a part of one, HTTPException for one that does not say how long."""
+        file: Any = self.fp
+        if self.headers is not None:  # read already
+            return
+        self.fp = lines = _Lines(file)
+        super().begin()
+        if self.fp is not None:
+            self.fp = file
+        if lines.last not in {b"\r\n", b"\n"}:
+            raise http.client.IncompleteRead(lines.last)
+        if any(isinstance(one, _NO_HEADER) for one in self.headers.defects):
+            raise http.client.HTTPException("a line of its head is no header")
+        if not self.chunked and self.headers.get("Transfer-Encoding", "identity").lower() != "identity":
+            raise http.client.HTTPException("its Transfer-Encoding is none that we can read")
+        lengths = {length.strip() for length in self.headers.get_all("Content-Length", ())}
+        if not self.chunked and lengths and (len(lengths) > 1 or not _LENGTH.fullmatch(lengths.pop())):
+            raise http.client.HTTPException("its Content-Length is no length")
 
 
 def parse(text: str) -> Request:
@@ -158,6 +199,7 @@ def send(request: Request, timeout_s: float) -> HttpResult:
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
         connection = connect(parts.hostname, parts.port, timeout=timeout_s)
+        connection.response_class = _Response
         connection.request(
             request.method,
             (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),

@@ -5,6 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import ChainMap
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
 
 _CAPTURE = re.compile(r"<([a-z_][a-z0-9_]*)>")
 _SHOWN_CHARACTERS = 80  # one line of a terminal
@@ -42,18 +48,18 @@ def _finite(text: str) -> float:
     return number
 
 
-def subset(wanted: object, came: object) -> dict[str, str]:
-    """Return the captures when ``came`` holds all of ``wanted``; raises NotSubsetError at the first difference.
+def subset(wanted: object, came: object, known: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Return the new captures when ``came`` holds all of ``wanted``; raises NotSubsetError at the first difference.
 
     Objects may hold more keys than wanted, arrays must have as many elements. The string ``"..."`` stands for any
-    value, ``"<name>"`` captures a string, number or boolean.
+    value, ``"<name>"`` captures a string, number or boolean, or is the same text as what is ``known`` by that name.
     """
     captures: dict[str, str] = {}
-    _hold(wanted, came, "$", captures)
+    _hold(wanted, came, "$", ChainMap(captures, dict(known)))
     return captures
 
 
-def _hold(wanted: object, came: object, place: str, captures: dict[str, str]) -> None:  # noqa: C901 - a case a type
+def _hold(wanted: object, came: object, place: str, captures: MutableMapping[str, str]) -> None:  # noqa: C901 - a case a type
     match wanted:
         case "...":
             pass
@@ -77,7 +83,7 @@ def _hold(wanted: object, came: object, place: str, captures: dict[str, str]) ->
                 raise NotSubsetError(f"{place}: expected {_shown(wanted)}, and {_shown(came)} came")
 
 
-def _capture(name: str, came: object, place: str, captures: dict[str, str]) -> None:
+def _capture(name: str, came: object, place: str, captures: MutableMapping[str, str]) -> None:
     if isinstance(came, dict | list) or came is None:
         raise NotSubsetError(f"{place}: <{name}> needs a single value, and {_shown(came)} came")
     value = came if isinstance(came, str) else json.dumps(came)

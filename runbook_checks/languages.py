@@ -19,8 +19,8 @@ SESSION_LANGUAGE = "bash"
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {
         "sh": 'sh -ec "$(cat)"',  # as an argument: what the script calls cannot eat the rest of it from stdin
-        "python": "python3 -",
-        "sql": 'psql -X -v ON_ERROR_STOP=1 "$DATABASE_URL"',
+        "python": "PYTHONOPTIMIZE= python3 -",  # empty is unset: with a value no `assert` is run
+        "sql": 'psql -X -v ON_ERROR_STOP=1 "${DATABASE_URL:?}"',
         "http": "runbook-checks http",
         "promql": "runbook-checks promql",
     }

@@ -8,9 +8,12 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from runbook_checks.record import Service
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from runbook_checks.need import Proof, Tried
     from runbook_checks.record import BlockRecord, Record
 
 
@@ -90,7 +93,12 @@ def masked(record: Record) -> tuple[Record, tuple[str, ...]]:
 
     blocks = tuple(_clean_block(block, clean) for block in record.blocks)
     services = tuple(
-        replace(one, version=clean(one.version, f"1: the version of {one.name}")) for one in record.services
+        Service(*(clean(text, "1: what the stack says of a service") for text in (one.name, one.version)))
+        for one in record.services
+    )
+    figures = tuple(
+        replace(one, name=clean(one.name, "1: the name of a figure"), unit=clean(one.unit, "1: the unit of a figure"))
+        for one in record.figures
     )
     record = replace(
         record,
@@ -98,8 +106,25 @@ def masked(record: Record) -> tuple[Record, tuple[str, ...]]:
         source=clean(record.source, "1: the text of what was run"),
         blocks=blocks,
         services=services,
+        figures=figures,
+        parts=tuple((clean(name, "1: the name of a part"), value) for name, value in record.parts),
+        moments=tuple(replace(one, name=clean(one.name, "1: the name of a moment")) for one in record.moments),
     )
     return record, tuple(dict.fromkeys(told))
+
+
+def masked_proof(proof: Proof) -> tuple[Proof, tuple[str, ...]]:
+    """Return a proof of need as it may be published, and where what was masked, as masked() does."""
+    told: list[str] = []
+
+    def clean(one: Tried) -> Tried:
+        reason, kinds = mask(one.reason)
+        where = f"{proof.page}:{one.line}: the proof of need of {one.role} {one.id}"
+        told.extend(f"{where} holds what looks like {kind}" for kind in kinds)
+        return replace(one, reason=reason) if kinds else one
+
+    blocks = tuple(map(clean, proof.blocks))
+    return (replace(proof, blocks=blocks), tuple(dict.fromkeys(told))) if told else (proof, ())
 
 
 def kinds_in(record: Record) -> tuple[str, ...]:
@@ -110,6 +135,12 @@ def kinds_in(record: Record) -> tuple[str, ...]:
         for text in (block.command, block.stdout, block.stderr, block.message)
         for kind in _MASKED.findall(text)
     ]
+    found.extend(
+        f"{record.page}:1: what the stack says of a service holds what looks like {kind}"
+        for service in record.services
+        for text in (service.name, service.version)
+        for kind in _MASKED.findall(text)
+    )
     return tuple(dict.fromkeys(found))
 
 
@@ -125,7 +156,10 @@ def _clean_block(block: BlockRecord, clean: Callable[[str, str], str]) -> BlockR
 
 
 def _texts(record: Record) -> Iterator[str]:
-    yield from (record.reason, record.source, *(one.version for one in record.services))
+    yield from (record.reason, record.source, *(name for name, _ in record.parts))
+    yield from (text for one in record.services for text in (one.name, one.version))
+    yield from (text for one in record.figures for text in (one.name, one.unit))
+    yield from (one.name for one in record.moments)
     for block in record.blocks:
         yield from (block.command, block.stdout, block.stderr, block.message)
 

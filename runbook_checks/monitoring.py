@@ -43,7 +43,7 @@ class Notification:
 class Monitoring:
     """The monitoring of one stack: the address of its Prometheus, and the commands that say the rest.
 
-    ``leads`` says where the address in a notification leads.
+    ``leads`` says where the address in a notification leads; what is told of an answer is redacted before it is cut.
     """
 
     settings: DrillSettings
@@ -51,6 +51,7 @@ class Monitoring:
     root: Path
     environ: Mapping[str, str]
     leads: Callable[[str], Procedure | Fault]
+    redact: Callable[[str], str] = str
 
     def alerts(self) -> Mapping[str, str]:
         """Return the state of each alert that is not silent, ``firing`` before ``pending``; raises NoAnswerError."""
@@ -58,29 +59,36 @@ class Monitoring:
         answer = send(Request("GET", url), _ANSWER_TIMEOUT_S)
         if not answer.passed or answer.status != _OK:
             raise NoAnswerError(f"Prometheus: {answer.message or f'{url} answered {answer.status} {answer.reason}'}")
-        return read_alert_states(answer.body)
+        return read_alert_states(answer.body, self.redact)
 
     def notifications(self) -> tuple[Notification, ...]:
         """Return what was delivered, in the order of the command; raises NoAnswerError."""
-        return read_notifications(self._printed(self.settings.notifications, "notifications", _ANSWER_TIMEOUT_S))
+        text = self._printed(self.settings.notifications, "notifications", _ANSWER_TIMEOUT_S)
+        return read_notifications(text, self.redact)
 
     def snapshot(self) -> tuple[str, ...]:
         """Return the lines that must be the same before and after, none without a command; raises NoAnswerError."""
         if not self.settings.snapshot:
             return ()
-        return tuple(self._printed(self.settings.snapshot, "snapshot", _SNAPSHOT_TIMEOUT_S).splitlines())
+        command = self.settings.snapshot
+        lines = tuple(self._printed(command, "snapshot", _SNAPSHOT_TIMEOUT_S).splitlines())
+        if not any(map(str.strip, lines)):
+            raise NoAnswerError(f"snapshot: `{command}` printed nothing: print a line in any case, such as a count")
+        return lines
 
     def _printed(self, command: str, what: str, timeout_s: float) -> str:
         done = complete(command, cwd=self.root, environ=self.environ, timeout_s=timeout_s)
         if done.expired:
             raise NoAnswerError(f"{what}: `{command}` took longer than {timeout_s:g} s")
         if done.status != 0:
-            said = (done.stderr or done.stdout).strip()[-_SHOWN:]
+            said = self.redact((done.stderr or done.stdout).strip())[-_SHOWN:]
             raise NoAnswerError(f"{what}: `{command}` exited with {done.status}" + (f": {said}" if said else ""))
+        if done.cut:
+            raise NoAnswerError(f"{what}: `{command}` printed more than we keep; print less")
         return done.stdout
 
 
-def read_alert_states(body: bytes) -> dict[str, str]:
+def read_alert_states(body: bytes, redact: Callable[[str], str] = str) -> dict[str, str]:
     """Return the state of each alert in an answer of ``/api/v1/alerts``; raises NoAnswerError for another answer."""
     states: dict[str, str] = {}
     try:
@@ -89,22 +97,23 @@ def read_alert_states(body: bytes) -> dict[str, str]:
             if states.get(name) != "firing":
                 states[name] = state
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise NoAnswerError(f"Prometheus: this is no answer about alerts: {body[:_SHOWN]!r}") from error
+        said = redact(body.decode(errors="replace"))[:_SHOWN]
+        raise NoAnswerError(f"Prometheus: this is no answer about alerts: {said!r}") from error
     return states
 
 
-def read_notifications(text: str) -> tuple[Notification, ...]:
+def read_notifications(text: str, redact: Callable[[str], str] = str) -> tuple[Notification, ...]:
     """Return the notifications of JSON lines; raises NoAnswerError for a line that is none."""
-    return tuple(_notification(line) for line in text.splitlines() if line.strip())
+    return tuple(_notification(line, redact) for line in text.splitlines() if line.strip())
 
 
-def _notification(line: str) -> Notification:
+def _notification(line: str, redact: Callable[[str], str]) -> Notification:
     try:
         told: dict[str, Any] = json.loads(line)
         url, receiver = told.get("runbook_url") or "", told.get("receiver") or ""
         return Notification(_seconds(told["at"]), str(told["alert"]), str(told["status"]), str(url), str(receiver))
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError, RecursionError) as error:
-        raise NoAnswerError(f"notifications: this is no notification: {line[:_SHOWN]}") from error
+        raise NoAnswerError(f"notifications: this is no notification: {redact(line)[:_SHOWN]}") from error
 
 
 def _seconds(at: str | float) -> float:

@@ -12,7 +12,7 @@ import tree_sitter_bash
 from tree_sitter import Language, Parser
 
 from runbook_checks.blocks import captures
-from runbook_checks.expect import compare
+from runbook_checks.expect import compare_all
 from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
 from runbook_checks.record import Outcome
 
@@ -175,11 +175,30 @@ def probe_of(mutant: Mutant, procedure: Procedure, baseline: Record, known: froz
     return Probe(mutant.left_out, lent, {name: record.duration_s for name, record in ran.items()}, known)
 
 
-def captured(block: Block, record: BlockRecord, page: str) -> tuple[tuple[str, str], ...]:
-    """Return what the expectations of a block captured when it passed."""
-    streams = {Stream.STDOUT: record.stdout, Stream.STDERR: record.stderr}
-    verdicts = (compare(one, streams[one.stream], page) for one in block.expectations)
+def captured(
+    block: Block, record: BlockRecord, page: str, known: Mapping[str, str] = MappingProxyType({})
+) -> tuple[tuple[str, str], ...]:
+    """Return what the expectations of a block captured when it passed, but what was ``known`` by then."""
+    verdicts = compare_all(block.expectations, kept(record), page, known)
     return tuple(capture for verdict in verdicts for capture in verdict.captures)
+
+
+def captured_before(block: BlockRecord, record: Record, procedure: Procedure) -> dict[str, str]:
+    """Return what the blocks that passed before one had captured, in the run of a record."""
+    by_id = {one.id: one for one in procedure.blocks}
+    found: dict[str, str] = {}
+    for one in record.blocks[: record.blocks.index(block)]:
+        if one.outcome is Outcome.PASSED:
+            found |= dict(captured(by_id[one.id], one, procedure.page, found))
+    return found
+
+
+def kept(record: BlockRecord) -> dict[Stream, tuple[str, int]]:
+    """Return what was kept of each stream of a block, and how many bytes of it were not."""
+    return {
+        Stream.STDOUT: (record.stdout, record.stdout_cut),
+        Stream.STDERR: (record.stderr, record.stderr_cut),
+    }
 
 
 def made_by(block: Block) -> frozenset[str]:

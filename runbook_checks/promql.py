@@ -23,6 +23,10 @@ _HIDDEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`""")
 _BRACES = re.compile(r"\{[^{}]*\}")
 _COMPARISON = re.compile(r"==|!=|<=|>=|<|>")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
+_OR = re.compile(r"(?<![\w:])or(?![\w:])", re.IGNORECASE)
+_MATCHED = re.compile(r"\s*(?:on|ignoring)\s*\([^()]*\)", re.IGNORECASE)  # what may follow `or`
+_UNLESS = re.compile(r"\bunless\b", re.IGNORECASE)  # what stands before it comes only without what stands behind it
+_CLOCK = re.compile(r"\b(?:time|minute|hour|day_of_\w+|days_in_month|month|year)\s*\(", re.IGNORECASE)
 _SET_OPERATOR = re.compile(r"\b(?:and|or|unless)\b", re.IGNORECASE)
 _LABEL_LIST = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)", re.IGNORECASE)
 _MODIFIER = r"\s*(?:offset\s+-?\w+|@\s*(?:(?:start|end)\s*\(\s*\)|[-+\w.]+))"
@@ -69,7 +73,8 @@ class NoAnswerError(Exception):
 def check(text: str) -> None:
     """Raise UsageError for an expression that holds whatever the series are, or whose past nobody can date.
 
-    That is one without a comparison or a series, with ``bool``, or with an ``offset`` or ``@`` behind a bracket.
+    That is one without a comparison or a series, also on one side of ``or``, with ``bool``, or with an ``offset`` or
+    ``@`` behind a bracket.
     """
     bare = _blank(text)
     if not _COMPARISON.search(bare):
@@ -78,9 +83,50 @@ def check(text: str) -> None:
         raise UsageError("`bool` returns a sample (0 or 1) whatever the values are: compare without it")
     if not selectors(text):
         raise UsageError("a check needs a series: this one compares what it says itself")
+    if idle := next((side for side in _sides(text) if not _can_fail(side)), ""):
+        raise UsageError(f"`{idle}` always holds: compare each side of an `or`, or all of it, as in `(a or b) < 0.01`")
     masked = _LABEL_LIST.sub(lambda match: " " * len(match[0]), _SELECTOR.sub(_without_past, _hide(text)))
     if late := _LATE_MODIFIER.search(masked):
         raise UsageError(f"`{late[0][1:].strip()}` belongs right behind the series that it is about")
+
+
+def _sides(text: str) -> tuple[str, ...]:
+    """Return what stands on the sides of each ``or`` that is not inside of anything but brackets, or the whole text."""
+    if matched := _MATCHED.match(_blank(text)):
+        text = text[matched.end() :]
+    bare = _blank(text)
+    while bare.lstrip().startswith("(") and not bare[_closing(bare, bare.index("(") + 1) + 1 :].strip():
+        start = bare.index("(") + 1
+        end = _closing(bare, start)
+        text, bare = text[start:end], bare[start:end]
+    level = _top(bare)
+    ends = [(match.start(), match.end()) for match in _OR.finditer(level)]
+    if not ends:
+        return (text.strip(),)
+    starts = [0, *(end for _, end in ends)]
+    parts = [text[first:last] for first, last in zip(starts, [*(start for start, _ in ends), len(text)], strict=True)]
+    return tuple(side for part in parts for side in _sides(part))
+
+
+def _can_fail(side: str) -> bool:
+    """Return whether a text without an ``or`` of its own can be empty: it says so itself, or what it brackets does."""
+    bare = _blank(side)
+    level = _top(bare)
+    if _COMPARISON.search(level) or _ABSENT.search(level) or _UNLESS.search(level):
+        return bool(selectors(side) or _CLOCK.search(bare))
+    opened = [match.end() for match in re.finditer(r"\(", bare) if level[match.start()] == "("]
+    return any(all(map(_can_fail, _sides(side[start : _closing(bare, start)]))) for start in opened)
+
+
+def _top(bare: str) -> str:
+    """Return a text with all that stands in brackets blanked, at its old length."""
+    depth = 0
+    level = ""
+    for character in bare:
+        depth -= character in ")]"
+        level += character if depth == 0 else " "
+        depth += character in "(["
+    return level
 
 
 def _without_past(match: re.Match[str]) -> str:
@@ -116,12 +162,7 @@ def _closing(bare: str, start: int) -> int:
 def without_comparison(text: str) -> str:
     """Return what is compared with a number at the top of an expression; '' when it is not as simple as that."""
     bare = _blank(text)
-    depth = 0
-    level = ""
-    for character in bare:
-        depth -= character in ")]"
-        level += character if depth == 0 else " "
-        depth += character in "(["
+    level = _top(bare)
     operators = list(_COMPARISON.finditer(level))
     if len(operators) != 1 or _SET_OPERATOR.search(level):
         return ""
@@ -141,7 +182,7 @@ def run(text: str, url: str, *, since_s: float | None = None, timeout_s: float =
     try:
         if lacking := _lacking(selectors(text), url, since_s, timeout_s):
             return PromqlResult(passed=False, samples=(), message=lacking)
-        samples = _query(text, url, timeout_s)
+        samples = tuple(one for one in _query(text, url, timeout_s) if one.value != "NaN")  # which `!=` lets through
         if samples:
             return PromqlResult(passed=True, samples=samples)
         compared = without_comparison(text)

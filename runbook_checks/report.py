@@ -16,7 +16,7 @@ from runbook_checks.errors import Problem, SourceError
 from runbook_checks.files import FileHashes
 from runbook_checks.keys import trusted_keys
 from runbook_checks.languages import DEFAULTS, known
-from runbook_checks.leaks import masked
+from runbook_checks.leaks import masked, masked_proof
 from runbook_checks.need import NEVER, Need, worth
 from runbook_checks.proof import proves
 from runbook_checks.record import CHANGED, Evidence, Outcome
@@ -51,6 +51,7 @@ class Entry:
     ] = ()  # shortened, as they are now, of a procedure that has changed since it was last proven, or failed
     drill: Record | None = None  # of the newest drill that came to its fault and to an end
     need: Need = NEVER  # what its proof of need is worth
+    older: Evidence | None = None  # that of the record that decides, where the history does not reach back to it
 
     @property
     def status(self) -> Status:
@@ -66,6 +67,12 @@ class Entry:
     def record(self) -> Record | None:
         """Return the newest record that counts."""
         return self.judgement.record
+
+    @property
+    def decided(self) -> Evidence | None:
+        """Return the evidence of the record that decides."""
+        found = (one for one in self.history if one.record == self.record and not one.refused)
+        return next(found, self.older)
 
     @property
     def took_s(self) -> float | None:
@@ -139,10 +146,15 @@ def load_report(config: Config, *, now: datetime, strict: bool = False, history:
             judgement = told(judgement, why_newest_is_refused(evidence))
             proofs, doubt, refused = believe_need(store, environment.name, procedure.id, keys)
             forged.extend(refused)
+            cleaned = tuple(map(masked_proof, proofs))
+            where = store.need_path(environment.name, procedure.id)
+            leaks.extend(f"{where}: {one}" for _, found in cleaned for one in found)
+            proofs = tuple(proof for proof, _ in cleaned)
             need = worth(proofs, procedure, digest=current, now=now, strict=strict, doubt=doubt)
             drill = _newest_drill(evidence, now)
+            older = next((one for one in evidence[:-HISTORY] if one.record is judgement.record), None)
             entries.append(
-                Entry(procedure, runbook, environment.name, current, judgement, newest, now_covered, drill, need)
+                Entry(procedure, runbook, environment.name, current, judgement, newest, now_covered, drill, need, older)
             )
     return Report(catalog, tuple(entries), strict, tuple(forged), tuple(dict.fromkeys(leaks)))
 

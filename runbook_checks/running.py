@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from runbook_checks.bash import Syntax
-from runbook_checks.expect import Verdict, compare
+from runbook_checks.expect import Verdict, compare_all
 from runbook_checks.languages import assign, script
 from runbook_checks.model import Block, Procedure, Role, Stream, runs_in
 from runbook_checks.processes import folder_base
@@ -167,8 +167,7 @@ class Blocks:
             Stream.STDOUT: (_text(ended.stdout), ended.stdout_cut),
             Stream.STDERR: (_text(ended.stderr), ended.stderr_cut),
         }
-        came = ((expectation, *streams[expectation.stream]) for expectation in block.expectations)
-        return tuple(compare(one, text, self.procedure.page, cut_bytes=cut) for one, text, cut in came)
+        return compare_all(block.expectations, streams, self.procedure.page, self.captures)
 
     def _message(self, block: Block, ended: Ended, verdicts: tuple[Verdict, ...]) -> str:
         """Return why a block failed, in a reader's words, or nothing."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from runbook_checks.config import FILE_NAME
 from runbook_checks.errors import Problem, UsageError
+from runbook_checks.model import is_drill
+from runbook_checks.proof import proves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +45,19 @@ def chosen(catalog: Catalog, words: Sequence[str], environment: Environment | No
                 f" are {named}; add it there, or choose another environment"
             )
     return tuple(one for one in found if one.id in meant)
+
+
+def refuse_idle(catalog: Catalog, words: Sequence[str], environment: Environment, *, drills: bool = False) -> None:
+    """Raise UsageError for a word that selects only what cannot fail in an environment, or only what is no drill."""
+    for word in words:
+        found = catalog.select((word,))
+        if drills and not any(is_drill(one, environment.name) for one in found):
+            raise UsageError(f"`{word}` selects no procedure to drill: none has a fault block for {environment.name}")
+        if not any(proves(one, environment.name) for one in found):
+            raise UsageError(
+                f"nothing of what `{word}` selects could fail in environment {environment.name}: its checks are for"
+                " others; choose another environment"
+            )
 
 
 def scope_problems(catalog: Catalog, config: Config) -> Iterator[Problem]:

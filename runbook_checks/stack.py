@@ -15,9 +15,10 @@ from runbook_checks.command import Completed, complete, complete_shown
 from runbook_checks.errors import StackError
 from runbook_checks.keys import without_key
 from runbook_checks.record import Service
+from runbook_checks.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from runbook_checks.config import Environment, StackCommands
@@ -68,11 +69,11 @@ class Stack:
             variables[assignment[1]] = assignment[2]
         return variables
 
-    def services(self) -> tuple[Service, ...]:
-        """Return the services of the stack and their versions, from lines such as ``postgresql 18.1``."""
+    def services(self, secrets: Iterable[str] = ()) -> tuple[Service, ...]:
+        """Return the services of the stack and their versions, from lines such as ``postgresql 18.1``, redacted."""
         if not self.commands.services:
             return ()
-        lines = self._run("services", self.commands.services).splitlines()
+        lines = Redactor(secrets).redact(self._run("services", self.commands.services)).splitlines()
         return tuple(Service(*[*line.split(maxsplit=1), ""][:2]) for line in lines if line.strip())
 
     def down(self) -> None:

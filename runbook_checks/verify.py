@@ -41,7 +41,7 @@ from runbook_checks.stack import Stack, instance_folder, owned, stack_of
 from runbook_checks.store import Store, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from securesystemslib.signer import CryptoSigner
 
@@ -252,9 +252,11 @@ class Verifier:
             self.stack = stack_of(self.config.root, self.environment, self.instance)
             try:
                 self.stack.up()
-                target = self._target(variables | self.stack.variables(), self.stack.services())
+                variables |= self.stack.variables()
+                target = self._target(variables, self.stack.services(self._secrets({**os.environ, **variables})))
             except StackError as error:
-                raise StackError(Redactor(self._target(variables).secrets).redact(str(error))) from error
+                secrets = self._secrets({**os.environ, **variables})
+                raise StackError(Redactor(secrets).redact(str(error))) from error
         self._refuse_unknown_secrets(target)
         Redactor(target.secrets)  # refuses a secret that is too short, before anything runs
         self._identify(target)
@@ -270,19 +272,20 @@ class Verifier:
 
     def _target(self, variables: dict[str, str], services: tuple[Service, ...] = ()) -> Target:
         environ = _with_our_commands({**without_key(os.environ), **variables})
+        secrets = self._secrets(environ)
         return Target(
             environment=self.environment.name,
             environ=environ,
             given=frozenset(environ),
-            secrets=(
-                *(environ[name] for name in self.environment.secrets if environ.get(name)),
-                *self.hidden,
-            ),
+            secrets=secrets,
             services=services,
-            monitoring=self._monitoring(environ),
+            monitoring=self._monitoring(environ, secrets),
         )
 
-    def _monitoring(self, environ: Mapping[str, str]) -> Monitoring | None:
+    def _secrets(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        return (*(environ[name] for name in self.environment.secrets if environ.get(name)), *self.hidden)
+
+    def _monitoring(self, environ: Mapping[str, str], secrets: Sequence[str]) -> Monitoring | None:
         """Return what drills ask; raises UsageError for an address with an unknown variable, or no mkdocs.yml."""
         drill = self.environment.drill
         if drill is None or self.environment.stack is None:
@@ -295,6 +298,7 @@ class Verifier:
             self.config.root,
             {**environ, **ours},
             leads=lambda url: follow(url, site, self.catalog.procedures),
+            redact=Redactor(secrets).redact,
         )
 
     def _identify(self, target: Target) -> None:

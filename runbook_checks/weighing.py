@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from runbook_checks.blocks import can_fail
-from runbook_checks.expect import compare
-from runbook_checks.model import Block, Expectation, Procedure, Role, Stream, acts, runs_in
-from runbook_checks.mutants import Kind, Mutant, only_misses_a_name
+from runbook_checks.expect import compare, compare_all, number_of
+from runbook_checks.model import Block, Expectation, Procedure, Role, acts, runs_in
+from runbook_checks.mutants import Kind, Mutant, captured_before, kept, only_misses_a_name
 from runbook_checks.need import Came, Trial, Tried
 from runbook_checks.record import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from runbook_checks.expect import Verdict
     from runbook_checks.model import FigureBound
     from runbook_checks.record import BlockRecord, Record
 
@@ -139,7 +137,10 @@ def _step(block: Block, trial: Trial) -> Tried:
 
 def _check(procedure: Procedure, block: Block, runs: Sequence[tuple[Mutant, Record]]) -> Tried:
     said_no = [
-        (mutant, one) for mutant, record in runs for one in refusals(procedure, mutant, record) if one.id == block.id
+        (mutant, record, one)
+        for mutant, record in runs
+        for one in refusals(procedure, mutant, record)
+        if one.id == block.id
     ]
     if not said_no:
         why = f"never refused anything: {_when_asked(block, [record for _, record in runs])}"
@@ -147,7 +148,7 @@ def _check(procedure: Procedure, block: Block, runs: Sequence[tuple[Mutant, Reco
     never = [
         f"the expectation of line {one.span.first} never refused anything"
         for one in block.expectations
-        if can_fail(one) and not any(_said_no(procedure, one, record) for _, record in said_no)
+        if can_fail(one) and not any(_said_no(procedure, one, record, refused) for _, record, refused in said_no)
     ]
     why = "; ".join((*never, *_silent(block.expectations)))
     without = said_no[0][0].left_out[0]
@@ -164,30 +165,24 @@ def _when_asked(block: Block, records: Iterable[Record]) -> str:
     return ", and ".join([*told, *([f"was not asked, because {skipped[0]}"] if skipped else [])])
 
 
-def _said_no(procedure: Procedure, expectation: Expectation, record: BlockRecord) -> bool:
-    return not _verdict(expectation, record).held or _breaks_a_bound(procedure, expectation, record)
+def _said_no(procedure: Procedure, expectation: Expectation, record: Record, refused: BlockRecord) -> bool:
+    block = next(one for one in procedure.blocks if one.id == refused.id)
+    said = compare_all(block.expectations, kept(refused), "", captured_before(refused, record, procedure))
+    held = said[block.expectations.index(expectation)].held
+    return not held or _breaks_a_bound(procedure, expectation, refused)
 
 
 def _breaks_a_bound(procedure: Procedure, expectation: Expectation, record: BlockRecord) -> bool:
     """Return whether an expectation captured a figure of the card that is out of its bounds, or no number."""
-    captured = dict(_verdict(expectation, record).captures)
+    (verdict,) = compare_all((expectation,), kept(record), "")
+    captured = dict(verdict.captures)
     bounds = [bound for bound in procedure.card.figures if bound.name in captured]
     return not all(_keeps(bound, captured[bound.name]) for bound in bounds)
 
 
 def _keeps(bound: FigureBound, text: str) -> bool:
-    try:
-        value = float(text)
-    except ValueError:
-        return False
-    low, high = bound.minimum, bound.maximum
-    return math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
-
-
-def _verdict(expectation: Expectation, record: BlockRecord) -> Verdict:
-    of_stdout = expectation.stream is Stream.STDOUT
-    text, cut = (record.stdout, record.stdout_cut) if of_stdout else (record.stderr, record.stderr_cut)
-    return compare(expectation, text, "", cut_bytes=cut)
+    value, low, high = number_of(text), bound.minimum, bound.maximum
+    return value is not None and (low is None or value >= low) and (high is None or value <= high)
 
 
 def _silent(expectations: Iterable[Expectation]) -> Iterator[str]:

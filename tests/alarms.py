@@ -114,7 +114,7 @@ def drill(alarm: Alarm, *blocks: str, secrets: tuple[str, ...] = (), **settings:
     asked = DrillSettings(
         alarm.url,
         settings.pop("notifications", "cat told"),
-        **{"snapshot": "cat conf 2>/dev/null || true", "within_s": 20.0, "hold_s": 0.3, **settings},
+        **{"snapshot": "echo conf; cat conf 2>/dev/null || true", "within_s": 20.0, "hold_s": 0.3, **settings},
     )
     procedure = procedure_of(*blocks)
     site = SiteMap("https://runbooks.example/docs/", {"docs/p.md": "p/", "docs/q.md": "q/"})

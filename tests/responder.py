@@ -89,7 +89,11 @@ two three
 ```bash {.check #look-here}
 printf '[%s]' "näher 🚒 $INSTANCE"
 ```
-"""
+
+```bash {.check #blank}
+printf '[%s]' a\BLANK
+```
+""".replace("BLANK", " ")
 
 
 def write(folder: Path, text: str = RUNBOOK) -> Path:

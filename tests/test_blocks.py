@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runbook_checks import markdown
-from runbook_checks.blocks import can_fail
+from runbook_checks.blocks import can_fail, captures
 from runbook_checks.model import Expectation, Match, Span, Stream
 
 PAGE = "---\nrunbook: {}\n---\n## A\n```bash {.step}\ntrue\n```\n"
@@ -59,3 +59,8 @@ def test_what_says_something_is(match: Match, text: str) -> None:
 def test_json_that_could_mean_two_things_is_a_problem(text: str, said: str) -> None:
     problems = markdown.scan(f"{PAGE}```json {{.expect match=json}}\n{text}\n```\n", "p.md").problems
     assert [problem.reason for problem in problems] == [said]
+
+
+def test_the_named_groups_of_a_pattern_are_its_captures() -> None:
+    text = r"(?P<one>a)(?<two>b)(?<=c)\(?<three>"
+    assert captures(Expectation(text, Match.REGEX, Stream.STDOUT, Span(1, 1))) == ("one", "two")

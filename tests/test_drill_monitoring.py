@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbook_checks.command import LARGEST_READ
 from runbook_checks.config import DrillSettings
 from runbook_checks.links import Fault
 from runbook_checks.monitoring import (
@@ -17,6 +19,7 @@ from runbook_checks.monitoring import (
     read_alert_states,
     read_notifications,
 )
+from runbook_checks.redact import Redactor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,6 +91,35 @@ def test_a_prometheus_that_is_not_there_is_no_answer(tmp_path: Path) -> None:
 def test_a_command_that_fails_is_no_answer_and_says_why(tmp_path: Path) -> None:
     with pytest.raises(NoAnswerError, match="notifications: `echo why >&2; exit 3` exited with 3: why"):
         monitoring(tmp_path, notifications="echo why >&2; exit 3").notifications()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("false | sort", "printed nothing: print a line in any case, such as a count"),
+        ("echo", "printed nothing: print a line in any case, such as a count"),
+        (f"echo broken; yes | head -c {LARGEST_READ}", "printed more than we keep"),
+    ],
+)
+def test_a_snapshot_that_shows_nothing_or_not_all_is_no_answer(tmp_path: Path, command: str, said: str) -> None:
+    with pytest.raises(NoAnswerError, match=said):
+        monitoring(tmp_path, snapshot=command).snapshot()
+
+
+def test_what_is_told_of_an_answer_is_redacted_before_it_is_cut(tmp_path: Path) -> None:
+    secret = "hunter2-correct-horse-battery"
+    redact = Redactor([secret]).redact
+    asked = monitoring(tmp_path, notifications=f"echo {secret}{'.' * 290}; exit 3")
+    with pytest.raises(NoAnswerError) as failed:
+        replace(asked, redact=redact).notifications()
+    assert str(failed.value).endswith(f"exited with 3: [redacted]{'.' * 290}")
+    no_answer = f"{'.' * 285}{secret}"
+    with pytest.raises(NoAnswerError) as told:
+        read_alert_states(no_answer.encode(), redact)
+    assert "hunter2" not in str(told.value)
+    with pytest.raises(NoAnswerError) as told:
+        read_notifications(no_answer, redact)
+    assert "hunter2" not in str(told.value)
 
 
 def test_without_a_command_the_snapshot_is_empty(tmp_path: Path) -> None:

@@ -35,6 +35,17 @@ UNSEEN = {
     "words of for, quoted": 'for x in a "$(fails)"; do echo $x; done',
     "word of case": "case $(fails) in x) echo x ;; esac",
     "wait for anything": "fails & wait",
+    "wait for anything, to its end": "fails & wait -f",
+    "wait for several": 'fails & one=$!; true & other=$!\nwait "$one" "$other"',
+    "wait for all of an array": 'fails & jobs=($!); true & jobs+=($!)\nwait "${jobs[@]}"',
+    "a sourced file before and": ". <(echo 'fails; true') && true",
+    "a sourced file in a condition": "if source <(echo 'fails; true'); then echo done; fi",
+    "an array that is declared": "f() { local -a x=($(fails)); echo $x; }\nf",
+    "an array of backticks": "f() { local -a x=(`fails`); echo $x; }\nf",
+    "errexit off, as a builtin": "builtin set +e\nfails\necho done",
+    "errexit off, by shopt": "shopt -uo errexit\nfails\necho done",
+    "pipefail off, by shopt": "shopt -o -u pipefail\nfails | true",
+    "errexit off in substitutions": "shopt -u inherit_errexit\nx=$(fails; true)",
     "errexit off": "set +e\nfails\necho done",
     "errexit off, by name": "set -u +o errexit\nfails\necho done",
     "pipefail off": "set +o pipefail\nfails | true",
@@ -56,6 +67,9 @@ SEEN = {
     "not, last": "! true",
     "a job that is waited for": 'fails & job=$!\nwait "$job"\necho done',
     "a list that is waited for": 'fails && true & job=$!\nwait "$job"\necho done',
+    "jobs that are waited for": 'fails & one=$!; true & other=$!\nwait "$one" && wait "$other"',
+    "a sourced file, last": "true && . <(echo 'fails; true')",
+    "an array": "x=($(fails))\necho done",
     "words of for, a variable": "x=$(fails)\nfor y in $x; do echo $y; done",
     "a loop's body": "while true; do fails; break; done\necho done",
     "comments": "true && fails\n# the end",
@@ -85,7 +99,19 @@ def test_a_finding_has_its_line_and_says_what_to_write() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["trap 'rm -r \"$dir\"' EXIT", "set -eu", "set -- +e", "wait -n", "echo wait; echo set +e"]
+    "text",
+    [
+        "trap 'rm -r \"$dir\"' EXIT",
+        "set -eu",
+        "set -- +e",
+        "wait -n",
+        "wait -n 1 2",
+        "shopt -u nullglob",
+        "shopt -so errexit",
+        ". ./a",
+        "echo wait; echo set +e",
+        "declare -a x=($((1 + 2)) '$(a)')",
+    ],
 )
 def test_what_only_looks_alike_is_left_alone(text: str) -> None:
     assert masked(text) == ()

@@ -79,6 +79,42 @@ def test_blocks_share_one_shell_and_captures_reach_every_language(tmp_path: Path
     assert (record.outcome, record.reason) == (Outcome.PASSED, "")
 
 
+@pytest.mark.parametrize("polled", ["", " within=500ms every=20ms"])
+def test_a_name_stands_for_the_same_text_in_every_later_block(tmp_path: Path, polled: str) -> None:
+    made = step("echo made release-1", "made <release>")
+    assert run(tmp_path, made, check("echo runs release-1", "runs <release>", more=polled)).outcome is Outcome.PASSED
+    record = run(tmp_path, made, check("echo runs release-2", "runs <release>", more=polled))
+    assert record.outcome is Outcome.FAILED
+    assert "- runs release-1\n+ runs release-2\n(<release> stands for 'release-1', captured before)" in record.reason
+
+
+def test_a_name_stands_for_the_same_text_in_both_streams(tmp_path: Path) -> None:
+    both = step("echo release-1; echo release-{} >&2", "<release>") + (
+        f"\n{FENCE}text {{.expect stream=stderr}}\n<release>\n{FENCE}\n"
+    )
+    assert run(tmp_path, both.replace("{}", "1")).outcome is Outcome.PASSED
+    assert run(tmp_path, both.replace("release-{}", "release-2")).outcome is Outcome.FAILED
+
+
+def test_a_python_block_asserts_whatever_the_caller_says(tmp_path: Path) -> None:
+    record = run(tmp_path, fence("python {.check}", "assert 1 == 2"), environ={"PYTHONOPTIMIZE": "1"})
+    assert (record.outcome, block(record).exit_status) == (Outcome.FAILED, 1)
+
+
+def test_without_an_address_no_sql_reaches_the_database_that_psql_takes_by_default(tmp_path: Path) -> None:
+    psql = tmp_path / "bin/psql"
+    psql.parent.mkdir()
+    psql.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >>log\n')
+    psql.chmod(0o755)
+    there = {"PATH": f"{psql.parent}:{os.environ['PATH']}"}
+    for given in ({}, {"DATABASE_URL": ""}):
+        record = run(tmp_path, fence("sql {.check}", "SELECT 1;"), environ={**there, **given})
+        assert (record.outcome, log(tmp_path)) == (Outcome.FAILED, [])
+        assert "DATABASE_URL" in record.reason
+    record = run(tmp_path, fence("sql {.check}", "SELECT 1;"), environ={**there, "DATABASE_URL": "postgresql://db/a"})
+    assert (record.outcome, log(tmp_path)[-1]) == (Outcome.PASSED, "postgresql://db/a")
+
+
 def test_a_step_runs_once_even_when_its_expectation_fails(tmp_path: Path) -> None:
     record = run(tmp_path, step("echo x >>log; echo no", "yes"), check("true"), CLEANUP)
     assert record.outcome is Outcome.FAILED
@@ -265,6 +301,8 @@ def test_figures_are_captures_and_durations(tmp_path: Path) -> None:
         ("{min: 42}", "41", "docs/p.md:6: figure rows must be at least 42, and is 41"),
         ("{}", "many", "docs/p.md:6: figure rows is not a number, but 'many'"),
         ("{}", "nan", "docs/p.md:6: figure rows is not a number, but 'nan'"),
+        ("{max: 5000}", "1_000", "docs/p.md:6: figure rows is not a number, but '1_000'"),
+        ("{max: 5000}", "٣", "docs/p.md:6: figure rows is not a number, but '٣'"),
         ("{max: 5}", "inf", "docs/p.md:6: figure rows is not a number, but 'inf'"),
     ],
 )

@@ -109,6 +109,49 @@ def test_captures_are_returned_in_order_of_appearance() -> None:
     assert verdict.captures == (("rows", "12"), ("backup_id", "b-7"))
 
 
+@pytest.mark.parametrize(
+    ("match", "wanted", "same", "other"),
+    [
+        (Match.LIKE, "runs <id>", "runs <b>\\...", "runs 8"),
+        (Match.LIKE, "...\n<id> and <n>", "x\n<b>\\... and 2", "x\n8 and 2"),
+        (Match.REGEX, r"id=(?P<id>\S+)", "id=8 id=<b>\\...", "id=8 id=9"),
+        (Match.JSON, '{"id": "<id>"}', '{"id": "<b>\\\\..."}', '{"id": 8}'),
+    ],
+)
+def test_a_name_that_was_captured_before_stands_for_the_same_text(
+    match: Match, wanted: str, same: str, other: str
+) -> None:
+    known = {"id": "<b>\\...", "unused": "u"}
+    verdict = compare(expectation(wanted, match), same, "p.md", known=known)
+    assert (verdict.held, set(dict(verdict.captures)) - {"n"}) == (True, set())
+    verdict = compare(expectation(wanted, match), other, "p.md", known=known)
+    assert not verdict.held
+    assert verdict.difference.endswith(f"\n(<id> stands for {known['id']!r}, captured before)")
+    assert compare(expectation(wanted, match), other, "p.md").held
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "same", "other"),
+    [
+        ("<<id>>", "alice", "<alice>", "<bob>"),
+        ("<id>. ", "done..", "done...", "done.. and more"),
+        (".<id>", "..", "...", ".x"),
+        ("<id>...", "db.example.com.", "db.example.com. 300 IN", "db.example.com 300 IN"),
+        ("<id><n>", "C:\\", "C:\\x", "C:<n>"),
+        ("a\n<id>\nb", "...", "a\n...\nb", "a\nx\nb"),
+        ("<id>:\nb", "one \n two\t", "one\n two\t:\nb", "one two:\nb"),
+        ("id: <id>\nb", "7 ", "id: 7\nb", "id: 70\nb"),
+        ("a\nid: <id>", "pem\n\n", "a\nid: pem\n\n\n", "a\nid: pem\nx"),
+        ("...\nid <id>", "", "x\nid \n", "x\nid 7\n"),
+        ("<n>.<id>", "a+", "x.a+", "x.aa"),
+    ],
+)
+def test_what_was_captured_is_plain_text_beside_anything(wanted: str, value: str, same: str, other: str) -> None:
+    known = {"id": value}
+    assert compare(expectation(wanted), same, "p.md", known=known).held
+    assert not compare(expectation(wanted), other, "p.md", known=known).held
+
+
 def test_json_captures_scalars_as_text() -> None:
     verdict = compare(expectation('{"a": "<x>", "b": "<y>"}', Match.JSON), '{"a": 1.5, "b": "t"}', "p.md")
     assert verdict.captures == (("x", "1.5"), ("y", "t"))

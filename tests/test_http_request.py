@@ -138,6 +138,27 @@ def test_an_answer_that_is_cut_short_is_a_failure() -> None:
         assert (status, "closed before the whole answer came" in err) == (1, True)
 
 
+@pytest.mark.parametrize("head", [b" 200 OK", b" 200 OK\r\n", b" 200 OK\r\nServer: x\r\n", b" 200 OK\r\nContent-Le"])
+def test_an_answer_that_breaks_off_in_its_head_is_a_failure(head: bytes) -> None:
+    status, _, err = answered(b"HTTP/1.1" + head)
+    assert (status, "closed before the whole answer came" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"Content-Length: many", "its Content-Length is no length"),
+        (b"Content-Length: -2", "its Content-Length is no length"),
+        (b"Content-Length: 2\r\nContent-Length: 1000", "its Content-Length is no length"),
+        (b"no header\r\nContent-Length: 1000", "a line of its head is no header"),
+        (b"Transfer-Encoding: gzip, chunked", "its Transfer-Encoding is none that we can read"),
+    ],
+)
+def test_an_answer_that_does_not_say_where_it_ends_is_a_failure(line: bytes, said: str) -> None:
+    status, _, err = answered(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\nok")
+    assert (status, said in err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("method", "answer"),
     [
@@ -146,6 +167,10 @@ def test_an_answer_that_is_cut_short_is_a_failure() -> None:
         ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n\r\n"),
         ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nall"),
         ("GET", b"HTTP/1.1 200 OK\r\n\r\nall"),
+        ("GET", b"HTTP/1.0 200 OK\r\nX: a\r\n b\r\nY: \xc3\x85 \xe9\r\n\r\nall"),
+        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nall\r\n0\r\nX: y\r\n\r\n"),
+        ("GET", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\nContent-Length: 3 \nContent-Length: 3\n\nall"),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed\r\nContent-Length: 3\r\n\r\nall"),
     ],
 )
 def test_a_whole_answer_passes(method: str, answer: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import record
 from repository import copy_sample, document
+from rich_site import proof_of
+from test_secrets import MKDOCS
 
+from runbook_checks.config import load_config
 from runbook_checks.leaks import kinds_in, mask, masked
+from runbook_checks.record import Figure, Moment, Service
+from runbook_checks.report import load_report
 from runbook_checks.store import Store
 
 if TYPE_CHECKING:
@@ -96,12 +102,20 @@ def test_every_text_of_a_record_is_masked_and_its_place_told() -> None:
     token = TOKENS["a GitHub Token"]
     one = record(reason=f"why {token}", source=token)
     block = replace(one.blocks[0], command=token, stdout=token, stderr=f"<{token}>", message=token)
-    clean, told = masked(replace(one, blocks=(block,)))
-    assert token not in repr(clean)
-    assert len(told) == 6
+    figures = (Figure(token, 1.0, unit=token),)
+    moments, services = (Moment(token, one.ended_at),), (Service(token, token),)
+    parts = ((f"file {token}", "0"),)
+    clean, told = masked(
+        replace(one, blocks=(block,), figures=figures, moments=moments, services=services, parts=parts)
+    )
+    assert token not in repr((clean, told))
+    assert len(told) == 11
     assert "docs/page.md:7: step b: its standard error holds what looks like a GitHub Token" in told
     assert masked(clean) == (clean, ())
-    assert kinds_in(clean) == ("docs/page.md:7: step b holds what looks like a GitHub Token",)
+    assert kinds_in(clean) == (
+        "docs/page.md:7: step b holds what looks like a GitHub Token",
+        "docs/page.md:1: what the stack says of a service holds what looks like a GitHub Token",
+    )
 
 
 def test_a_record_without_any_is_the_same() -> None:
@@ -150,6 +164,28 @@ def test_nothing_undeclared_is_kept_or_printed_and_the_author_is_told(tmp_path: 
     assert len(written) > 5
     assert not [path for path in written if token.encode() in path.read_bytes()]
     assert token not in done.stdout + done.stderr
+
+
+def test_a_proof_of_need_from_elsewhere_is_shown_without_it_and_told(tmp_path: Path) -> None:
+    repository = copy_sample(tmp_path)
+    repository.only("## Leaky { #leaky }\n\n```bash {.check #leaks}\ntrue\n```\n")
+    repository.write("mkdocs.yml", MKDOCS)
+    repository.write("docs/index.md", "# Home\n")
+    token = TOKENS["a GitHub Token"]
+    config = load_config(repository.root / "runbook-checks.yml")
+    entry = next(one for one in load_report(config, now=datetime.now(UTC)).entries if one.environment == "box")
+    proof = proof_of(entry, datetime.now(UTC))
+    leaky = replace(proof, blocks=tuple(replace(one, reason=f"it printed {token}") for one in proof.blocks))
+    Store(repository.root / ".runbook-checks/evidence").append_need(leaky)
+    assert "[masked: looks like a GitHub Token]" in repository.run("status", "--json").stdout
+    built = repository.run("site", "build", "--no-offline")
+    assert (
+        "need.jsonl: docs/runbooks/extra.md:7: the proof of need of check leaks holds what looks like a GitHub Token"
+        in built.stderr
+    )
+    assert built.returncode == 2
+    assert not [path for path in (repository.root / "site").rglob("*.html") if token in path.read_text()]
+    assert "[masked" in (repository.root / "site/evidence/extra/leaky/index.html").read_text()
 
 
 def test_evidence_from_elsewhere_is_shown_without_it_and_told(tmp_path: Path) -> None:

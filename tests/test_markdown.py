@@ -260,6 +260,7 @@ def test_is_runbook_is_true_for_a_broken_one_too() -> None:
         (Match.LIKE, "<a> \\<b> <c_1> <a>", "1 <b> 2 1"),
         (Match.JSON, '{"a": "<b>"}', '{"a": 1}'),
         (Match.REGEX, r"(?P<rows>\d+) (?:rows|row)", "12 rows"),
+        (Match.REGEX, r"(?<=x)(?<rows>\d+)(?<!y)", "x12"),
         (Match.EXACT, "<a>", "<a>"),
     ],
 )

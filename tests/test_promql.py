@@ -36,6 +36,9 @@ ANSWERS: dict[str, Answer] = {
     "errors:ratio < 0.01": vector(),
     "errors:ratio": vector((RATIO, "0.25")),
     "min(timestamp(errors:ratio))": vector(({}, "1700000090")),
+    "empty:ratio != 1": vector(({"__name__": "empty:ratio"}, "NaN")),
+    "empty:ratio": vector(({"__name__": "empty:ratio"}, "NaN")),
+    "min(timestamp(empty:ratio))": vector(({}, "1700000090")),
     "nothing > 1": vector(),
     "(nothing or vector(0)) < 1": vector(({}, "0")),
     "absent(nothing) == 1": vector(({}, "1")),
@@ -98,6 +101,8 @@ def test_one_that_returns_none_fails_and_says_the_values(url: str) -> None:
         "",
         'promql: does not hold; the values are\nerrors:ratio{instance="a\\"1", job="api"} 0.25\n',
     )
+    no_number = "promql: does not hold; the values are\nempty:ratio NaN\n"
+    assert command("empty:ratio != 1\n", url) == (1, "", no_number), "nothing divided by nothing is not 1"
     assert command("nothing > 1\n", url) == (1, "", NO_SERIES)
     assert command("(nothing or vector(0)) < 1", url) == (1, "", NO_SERIES)
 
@@ -206,6 +211,44 @@ def test_the_selectors_of_an_expression(text: str, expected: list[Selector]) -> 
 )
 def test_what_is_compared_with_a_number(text: str, expected: str) -> None:
     assert without_comparison(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "idle"),
+    [
+        ("sum(rate(errors[5m])) or vector(0) < 0.01", "sum(rate(errors[5m]))"),
+        ("((a > 1) or vector(0))", "vector(0)"),
+        ("a < 1 OR (b or c > 1)", "b"),
+        ("a < 1 or vector(0) < 1", "vector(0) < 1"),
+        ('a{x=" or "} < 1 or on(job) b', "b"),
+        ("a < 1 or on(job) (b > 1 or vector(0))", "vector(0)"),
+        ("sum(a < 1 or vector(0))", "sum(a < 1 or vector(0))"),
+        ("a and on() (vector(1) > 0)", "a and on() (vector(1) > 0)"),
+    ],
+)
+def test_a_side_of_or_that_always_holds_is_refused(text: str, idle: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check(text)
+    assert str(caught.value).startswith(f"`{idle}` always holds")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(sum(rate(errors[5m])) or vector(0)) < 0.01",
+        "sum(a or vector(0)) < 1",
+        "a < 1 or absent(a)",
+        "(a < 1) or (b unless c)",
+        "hour() < 6 or a < 1",
+        'a{x=" or "} < 1 # or b',
+        "job:errors:or:rate5m < 1",
+        "sum by (job) (a < 1 or b < 1)",
+        "(a or vector(0)) and on() sum(b < 1)",
+        "a > 1 or ignoring(code) b > 2",
+    ],
+)
+def test_sides_of_or_that_can_fail_are_left_alone(text: str) -> None:
+    check(text)
 
 
 def test_the_curl_command_asks_the_same() -> None:

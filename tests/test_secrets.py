@@ -11,8 +11,11 @@ from urllib.parse import quote, quote_plus
 import pytest
 from repository import Repository, copy_sample, document
 
+from runbook_checks.record import Service
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 KEY_LINES = [f"Q{number:02d}" + "zYxWvUtSrQpOnMlKjIhGfEdCbA9876543210+/" + f"{number:02d}" for number in range(6)]
 SECRETS = {
@@ -138,6 +141,30 @@ def test_no_published_byte_holds_a_declared_secret_in_any_form(repository: Repos
     assert {path.suffix for path in written} >= {".jsonl", ".xml", ".html", ".json", ".svg"}
     assert found(printed) == []
     assert {str(path): found(path.read_bytes()) for path in written if found(path.read_bytes())} == {}
+
+
+def test_what_a_stack_says_of_its_services_is_redacted(tmp_path: Path) -> None:
+    copied = copy_sample(tmp_path)
+    copied.only("## Look { #look }\n\n```bash {.check}\ntrue\n```\n")
+    secret = "s3cr3t-of-the-stack"  # what `env` of the sample's stack gives SERVICE_TOKEN
+    says = f"""echo "db 18.1 at app:{secret}@db" && echo "{secret}/cache 2" """
+    copied.replace("runbook-checks.yml", "services: scripts/stack services", f"services: '{says.strip()}'")
+    ran = copied.run("verify", "--environment", "local", "--json")
+    assert ran.returncode == 0, ran.stderr
+    (record,) = copied.records("extra/look")
+    assert record.services == (Service("db", "18.1 at app:[redacted]@db"), Service("[redacted]/cache", "2"))
+    assert secret not in ran.stdout + ran.stderr
+
+
+def test_what_a_stack_says_when_it_cannot_name_its_services_is_redacted(tmp_path: Path) -> None:
+    copied = copy_sample(tmp_path)
+    copied.replace(
+        "runbook-checks.yml", "services: scripts/stack services", "services: echo s3cr3t-of-the-stack && false"
+    )
+    ran = copied.run("verify", "--environment", "local", "--json")
+    assert ran.returncode == 3
+    assert "[redacted]" in ran.stderr
+    assert "s3cr3t-of-the-stack" not in ran.stdout + ran.stderr
 
 
 def test_the_search_finds_what_is_there() -> None:

@@ -190,6 +190,16 @@ def test_a_page_and_the_site_have_badges_of_the_first_environment(tmp_path: Path
     assert "runbooks: 1 of 2 verified on staging" in (tmp_path / "badges/all.svg").read_text()
 
 
+def test_a_badge_of_pages_of_one_name_has_the_titles_of_them_all(tmp_path: Path) -> None:
+    one = entry()
+    procedure = Procedure("eu/db.md", "other", "Other", 3, Card(), ())
+    other = replace(entry(Status.FAILED), procedure=procedure, runbook=Runbook("eu/db.md", "DB in Europe"))
+    write(tmp_path, [one, other], ["staging"])
+    told = json.loads((tmp_path / "badges/db.json").read_text())
+    assert told["label"] == "DB and DB in Europe"
+    assert told["message"].startswith("1 of 2 verified")
+
+
 def test_a_page_of_the_name_of_the_sites_badge_does_not_take_it(tmp_path: Path) -> None:
     write(tmp_path, [replace(entry(), procedure=replace(PROCEDURE, page="docs/all.md"))], ["staging"])
     assert json.loads((tmp_path / "badges/all.json").read_text())["label"] == "runbooks"

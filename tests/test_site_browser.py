@@ -44,10 +44,14 @@ def serving(site: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CI", raising=False)
-        site = build(write_sample(tmp_path_factory.mktemp("site")))
+        return build(write_sample(tmp_path_factory.mktemp("site")))
+
+
+@pytest.fixture(scope="module")
+def base(site: Path) -> Iterator[str]:
     with serving(site) as address:
         yield address
 
@@ -129,6 +133,84 @@ def test_a_page_that_is_open_for_days_gets_old_by_itself_and_so_does_the_next_on
     page.clock.run_for(1000)
     assert card.get_attribute("data-rb-status") == "expired"
     assert page.locator(".rb-banner").inner_text().startswith("6 of 6")
+    page.close()
+
+
+def test_a_site_that_is_opened_from_a_disk_gets_old_by_itself(browser: Browser, site: Path) -> None:
+    page = browser.new_page()
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=30))
+    page.goto((site / PAGE / "index.html").as_uri())
+    card = page.locator("[data-rb-card=restore-database]")
+    assert card.get_attribute("data-rb-status") == "expired"
+    assert "30 days ago" in card.inner_text()
+    assert page.locator(".rb-banner").inner_text().startswith("6 of 6")
+    page.close()
+
+
+OTHER = """---
+runbook: {verify_every: 60d}
+---
+
+# Other
+
+See [the restore](database.md#restore-database).
+
+## Look { #look }
+
+```bash {.check #looked}
+true
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def previewing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a site that shows a preview of a link, and of which all that a page has is verified."""
+    folder = write_sample(tmp_path_factory.mktemp("previewing"))
+    (folder / "docs/operations/other.md").write_text(OTHER)
+    (folder / "docs/index.md").write_text("# Home\n\nSee [the other](operations/other.md).\n")
+    config = load_config(folder / "runbook-checks.yml")
+    (entry,) = (one for one in load_report(config, now=datetime.now(UTC)).entries if one.procedure.anchor == "look")
+    Store(folder / config.evidence).append(record_of(entry, VERIFIED_AT))
+    settings = folder / "mkdocs.yml"
+    features = "navigation.instant, navigation.instant.preview]\n"
+    settings.write_text(
+        settings.read_text().replace("navigation.instant]\n", features) + "site_url: http://site.example/\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CI", raising=False)
+        site = build(folder)
+    with serving(site) as address:
+        sitemap = site / "sitemap.xml"  # Material previews only pages that it names
+        sitemap.write_text(sitemap.read_text().replace("http://site.example/", address))
+        yield address
+
+
+def test_a_preview_of_a_link_says_what_has_expired_and_the_page_around_it_does_not_take_it_for_its_own(
+    browser: Browser, previewing: str
+) -> None:
+    page = browser.new_page()
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=30))
+    page.goto(f"{previewing}operations/other/")
+    banner = page.locator("article > .rb-banner")
+    assert banner.inner_text() == "The procedure of this page is verified, 30 days ago"
+    page.get_by_role("link", name="the restore", exact=True).hover()
+    card = page.locator("body > * [data-rb-card=restore-database]")
+    card.wait_for()
+    assert card.get_attribute("data-rb-status") == "expired"
+    assert card.locator(".rb-word").inner_text().lower() == "expired"
+    assert banner.inner_text() == "The procedure of this page is verified, 30 days ago"
+    page.close()
+
+
+def test_a_preview_of_a_page_says_that_its_banner_no_longer_holds(browser: Browser, previewing: str) -> None:
+    page = browser.new_page()
+    page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=90))
+    page.goto(previewing)
+    page.get_by_role("link", name="the other", exact=True).hover()
+    banner = page.locator(".rb-banner")
+    banner.wait_for()
+    assert banner.inner_text() == "The procedure of this page is not proven as written"
     page.close()
 
 

@@ -17,6 +17,7 @@ from runbook_checks.config import load_config
 from runbook_checks.record import CHANGED, Evidence, Outcome, Service
 from runbook_checks.report import load_catalog, load_report
 from runbook_checks.site import render
+from runbook_checks.site.badges import message
 from runbook_checks.status import Judgement, Status
 from runbook_checks.verify import Verifier
 
@@ -68,6 +69,16 @@ def test_the_first_line_says_status_date_environment_release_and_duration() -> N
     assert text_of(html).startswith("verified 2026-11-21 07:30 UTC on staging · service-a 1.1.0 · 14 s · evidence")
     assert '<time class="rb-when" datetime="2026-11-21T07:30:00+00:00" title="2026-11-21 07:30 UTC">' in html
     assert 'href="../evidence/db/restore/"' in html
+
+
+def test_what_stands_beside_a_date_is_of_the_run_of_that_date() -> None:
+    proven = replace(RECORD, services=(Service("web", "1.0"),), duration_s=3.0)
+    newer = replace(RECORD, digest=CHANGED, services=(Service("web", "2.0"),), duration_s=90.0, dirty=True)
+    judgement = Judgement(Status.STALE, f"{CHANGED}: file scripts/a.sh", newer, DAY, DAY, proven)
+    told = text_of(card(replace(entry(), judgement=judgement)))
+    assert "web 1.0 · 3 s" in told.replace("\xa0", " ")
+    assert "web 2.0" not in told
+    assert "uncommitted changes" not in told + message(replace(entry(), judgement=judgement))
 
 
 def test_a_stack_that_lists_nothing_has_no_release() -> None:

@@ -354,3 +354,10 @@ def test_what_this_build_made_is_accepted_and_its_seal_is_taken_off() -> None:
     sealed = SEAL.put(badge)
     assert refuse(f"{BODY}\n\nNow: {sealed}.\n") == []
     assert SEAL.take_off(sealed) == badge
+
+
+def test_a_status_in_a_heading_is_refused_because_navigation_repeats_it_as_text() -> None:
+    sealed = SEAL.put('<span class="rb-badge" data-rb-status="verified"><span class="rb-word">verified</span></span>')
+    (problem,) = refuse(f"{BODY}\n\n### It is *{sealed}* {{ #it }}\n")
+    assert "navigation repeats as text that never expires; write it below the heading" in problem
+    assert refuse(f"{BODY}\n\n### It is {{ #it }}\n\nNow: {sealed}\n") == []

@@ -64,6 +64,12 @@ def test_a_copied_command_does_with_any_value_what_it_does_with_the_variable(pag
     assert paste(copied(page, "bare")) == f"[pre{value}][{value}]"  # one word, as if it was quoted
 
 
+def test_a_blank_at_the_end_that_belongs_to_a_word_is_copied(page: Page, base: str) -> None:
+    follow(page, base)
+    assert copied(page, "blank") == "printf '[%s]' a\\ "
+    assert paste(copied(page, "blank")) == "[a ]"
+
+
 @pytest.mark.parametrize("value", HOSTILE[1:7])
 def test_values_of_a_link_are_values_and_nothing_else(page: Page, base: str, value: str) -> None:
     follow(page, base, INSTANCE=value)

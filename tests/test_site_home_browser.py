@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+EXCUSED_UNTIL = datetime.now(UTC) + timedelta(days=3)
 MORE = 12  # verified procedures on a second page
 HOME = """# Home
 
@@ -78,9 +79,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "docs/operations/services.md").write_text(SECOND.format(sections="\n".join(sections)))
     (folder / "docs/index.md").write_text(HOME)
-    (folder / "rules.yml").write_text(RULES)
+    (folder / "rules.yml").write_text(f"{RULES}      - alert: Later\n        expr: up\n")
     with (folder / "runbook-checks.yml").open("a") as file:
-        file.write("alerts: [rules.yml]\n")
+        file.write("alerts: [rules.yml]\nalerts_without_runbook:\n")
+        file.write(f"  - {{alert: Later, owner: me, reason: it is new, until: {EXCUSED_UNTIL:%Y-%m-%d}}}\n")
     config = folder / "mkdocs.yml"
     config.write_text(config.read_text().replace("plugins:\n", "plugins:\n  - search\n"))
     with config.open("a") as file:
@@ -365,3 +367,24 @@ def counts(page: Page) -> dict[str, int]:
 def without_query(address: str | None) -> str:
     parts = urlsplit(address or "")
     return parts._replace(query="").geturl()
+
+
+def test_without_javascript_counts_say_of_which_moment_they_are(browser: Browser, base: str) -> None:
+    for javascript in (False, True):
+        context = browser.new_context(java_script_enabled=javascript)
+        shown = context.new_page()
+        shown.goto(base)
+        said = shown.locator(".rb-overview").inner_text()
+        assert (f"As of {datetime.now(UTC):%Y-}" in said) is not javascript
+        context.close()
+
+
+def test_an_exception_that_ends_after_the_build_is_one_no_longer(page: Page, base: str) -> None:
+    for where in (".rb-coverage", ".rb-alerts"):
+        assert f"no runbook until {EXCUSED_UNTIL:%Y-%m-%d}" in page.locator(where).inner_text().lower()
+    assert page.locator(".rb-gap", has_text="Exception over").count() == 0
+    page.clock.set_fixed_time(EXCUSED_UNTIL + timedelta(days=1))
+    page.goto(base)
+    for where in (".rb-coverage", ".rb-alerts"):
+        gap = page.locator(where).locator(".rb-gap", has_text="Exception over")
+        assert gap.inner_text().lower().startswith(f"exception over: no runbook until {EXCUSED_UNTIL:%Y-%m-%d}")

@@ -14,7 +14,7 @@ from test_site_badges import DAY, PROCEDURE, RECORD, entry
 
 from runbook_checks.alerts import Alert, coverage
 from runbook_checks.config import Exemption
-from runbook_checks.model import Card
+from runbook_checks.model import Card, Procedure, Runbook
 from runbook_checks.record import Evidence, Outcome
 from runbook_checks.site import render
 from runbook_checks.site.filters import filters
@@ -203,7 +203,7 @@ def test_an_exception_is_told_with_its_day_and_is_no_alarm_meanwhile() -> None:
     html = shown(overview("staging", (), covered, DAY)).replace("&#58;", ":")
     assert "1 of 3 alerts have a runbook" in html
     assert "No runbook:</strong> <code>Gap</code>" in html
-    assert "No runbook until 2026-12-31: <code>Alone</code>" in html
+    assert "No runbook until 2026-12-31:</span> <code>Alone</code>" in html
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,19 @@ def test_filters_offer_what_tells_procedures_apart() -> None:
     offered = {each.name: [choice.value for choice in each.choices] for each in filters(entries)}
     assert offered.pop("status") == [status.value for status in Status]
     assert offered == {"owner": ["platform", "x"], "alert": ["Down", "Slow"], "tag": ["db", "slow"]}
+
+
+def test_a_filter_by_pages_of_one_name_has_the_titles_of_them_all() -> None:
+    one = named("A")
+    europe = replace(
+        named("B"), procedure=Procedure("eu/db.md", "b", "B", 3, Card(), ()), runbook=Runbook("eu/db.md", "EU")
+    )
+    other = replace(named("C"), procedure=Procedure("x.md", "c", "C", 3, Card(), ()), runbook=Runbook("x.md", "X"))
+    offered = next(each for each in filters((one, europe, other)) if each.name == "page")
+    assert [(choice.value, choice.label) for choice in offered.choices] == [
+        ("db", f"{one.runbook.title} and EU"),
+        ("x", "X"),
+    ]
 
 
 def test_a_filterable_row_carries_what_filters_ask_for() -> None:

@@ -19,6 +19,7 @@ from mkdocs.livereload import LiveReloadServer
 from sample_site import build, record_of, write_sample
 
 from runbook_checks.config import load_config
+from runbook_checks.keys import write_keys
 from runbook_checks.report import load_report
 from runbook_checks.store import Store
 
@@ -95,7 +96,8 @@ def test_a_build_warns_of_an_alert_that_leads_to_no_heading_of_the_page(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str, lost: str
 ) -> None:
     build(with_alert(tmp_path, url))
-    told = [record.getMessage() for record in caplog.records if "alert" in record.getMessage()]
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    told = [message for message in warned if "alert" in message]  # the folder's name has that word too
     expected = (
         f"rules.yml:3: alert DatabaseDown leads to `#{lost}`, which docs/operations/database.md as built does not "
         "have; see `runbook-checks alerts`"
@@ -262,8 +264,79 @@ def test_a_badge_that_a_page_itself_writes_fails_the_build(tmp_path: Path, caplo
     assert "docs/index.md:1: the page itself writes `rb-badge`, which looks like evidence" in refused(tmp_path, caplog)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '# Home {{ badge("database/restore-database") }}',
+        "---\ntitle: \"{{ badge('database/restore-database') }}\"\n---",
+    ],
+)
+def test_a_status_in_a_title_fails_the_build(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
+    folder = plain(tmp_path)
+    (folder / "docs/index.md").write_text(f"{text}\n")
+    assert "docs/index.md:1: a badge or a figure stands in a heading or in the title" in refused(folder, caplog)
+
+
 def test_no_seal_is_published(built: Path) -> None:
     assert all("data-rb-seal" not in page.read_text() for page in built.rglob("*.html"))
+
+
+def test_no_seal_is_published_where_a_blog_repeats_the_beginning_of_a_post(tmp_path: Path) -> None:
+    folder = write_sample(tmp_path)
+    edit(folder / "mkdocs.yml", "plugins:\n", "plugins:\n  - blog\n")
+    (folder / "docs/blog/posts").mkdir(parents=True)
+    (folder / "docs/blog/index.md").write_text("# Blog\n")
+    post = '---\ndate: 2026-11-20\n---\n# Post\n\nNow {{ badge("database/grow-disk") }}.\n\n<!-- more -->\n\nMore.\n'
+    (folder / "docs/blog/posts/one.md").write_text(post)
+    shown = (build(folder) / "blog/index.html").read_text()
+    assert 'class="rb-badge" data-rb-status="failed"' in shown
+    assert "rb-seal" not in shown
+
+
+POST = """---
+date: 2026-11-{day}
+runbook: {{}}
+---
+# {name}
+
+## Mend it {{ #{name} }}
+
+```yaml {{.procedure}}
+severity: critical
+```
+
+```bash {{.check #{name}-check}}
+true
+```
+
+<!-- more -->
+
+More.
+"""
+
+
+def test_what_a_blog_repeats_of_a_runbook_has_no_status_least_of_all_that_of_another(tmp_path: Path) -> None:
+    folder = write_sample(tmp_path, evidence=False)
+    edit(folder / "mkdocs.yml", "plugins:\n", "plugins:\n  - blog\n")
+    edit(folder / "runbook-checks.yml", "pages: [docs/operations]", "pages: [docs/blog/posts, docs/operations]")
+    (folder / "docs/blog/posts").mkdir(parents=True)
+    (folder / "docs/blog/index.md").write_text("# Blog\n")
+    for day, name in ((20, "alpha"), (21, "beta")):
+        (folder / f"docs/blog/posts/{name}.md").write_text(POST.format(day=day, name=name))
+    config = load_config(folder / "runbook-checks.yml")
+    (entry,) = (one for one in load_report(config, now=datetime.now(UTC)).entries if one.procedure.anchor == "alpha")
+    Store(folder / config.evidence).append(record_of(entry, datetime.now(UTC)))
+    site = build(folder)
+    assert (
+        'data-rb-procedure="alpha/alpha" data-rb-status="verified"'
+        in (site / "blog/2026/11/20/alpha/index.html").read_text()
+    )
+    for page in (site / "blog/index.html", site / "blog/archive/2026/index.html"):
+        html = page.read_text()
+        assert 'id="alpha-check"' in html
+        assert 'id="beta-check"' in html
+        assert "data-rb-procedure" not in html
+        assert "data-rb-status" not in html
 
 
 @pytest.mark.parametrize("text", ["{{ no_such_macro() }}", "{{ no_such_name }}", "{{.Names}}"])
@@ -295,6 +368,79 @@ def test_evidence_from_uncommitted_changes_is_green_only_where_that_is_allowed(
     assert ("uncommitted changes" in html) is True
 
 
+def test_what_is_meant_to_run_in_no_environment_is_shown_as_unverified(tmp_path: Path) -> None:
+    folder = plain(tmp_path)
+    (folder / "docs/index.md").write_text("# Home\n")
+    meant = "    disposable: true\n    procedures: [database/restore-database]\n"
+    edit(folder / "runbook-checks.yml", "    disposable: true\n", meant)
+    other = "---\nrunbook: {}\n---\n\n# Other\n\n## Look { #look }\n\n```bash {.check #looked}\ntrue\n```\n"
+    (folder / "docs/operations/other.md").write_text(other)
+    site = build(folder)
+    html = (site / "operations/database/index.html").read_text()
+    assert 'data-rb-procedure="database/grow-disk" data-rb-status="unverified"' in html
+    assert "It is meant to run in no environment." in html
+    assert "6 of 6 procedures are not proven as written" in html
+    assert (
+        'data-rb-procedure="other/look" data-rb-status="unverified"'
+        in (site / "operations/other/index.html").read_text()
+    )
+    told = json.loads((site / "status.json").read_text())["procedures"]
+    assert [one["id"] for one in told] == [
+        "database/restore-database",
+        "database/back-up-database",
+    ]  # and what it needs
+
+
+def test_a_page_that_runs_nowhere_may_be_no_page_of_the_site(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = plain(tmp_path)
+    (folder / "docs/index.md").write_text("# Home\n")
+    meant = "    disposable: true\n    procedures: [database/restore-database]\n"
+    edit(folder / "runbook-checks.yml", "    disposable: true\n", meant)
+    edit(folder / "runbook-checks.yml", "[docs/operations]", "[docs/operations, elsewhere]")
+    (folder / "elsewhere").mkdir()
+    other = "---\nrunbook: {}\n---\n\n# Other\n\n## Look { #look }\n\n```bash {.check #looked}\ntrue\n```\n"
+    (folder / "elsewhere/other.md").write_text(other)
+    with caplog.at_level(logging.WARNING):
+        build(folder)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("source", "published"),
+    [
+        ("badges/database/restore-database.svg", "badges/database/restore-database.svg"),
+        ("status.json", "status.json"),
+        ("evidence/database/restore-database.md", "evidence/database/restore-database/index.html"),
+    ],
+)
+def test_a_file_of_the_docs_where_evidence_is_published_fails_the_build(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, source: str, published: str
+) -> None:
+    folder = plain(tmp_path)
+    path = folder / "docs" / source
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("verified for ever\n")
+    told = refused(folder, caplog)
+    assert f"the site has a file '{published}' of its own, where evidence is published; give it another name" in told
+
+
+def test_a_file_that_the_docs_exclude_is_not_in_the_way_of_evidence(tmp_path: Path) -> None:
+    folder = plain(tmp_path)
+    (folder / "docs/badges").mkdir()
+    (folder / "docs/badges/all.svg").write_text("verified for ever\n")
+    with (folder / "mkdocs.yml").open("a") as file:
+        file.write("exclude_docs: badges/\n")
+    assert "runbooks" in (build(folder) / "badges/all.svg").read_text()
+
+
+@pytest.mark.parametrize("title", ["2026", "2026-11-27"])
+def test_a_title_may_be_what_yaml_takes_for_no_text(tmp_path: Path, title: str) -> None:
+    folder = plain(tmp_path)
+    edit(folder / "mkdocs.yml", MACROS, "")  # which takes no such title
+    (folder / "docs/year.md").write_text(f"---\ntitle: {title}\n---\n\nA year.\n")
+    assert "A year." in (build(folder) / "year/index.html").read_text()
+
+
 def test_a_runbook_that_is_no_page_of_the_site_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = plain(tmp_path)
     (folder / "elsewhere").mkdir()
@@ -316,7 +462,7 @@ def test_a_dirty_build_would_keep_old_statuses_and_is_refused(tmp_path: Path, co
     assert not (tmp_path / "site").exists()
 
 
-def test_serving_watches_evidence_configuration_and_the_files_that_blocks_name(
+def test_serving_watches_evidence_configuration_keys_and_the_files_that_blocks_name_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = plain(tmp_path)
@@ -324,7 +470,11 @@ def test_serving_watches_evidence_configuration_and_the_files_that_blocks_name(
     (folder / "scripts/restore.sh").write_text(". scripts/common.sh\n")
     (folder / "scripts/common.sh").write_text("true\n")
     (folder / "scripts/other.sh").write_text("true\n")
-    edit(folder / "docs/operations/database.md", "{.rollback}\n", "{.rollback}\nscripts/restore.sh\n")
+    write_keys(folder / "key")
+    with (folder / "runbook-checks.yml").open("a") as file:
+        file.write("trusted_keys: [key.pub]\n")
+    page = folder / "docs/operations/database.md"
+    edit(page, "{.rollback}\n", "{.rollback}\nscripts/restore.sh\n")
     config = mkdocs.config.load_config(str(folder / "mkdocs.yml"), site_dir=str(folder / "built"))
     mkdocs.commands.build.build(config)
     watched: list[str] = []
@@ -332,6 +482,11 @@ def test_serving_watches_evidence_configuration_and_the_files_that_blocks_name(
     server = LiveReloadServer(lambda: None, "127.0.0.1", 0, str(folder / "built"))
     config.plugins.on_serve(server, config=config, builder=lambda: None)
     server.server_close()
-    assert {Path(path).relative_to(folder).as_posix() for path in watched} == {
-        *("evidence", "runbook-checks.yml", "scripts/restore.sh", "scripts/common.sh")
-    }
+    assert sorted(Path(path).relative_to(folder).as_posix() for path in watched) == [
+        *("evidence", "key.pub", "runbook-checks.yml", "scripts/common.sh", "scripts/restore.sh")
+    ]
+    watched.clear()
+    edit(page, "scripts/restore.sh\n", "scripts/other.sh\n")
+    build(folder)  # as `serve` does: MkDocs loads its configuration anew and keeps the plugin
+    config.plugins.on_shutdown()
+    assert watched == [str(folder / "scripts/other.sh")]

@@ -34,6 +34,13 @@ def test_durations_are_told_in_two_units_at_most(seconds: float, words: str) -> 
     assert render.format_duration(seconds) == words
 
 
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.00012, "0.00012"), (300.4, "300"), (999.4, "999"), (999.6, "1,000"), (-1234.5, "-1,234")]
+)
+def test_numbers_are_told_without_digits_that_nobody_reads_and_without_powers_of_ten(value: float, words: str) -> None:
+    assert render.format_number(value) == words
+
+
 def test_bounds_are_told_in_words() -> None:
     assert render.format_bounds(FigureBound("rto", "s", None, 300)) == "at most 300 s"
     assert render.format_bounds(FigureBound("p", "", 0.25, 1200)) == "at least 0.25, at most 1,200"

@@ -129,6 +129,7 @@ def test_what_is_not_as_if_begun_now_is_ended_and_not_used(
 def test_a_second_one_ends_the_first(spare: Spare, asked: dict[str, Any]) -> None:
     (first,) = shells(asked)
     spare.begin(**asked)
+    wait_for(lambda: shells(asked))  # a process that has just begun shows no environment yet
     (second,) = shells(asked)
     assert first != second
     assert len(folders(asked)) == 1
@@ -137,7 +138,7 @@ def test_a_second_one_ends_the_first(spare: Spare, asked: dict[str, Any]) -> Non
 def test_what_nobody_asks_for_ends_with_the_spare(asked: dict[str, Any]) -> None:
     with Spare() as opened:
         opened.begin(**asked)
-        assert len(shells(asked)) == 1
+        wait_for(lambda: len(shells(asked)) == 1)
     assert (shells(asked), folders(asked)) == ([], [])
 
 

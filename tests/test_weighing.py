@@ -89,6 +89,14 @@ def test_blocks_after_a_failure_are_asked_too(tmp_path: Path) -> None:
     assert proven.trials["one-step-1"].refused == ("one-check-1", "one-check-2")
 
 
+def test_an_expectation_refuses_what_was_captured_otherwise_before(tmp_path: Path) -> None:
+    first = check("cat made 2>/dev/null || echo 0", "<release>")
+    runs = check("cat made runs 2>/dev/null | tail -n 1", "<release>")
+    proven = Proven(tmp_path, step("echo 1 >made"), first, step("echo 1 >runs"), runs)
+    assert proven.trials["one-step-1"].refused == ("one-check-2",)
+    assert "one-check-2" not in proven.unproven
+
+
 def test_each_expectation_of_a_check_must_have_refused(tmp_path: Path) -> None:
     both = fence("bash {.check}", "echo hello; ls made") + "".join(
         f"\n```text {{.expect match=contains}}\n{text}\n```\n" for text in ("hello", "made")

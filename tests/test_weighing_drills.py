@@ -35,7 +35,7 @@ def proven(alarm: Alarm, *blocks: str, **settings: Any) -> tuple[dict[str, Trial
     asked = DrillSettings(
         alarm.url,
         settings.pop("notifications", "cat told"),
-        **{"snapshot": "cat conf 2>/dev/null || true", "within_s": 2.0, "hold_s": 0.3, **settings},
+        **{"snapshot": "echo conf; cat conf 2>/dev/null || true", "within_s": 2.0, "hold_s": 0.3, **settings},
     )
     site = SiteMap("https://runbooks.example/docs/", {"docs/p.md": "p/"})
     monitoring = Monitoring(asked, alarm.url, alarm.folder, environ, lambda url: follow(url, site, (procedure,)))
@@ -101,7 +101,7 @@ IDLE = step("touch well", more=" #idle")  # nothing misses it, but monitoring an
     [
         (60.0, {}),
         (0.0, {"notifications": f"cat told{DEAF}"}),
-        (0.0, {"snapshot": f"true{DEAF}"}),
+        (0.0, {"snapshot": f"echo there{DEAF}"}),
         (0.0, {"notifications": "test ! -e mended || test -e well || sleep 60; cat told"}),
     ],
     ids=["Prometheus is dead", "the receiver is dead", "no snapshot", "the receiver is slow"],

@@ -11,7 +11,7 @@ from unicodedata import east_asian_width
 
 from runbook_checks.catalog import former_ids
 from runbook_checks.errors import UsageError
-from runbook_checks.site.render import badge_svg, deciding_moment, format_moment, urgency
+from runbook_checks.site.render import badge_svg, dated_run, deciding_moment, format_moment, urgency
 from runbook_checks.site.xml_text import legal
 from runbook_checks.status import Status
 
@@ -68,7 +68,8 @@ def message(entry: Entry, where: str = "") -> str:
     if day:
         words += f", last verified {day}" if entry.status in {Status.STALE, Status.EXPIRED} else f" {day}"
     words += where
-    if entry.record and entry.record.dirty:
+    run = dated_run(entry)
+    if run and run.dirty:
         words += ", uncommitted changes"
     return words
 
@@ -154,5 +155,6 @@ def _badges(entries: Iterable[Entry], environments: Sequence[str], made_at: date
             pages[PurePosixPath(entry.procedure.page).stem].append(entry)
     for stem, found in pages.items():
         if stem != ALL:
-            yield stem, summary(found[0].runbook.title or stem, found, made_at, first)
+            titles = dict.fromkeys(each.runbook.title or stem for each in found)  # several pages may have one name
+            yield stem, summary(" and ".join(titles), found, made_at, first)
     yield ALL, summary("runbooks", [entry for found in pages.values() for entry in found], made_at, first)

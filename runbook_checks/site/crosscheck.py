@@ -66,6 +66,10 @@ def differences(
         for each in shown.foreign
         if each.looks_like or fences
     )
+    problems.extend(
+        in_a_title(path, next((lines[heading] for heading in reversed(each) if heading in lines), 1))
+        for each in shown.in_headings
+    )
     if not problems and list(seen) != list(expected):
         first = next(expected[key] for key, other in zip(expected, seen, strict=True) if key != other)
         problems.append(
@@ -144,6 +148,16 @@ def _foreign(path: str, line: int, foreign: Foreign) -> Problem:
         line,
         f"a `<{foreign.tag}>` on the page can hide or change what is run",
         "put it into a file that mkdocs.yml names under `extra_css` or `extra_javascript`",
+    )
+
+
+def in_a_title(path: str, line: int) -> Problem:
+    """Return the problem of a status in a heading or in the title of a page."""
+    return Problem(
+        path,
+        line,
+        "a badge or a figure stands in a heading or in the title, which navigation repeats as text that never expires",
+        "write it below the heading",
     )
 
 

@@ -120,9 +120,7 @@ def _by_procedure(entries: Sequence[Entry]) -> Iterator[tuple[Procedure, list[En
 
 
 def _section(site: Publication, entry: Entry, address: str) -> Section:
-    decided = next((each for each in entry.history if each.record == entry.record and not each.refused), None)
-    if decided is None and entry.record is not None:  # older than all of the history
-        decided = Evidence(entry.record)
+    decided = entry.decided or (Evidence(entry.record) if entry.record else None)
     on_page = {block.id: block for block in entry.procedure.blocks}
     page = site.lookup.href(entry.procedure, address).partition("#")[0]
     key = f"rb-{site.environments.index(entry.environment) + 1}"

@@ -39,7 +39,10 @@ class PageView:
 
 
 class RunbookChecksExtension(Extension):
-    """Marks blocks and expectations and fills cards; ``view`` is what the next page is rendered with."""
+    """Marks blocks and expectations and fills cards; ``view`` is what the next page is rendered with.
+
+    That page only: what else is rendered until the next one, such as a blog's excerpts of posts, has a view of nothing.
+    """
 
     def __init__(self, **settings: object) -> None:
         """Start with a view of nothing: marked fences are then shown by their role, as unknown to the scanner."""
@@ -47,15 +50,26 @@ class RunbookChecksExtension(Extension):
         super().__init__(**settings)
         self.view = PageView()
 
+    @property
+    def view(self) -> PageView:
+        """Return what the page is rendered with that was rendered last, or comes next."""
+        return self._view
+
+    @view.setter
+    def view(self, view: PageView) -> None:
+        """Set what the next page is rendered with."""
+        self._view = self._next = view
+
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - the name that Python-Markdown calls
         """Wrap the formatter of superfences; raises UsageError when superfences is not there to be wrapped."""
         superfences = [each for each in md.registeredExtensions if isinstance(each, SuperFencesCodeExtension)]
         if not superfences:
             raise UsageError("runbook_checks needs pymdownx.superfences before it in `markdown_extensions`")
+        view, self._next = self._next, PageView()
         default = superfences[0].superfences[0]
-        default["formatter"] = _Formatter(default["formatter"], self.view)
-        carded = {known.id for known in self.view.fences if known.kind is Kind.CARD}
-        cardless = {anchor: html for anchor, html in self.view.cards.items() if anchor not in carded}
+        default["formatter"] = _Formatter(default["formatter"], view)
+        carded = {known.id for known in view.fences if known.kind is Kind.CARD}
+        cardless = {anchor: html for anchor, html in view.cards.items() if anchor not in carded}
         if cardless:
             # After toc (5), which gives headings their ids.
             md.treeprocessors.register(_CardsBelowHeadings(md, cardless), "runbook_checks_cards", 4)

@@ -34,9 +34,11 @@ class Filter:
 
 def filters(entries: Sequence[Entry]) -> tuple[Filter, ...]:
     """Return the filters that tell these entries apart."""
-    pages = {stem(entry.procedure.page): entry.runbook.title for entry in entries}
+    pages: dict[str, dict[str, None]] = {}  # several pages may have one name
+    for entry in entries:
+        pages.setdefault(stem(entry.procedure.page), {})[entry.runbook.title] = None
     found = (
-        Filter("page", tuple(Choice(value, label) for value, label in pages.items())),
+        Filter("page", tuple(Choice(value, " and ".join(titles)) for value, titles in pages.items())),
         Filter("status", tuple(Choice(status.value, status.value) for status in Status)),
         _filter("owner", (entry.runbook.owner for entry in entries)),
         _filter("alert", (alert for entry in entries for alert in entry.procedure.card.alerts)),

@@ -35,10 +35,9 @@ class Lookup:
             raise _unknown("procedure", procedure_id, self._by_id)
         return self._by_id[procedure_id]
 
-    @cached_property
-    def pages(self) -> frozenset[str]:
-        """Return the paths of all runbook pages."""
-        return frozenset(entry.procedure.page for entry in self.entries)
+    def found(self, procedure_id: str) -> tuple[Entry, ...]:
+        """Return a procedure's entries, none for one that is meant to run in no environment."""
+        return self._by_id.get(procedure_id, ())
 
     @cached_property
     def _by_id(self) -> Mapping[str, tuple[Entry, ...]]:

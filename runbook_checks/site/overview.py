@@ -40,6 +40,7 @@ class Overview:
     counts: tuple[tuple[Status, int], ...]  # every status, the calm one first
     newest: Newest | None
     coverage: Coverage
+    as_of: datetime
 
     @property
     def oldest(self) -> datetime | None:
@@ -95,7 +96,7 @@ def overview(environment: str, entries: Sequence[Entry], coverage: Coverage, now
     first = sorted(entries, key=lambda entry: urgency(entry.status))
     order = (Status.VERIFIED, *sorted(set(Status) - {Status.VERIFIED}, key=urgency))
     counts = tuple((status, sum(entry.status is status for entry in entries)) for status in order)
-    return Overview(environment, tuple(first), counts, _newest(entries, now), coverage)
+    return Overview(environment, tuple(first), counts, _newest(entries, now), coverage, now)
 
 
 def alert_rows(coverage: Coverage, *, rules: bool) -> tuple[AlertRow, ...]:

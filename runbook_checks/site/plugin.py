@@ -20,9 +20,7 @@ from runbook_checks.alerts import load_alerts
 from runbook_checks.catalog import needed_ids
 from runbook_checks.changes import Changes, changes
 from runbook_checks.config import FILE_NAME, Config, load_config
-from runbook_checks.digest import parts
 from runbook_checks.errors import Problem, RunbookError
-from runbook_checks.files import FileHashes
 from runbook_checks.holes import fragments
 from runbook_checks.languages import DEFAULTS
 from runbook_checks.links import SiteMap
@@ -31,7 +29,7 @@ from runbook_checks.report import load_report
 from runbook_checks.site import badges, evidence_pages, feed, frame, metrics, permalinks, search, status_json
 from runbook_checks.site.aside import Aside
 from runbook_checks.site.bundles import bundles
-from runbook_checks.site.crosscheck import page_problems
+from runbook_checks.site.crosscheck import in_a_title, page_problems
 from runbook_checks.site.extension import PageView, RunbookChecksExtension
 from runbook_checks.site.indexing import read_lighter
 from runbook_checks.site.lookup import Lookup
@@ -45,6 +43,7 @@ from runbook_checks.site.responder import box
 from runbook_checks.site.sandbox import sandboxed
 from runbook_checks.site.seal import Seal
 from runbook_checks.site.shown import may_show_evidence, read_page
+from runbook_checks.site.sources import sources
 from runbook_checks.site.variables import page_variables
 
 if TYPE_CHECKING:
@@ -116,6 +115,10 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     _collected_at: tuple[int, int, int]
     _moved: Mapping[str, Mapping[str, str]]
     _linked: Mapping[str, tuple[tuple[Alert, str], ...]]
+    _pages: frozenset[str]
+    _config_path: Path
+    _server: LiveReloadServer | None = None
+    _watched: frozenset[Path] = frozenset()
 
     def on_startup(self, *, command: str, dirty: bool) -> None:
         """Refuse ``--dirty``: a page that is not built again goes on showing a status that is no longer true."""
@@ -128,7 +131,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         self._built_at = datetime.now(UTC)
         self._collected_at = gc.get_threshold()
         gc.set_threshold(*_COLLECTED_AT)
-        path = Path(config.config_file_path).parent / self.config.config
+        path = self._config_path = Path(config.config_file_path).parent / self.config.config
         strict = self.config.strict_evidence
         if strict is None:
             strict = os.environ.get("CI") == "true"
@@ -145,6 +148,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             log.warning("%s; the site does not show it: revoke it, and take the record out of the file", leak)
         self._languages = {**DEFAULTS, **dict(self._checks.languages)}
         self.lookup = Lookup(self._report.entries)
+        self._pages = frozenset(runbook.path for runbook in self._report.catalog.runbooks)
         self.seal = Seal()
         self._problems = []
         self._aside = Aside(self._found_on)
@@ -167,9 +171,9 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         urls = {self._path(file): file.url for file in files.documentation_pages()}
         self.lookup = Lookup(self._report.entries, urls, directory_urls=config.use_directory_urls)
         self._moved = moved(self._report.catalog.procedures, self.lookup)
-        site = SiteMap(config.site_url or "", {page: urls[page] for page in self.lookup.pages & urls.keys()})
+        site = SiteMap(config.site_url or "", {page: urls[page] for page in self._pages & urls.keys()})
         self._linked = fragments(self.alerts or (), site)
-        for page in sorted(self.lookup.pages - urls.keys()):
+        for page in sorted({entry.procedure.page for entry in self._report.entries} - urls.keys()):
             log.warning("%s is run, and is no page of this site: nobody reads it here", page)
         return files
 
@@ -179,7 +183,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         path = self._path(page.file)
         self._scan = self._report.catalog.scan_of(path) or scan(page.file.content_string, path)
         runbook = self._scan.runbook
-        if runbook is None or path not in self.lookup.pages:
+        if runbook is None or path not in self._pages:
             self._extension.view = PageView()
             return markdown
         cards = {
@@ -187,7 +191,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
                 card(
                     procedure,
                     runbook,
-                    self.lookup.of(procedure.id),
+                    self.lookup.found(procedure.id),
                     self._needs(procedure, page.url),
                     self.lookup.evidence_href(procedure, page.url),
                     self._changes(procedure),
@@ -202,6 +206,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
     @event_priority(-100)
     def on_page_content(self, html: str, page: Page, **_: object) -> str:
         """Hold the finished page against the scanner; what differs is kept for on_env."""
+        if self.seal.value in str(page.title):  # YAML makes a number or a date of some titles
+            self._problems.append(in_a_title(self._path(page.file), 1))
         fences = self._extension.view.fences
         places = self._moved.get(self._path(page.file))
         end = signpost(places) if places else ""
@@ -227,8 +233,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return nav
 
     def on_post_page(self, output: str, page: Page, **_: object) -> str:
-        """Tell programs that read the page of the feed."""
-        return output.replace("</head>", f"{feed.link(page.url)}</head>", 1)
+        """Tell programs that read the page of the feed; what a blog repeats of other pages has seals yet."""
+        return self.seal.take_off(output).replace("</head>", f"{feed.link(page.url)}</head>", 1)
 
     @event_priority(-100)
     def on_env(self, env: Environment, files: Files, config: MkDocsConfig) -> Environment:
@@ -249,7 +255,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
             base_url=config.site_url or "",
             site_name=config.site_name,
             frame=frame.render("evidence", env, self._nav, files, config),
-            taken=frozenset(file.dest_uri for file in files),
+            taken=frozenset(file.dest_uri for file in files if file.inclusion.is_in_serve()),  # type: ignore[no-untyped-call]
         )
         self._site, self._meanwhile = site, start(_PUBLISHERS, site)
         return env
@@ -264,6 +270,8 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
                 publish(self._site)
         except RunbookError as error:
             raise PluginError(str(error)) from error
+        if self._server is not None:
+            self._watch(self._server)
 
     def on_build_error(self, **_: object) -> None:
         """Leave no process behind, and the collector as it was: `serve` goes on and builds again."""
@@ -272,23 +280,23 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         if hasattr(self, "_collected_at"):
             self._collect_as_before()
 
-    def on_serve(self, server: LiveReloadServer, config: MkDocsConfig, **_: object) -> LiveReloadServer:
-        """Rebuild when the configuration, the evidence or a file that blocks name changes."""
-        checks, catalog = self._checks, self._report.catalog
-        evidence = checks.root / checks.evidence
-        evidence.mkdir(parents=True, exist_ok=True)  # what does not exist cannot be watched; the first run fills it
-        hashes = FileHashes(checks.root)
-        keys = {
-            key
-            for environment in checks.environments
-            for procedure in catalog.procedures
-            for key in parts(checks, environment, procedure, catalog, hashes)
-        }
-        rules = sorted(checks.alert_paths())
-        named = sorted(checks.root / key.partition(" ")[2] for key in keys if key.startswith(("file ", "stack ")))
-        for path in (evidence, Path(config.config_file_path).parent / self.config.config, *rules, *named):
-            server.watch(str(path))
+    def on_serve(self, server: LiveReloadServer, **_: object) -> LiveReloadServer:
+        """Rebuild when the configuration, a trusted key, the evidence or a file that blocks name changes."""
+        self._server, self._watched = server, frozenset()  # MkDocs keeps this plugin for the builds that follow
+        self._watch(server)
         return server
+
+    def on_shutdown(self, **_: object) -> None:
+        """Forget the server."""
+        self._server = None
+
+    def _watch(self, server: LiveReloadServer) -> None:
+        """Have the server watch what this build has read: a page that was edited may name other files than before."""
+        (self._checks.root / self._checks.evidence).mkdir(parents=True, exist_ok=True)  # what is not there cannot be
+        found = sources(self._checks, self._report.catalog) | {self._config_path}
+        for path in sorted(found - self._watched):
+            server.watch(str(path))
+        self._watched |= found
 
     @property
     def built_at(self) -> datetime:
@@ -326,7 +334,7 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         """Return what is wrong with a page of the catalog as it is rendered, and which alerts lead nowhere on it."""
         found = self._report.catalog.scan_of(path)
         runbook = found.runbook if found else None
-        fences = marked_fences(runbook) if runbook and path in self.lookup.pages else ()
+        fences = marked_fences(runbook) if runbook and path in self._pages else ()
         return self._compared(path, html, fences, found)
 
     def _compared(self, path: str, html: str, fences: Sequence[MarkedFence], found: Scan | None) -> Found:
@@ -352,13 +360,15 @@ class RunbookChecksPlugin(BasePlugin[Settings]):  # type: ignore[no-untyped-call
         return [Need(each.title, self.lookup.href(each, page_url)) for each in needed]
 
     def _banner(self, runbook: Runbook) -> str:
-        firsts = [self.lookup.of(procedure.id)[0] for procedure in runbook.procedures]
-        return banner(firsts, several=self.several_environments)
+        found = [(procedure, self.lookup.found(procedure.id)) for procedure in runbook.procedures]
+        firsts = [entries[0] for _, entries in found if entries]
+        nowhere = [procedure for procedure, entries in found if not entries]
+        return banner(firsts, nowhere, several=self.several_environments)
 
     def _changes(self, procedure: Procedure) -> list[tuple[Record, Changes]]:
         """Return what has changed since a procedure was last verified, or failed, in its environments, each once."""
         found: dict[Changes, Record] = {}
-        for entry in self.lookup.of(procedure.id):
+        for entry in self.lookup.found(procedure.id):
             since = entry.judgement.proven or entry.record
             if entry.parts and since is not None:
                 found.setdefault(changes(since, procedure, entry.parts, procedure.source), since)

@@ -59,8 +59,13 @@ class Publication:
     def write(self, name: str, text: str) -> None:
         """Write a file of the site whole or not at all; raises UsageError when it would lie outside the site.
 
-        Neither may a name lead out of the folder that it begins with, to a file of the site that is not ours.
+        Neither may a name lead out of the folder that it begins with, to a file of the site that is not ours, nor be
+        that of a page or a file of the docs: which of the two is published would be a matter of luck.
         """
+        if name in self.taken:
+            raise UsageError(
+                f"the site has a file {name!r} of its own, where evidence is published; give it another name"
+            )
         folder = os.path.normpath(self.folder)
         path = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 - once for each file of the site: fast
         if ".." in name.split("/") or not path.startswith(f"{folder}{os.sep}"):

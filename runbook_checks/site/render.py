@@ -53,7 +53,7 @@ def format_duration(seconds: float) -> str:
 
 def format_number(value: float) -> str:
     """Return a measured number without digits that nobody reads."""
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"  # noqa: PLR2004
+    return f"{value:,.0f}" if abs(value) >= 999.5 or value == int(value) else f"{value:.3g}"  # noqa: PLR2004 - not 1e+03
 
 
 def format_bounds(bound: FigureBound | Figure) -> str:
@@ -116,10 +116,19 @@ def urgency(status: Status) -> int:
     return _BY_URGENCY.index(status)
 
 
-def release(entry: Entry) -> str:
+def dated_run(entry: Entry) -> Record | None:
+    """Return the run that deciding_moment() is of; where that is nothing, the one that decides.
+
+    After a pass that proves nothing, of what changed while it ran, that is an older one.
+    """
+    if entry.status in {Status.FAILED, Status.BLOCKED}:
+        return entry.record
+    return entry.judgement.proven or entry.record
+
+
+def release(record: Record) -> str:
     """Return name and version of what was tested: the first service that the stack listed when it ran."""
-    services = entry.record.services if entry.record else ()
-    return f"{services[0].name} {services[0].version}".rstrip() if services else ""
+    return f"{record.services[0].name} {record.services[0].version}".rstrip() if record.services else ""
 
 
 def card(  # noqa: PLR0913, PLR0917 - what a card shows
@@ -150,23 +159,25 @@ def card(  # noqa: PLR0913, PLR0917 - what a card shows
     )
 
 
-def banner(entries: Sequence[Entry], *, several: bool = False) -> str:
+def banner(entries: Sequence[Entry], nowhere: Sequence[Procedure] = (), *, several: bool = False) -> str:
     """Return what the top of a page says of its procedures, given one entry of each: calm only when all are verified.
 
-    It names their environment where there are ``several``.
+    It names their environment where there are ``several``. What is meant to run ``nowhere`` is unverified.
     """
     environments = {entry.environment for entry in entries}
+    worths = [*((entry.procedure, entry.status) for entry in entries), *((one, Status.UNVERIFIED) for one in nowhere)]
     unproven: dict[Status, list[tuple[str, str]]] = {}
-    for entry in sorted(entries, key=lambda entry: urgency(entry.status)):
-        if entry.status is not Status.VERIFIED:
-            unproven.setdefault(entry.status, []).append((entry.procedure.title, entry.procedure.anchor))
+    for procedure, status in sorted(worths, key=lambda worth: urgency(worth[1])):
+        if status is not Status.VERIFIED:
+            unproven.setdefault(status, []).append((procedure.title, procedure.anchor))
     return _TEMPLATES.get_template("banner.html").render(
         where=f" on {environments.pop()}" if several and len(environments) == 1 else "",
-        total=len(entries),
+        total=len(worths),
         count=sum(map(len, unproven.values())),
         unproven=tuple(unproven.items()),
         worst=next(iter(unproven), Status.VERIFIED),
         oldest=min((entry.verified_at for entry in entries if entry.verified_at), default=None),
+        expires_at=None if unproven else min((entry.expires_at for entry in entries if entry.expires_at), default=None),
         dirty=sum(entry.record is not None and entry.record.dirty for entry in entries),
     )
 
@@ -277,6 +288,7 @@ def _templates() -> Environment:
         "doubt": doubt,
         "headline": headline,
         "deciding_moment": deciding_moment,
+        "dated_run": dated_run,
         "day": _day,
         "moment": format_moment,
         "stem": stem,

@@ -17,7 +17,7 @@ from runbook_checks.site.marked import ROLE_CLASSES, Kind
 from runbook_checks.site.seal import ATTRIBUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from selectolax.lexbor import LexborNode
 
@@ -88,6 +88,7 @@ class ShownPage:
     headings: tuple[tuple[int, str], ...]
     foreign: tuple[Foreign, ...]
     hidden: tuple[ShownFence, ...] = ()  # in an element that hides them, or may: some browser may show them
+    in_headings: tuple[tuple[str, ...], ...] = ()  # for each badge or figure of ours in a heading, its sections
 
 
 def may_show_evidence(html: str) -> bool:
@@ -148,6 +149,7 @@ class _Reader:
         self._labels: set[int] = set()
         self._fences: list[_Fence] = []
         self._foreign: list[Foreign] = []
+        self._in_headings: list[tuple[str, ...]] = []
         self._headings: list[tuple[int, str]] = []
         self._sections: list[tuple[int, str]] = []
 
@@ -157,7 +159,9 @@ class _Reader:
             for each in self._fences
         ]
         fences, hidden = (tuple(each for is_hidden, each in found if is_hidden is wanted) for wanted in (False, True))
-        return ShownPage(fences, tuple(self._headings), tuple(self._foreign), hidden)
+        return ShownPage(
+            fences, tuple(self._headings), tuple(self._foreign), hidden, in_headings=tuple(self._in_headings)
+        )
 
     def _is_label(self, node: LexborNode, values: _Values) -> bool:
         """Tell whether an element is a label of ours, or looks so right in one or in a fence: then it says nothing."""
@@ -179,7 +183,7 @@ class _Reader:
         tag = node.tag or ""
         hidden, ours, fences = self._place(node)
         if tag == "code":
-            if fences and not hidden and not _is_in_code(node):
+            if fences and not hidden and not _is_in({"code"}, node):
                 text = "".join(_seen_text(node)) if node.css_matches(_NOT_JUST_TEXT) else node.text()
                 for fence in fences:
                     fence.texts.append(text)
@@ -220,6 +224,8 @@ class _Reader:
         if not _mark_of(values):
             return around if hidden == around.hidden else around._replace(hidden=hidden)
         sealed = values.get(ATTRIBUTE) == self._seal and tag in _SHOW_THEIR_CONTENT and next(iter(values)) == ATTRIBUTE
+        if sealed and _is_in(_HEADINGS, node):
+            self._in_headings.append(self._section_ids())
         found = _fence_of(values, sealed=sealed)
         if found is None:
             return _Place(hidden, around.ours or sealed, around.fences)
@@ -228,9 +234,9 @@ class _Reader:
         return _Place(hidden, ours=True, fences=(*around.fences, fence))
 
 
-def _is_in_code(node: LexborNode) -> bool:
+def _is_in(tags: Collection[str], node: LexborNode) -> bool:
     above = node.parent
-    while above is not None and above.tag != "code":
+    while above is not None and above.tag not in tags:
         above = above.parent
     return above is not None
 

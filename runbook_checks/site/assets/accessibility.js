@@ -18,16 +18,20 @@
     for (const box of root.querySelectorAll("nav.md-code__nav, nav.md-tags")) box.setAttribute("role", "none");
   }
 
+  const watched = new WeakSet(); // the search stays from page to page, the content does not
+
   function start() {
     nameSections();
     for (const place of document.querySelectorAll(".md-content, .md-search-result")) {
       unmark(place);
+      if (watched.has(place)) continue;
+      watched.add(place);
       new MutationObserver(() => unmark(place)).observe(place, { childList: true, subtree: true });
     }
   }
 
-  // Material's instant navigation swaps pages without loading them.
+  // Material's instant navigation swaps pages without loading them; from file:// its document$ never speaks.
   if (window.document$ && window.document$.subscribe) window.document$.subscribe(start);
-  else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();

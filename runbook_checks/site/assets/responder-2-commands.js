@@ -59,7 +59,7 @@
 
   rb.runnable = (block) => {
     const { rbRun, rbRunUses, rbUses, rbOf } = block.dataset;
-    const text = rbRun ?? original(codeOf(block)).text.replace(/^\n+|\s+$/g, "");
+    const text = rbRun ?? original(codeOf(block)).text.replace(/^\n+|\n+$/g, "");
     return rb.filled(text, rb.usesOf(rbRun === undefined ? rbUses : rbRunUses), rbOf);
   };
   // A session as it was seen in a terminal: the highlighter tells its prompts and its output from its commands.
