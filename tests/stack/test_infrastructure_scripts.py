@@ -101,7 +101,7 @@ def test_a_line_passes_until_it_is_told_otherwise(stack: Stack, tmp_path: Path) 
         (tmp_path / "state").write_text("silent\n")
         assert "timeout expired" in ask()
         (tmp_path / "state").write_text("nonsense\n")
-        assert "42" not in ask()
+        assert ask() != "42"  # the number of a port may hold these digits
         (tmp_path / "state").write_text("pass\n")
         assert ask() == "42"
     finally:
