@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from test_execute import card, check, fence, log, step
+from procedures import card, check, fence, log, step
 
 from runbook_checks.config import DrillSettings
 from runbook_checks.execute import execute

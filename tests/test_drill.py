@@ -9,8 +9,8 @@ import time
 
 import pytest
 from alarms import CARD, CLEANUP, FAULT, HEALED, MEND, URL, Alarm, alarm, drill, refused
+from procedures import card, check, fence, log, step
 from repository import wait_for
-from test_execute import card, check, fence, log, step
 
 from runbook_checks.drill import MOMENTS, differences
 from runbook_checks.execute import InterruptedRun

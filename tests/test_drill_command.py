@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from alarms import CARD, CLEANUP, FAULT, HEALED, MEND, Alarm, alarm
-from test_execute import FENCE, check, log
+from procedures import FENCE, check, log
 
 from runbook_checks.config import load_config
 from runbook_checks.drill import MOMENTS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from procedures import HEAD, check, fence, step
 from records import record
-from test_execute import HEAD, check, fence, step
 
 from runbook_checks.markdown import scan
 from runbook_checks.mutants import Probe, made_by, moves, mutants_of, probe_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from test_execute import card, check, run, step
+from procedures import card, check, run, step
 
 from runbook_checks.record import Outcome
 

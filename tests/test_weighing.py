@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from test_execute import BASH, HEAD, card, check, fence, step
+from procedures import BASH, HEAD, card, check, fence, step
 
 from runbook_checks.execute import execute
 from runbook_checks.languages import DEFAULTS

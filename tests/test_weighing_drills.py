@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from alarms import BASH, CARD, CLEANUP, FAULT, HEALED, MEND, Alarm, alarm, procedure_of
-from test_execute import card, check, fence, step
+from procedures import card, check, fence, step
 
 from runbook_checks import drill as drills
 from runbook_checks.config import DrillSettings
