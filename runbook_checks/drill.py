@@ -185,11 +185,7 @@ class Drill:
 
     def moments(self) -> tuple[Moment, ...]:
         """Return what happened when."""
-        return tuple(
-            Moment(name, datetime.fromtimestamp(self.at[name], UTC).isoformat(timespec="milliseconds"))
-            for name in MOMENTS
-            if name in self.at
-        )
+        return tuple(Moment(name, _at(self.at[name], "milliseconds")) for name in MOMENTS if name in self.at)
 
     def figures(self) -> Mapping[str, float]:
         """Return the seconds from the fault to what a drill measures."""
@@ -202,13 +198,17 @@ class Drill:
         about: list[Notification] = []
 
         def untold() -> str:
-            told = (one for one in self.monitoring.notifications() if one.status == status and one.at >= since)
+            all_told = self.monitoring.notifications()
+            told = (one for one in all_told if one.status == status and one.at >= since)
             about[:] = [one for one in told if one.alert in self.alerts]
             ahead_s = max((one.at for one in about), default=0.0) - self.clock.now()
             if ahead_s > CLOCK_SKEW_S:
                 return f"a notification is dated {ahead_s:.0f} s in the future: it may be from before the fault"
             missing = [name for name in self.alerts if name not in {one.alert for one in about}]
-            return f"nobody was told in time that {_names(missing)} is {status}" if missing else ""
+            if not missing:
+                return ""
+            why = left_open(missing, all_told) if status == "firing" else ""
+            return f"nobody was told in time that {_names(missing)} is {status}{why}"
 
         if (answer := self._until(untold)).reason:
             return answer
@@ -275,6 +275,21 @@ def already(alerts: Iterable[str], states: Mapping[str, str]) -> str:
     )
 
 
+def left_open(alerts: Sequence[str], told: Iterable[Notification]) -> str:
+    """Return why Alertmanager may hold back that alerts fire, or ''.
+
+    It remembers what it has told, not what fires, and tells the same again only after its ``repeat_interval``:
+    https://prometheus.io/docs/alerting/latest/configuration/#route
+    """
+    last = {one.alert: one for one in sorted(told, key=lambda one: one.at)}
+    still = [last[name] for name in alerts if name in last and last[name].status == "firing"]
+    return "".join(
+        f"; {one.alert} was told to fire at {_at(one.at, 'seconds')}, and its end was never told: "
+        "Alertmanager tells the same again only after its repeat_interval"
+        for one in still
+    )
+
+
 def differences(before: Sequence[str], after: Sequence[str]) -> str:
     """Return which lines of a snapshot are not the same, or ''."""
     gone = [f"- {line}" for line in before if line not in set(after)]
@@ -290,3 +305,7 @@ def differences(before: Sequence[str], after: Sequence[str]) -> str:
 
 def _names(alerts: Iterable[str]) -> str:
     return ", ".join(alerts)
+
+
+def _at(since_epoch_s: float, precision: str) -> str:
+    return datetime.fromtimestamp(since_epoch_s, UTC).isoformat(timespec=precision)

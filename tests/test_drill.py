@@ -59,8 +59,17 @@ def test_an_alert_that_nobody_is_told_of_fails_the_drill(alarm: Alarm) -> None:
 
 def test_a_notification_from_before_the_fault_does_not_count(alarm: Alarm) -> None:
     alarm.tell("firing")
+    alarm.tell("resolved")
     alarm.mute = True
     assert refused(alarm, within_s=2.0).endswith("nobody was told in time that Broken is firing")
+
+
+def test_an_alert_whose_end_was_never_told_is_named_as_what_may_keep_it_from_being_told_again(alarm: Alarm) -> None:
+    alarm.tell("firing")
+    alarm.mute = True
+    reason = refused(alarm, within_s=2.0)
+    assert "nobody was told in time that Broken is firing; Broken was told to fire at 20" in reason
+    assert reason.endswith("its end was never told: Alertmanager tells the same again only after its repeat_interval")
 
 
 @pytest.mark.parametrize(

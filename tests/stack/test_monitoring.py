@@ -195,6 +195,32 @@ def test_nobody_was_told_is_no_success(stack: Stack) -> None:
     assert stack.shell("deployment/scripts/notified.sh --by pigeon NoSuchAlert").returncode == 2
 
 
+REMEMBERED = """
+set -euo pipefail
+add() { amtool --alertmanager.url="$ALERTMANAGER_URL" alert add alertname=Remembered severity=info --end="$1"; }
+raise() { add "$(date -u -d '+2 minutes' +%FT%TZ)"; }
+told() { deployment/scripts/notified.sh --json Remembered | wc -l; }
+raise
+for _ in {1..100}; do (($(told) == 1)) && break; sleep 0.1; done
+echo "told $(told)"
+for remembers in yes no; do
+  supervisorctl stop alertmanager
+  [[ $remembers == yes ]] || rm "$STACK_DIR/data/alertmanager/nflog"
+  supervisorctl start alertmanager
+  raise
+  for _ in {1..50}; do (($(told) == 2)) && break; sleep 0.1; done
+  echo "remembers: $remembers, told $(told)"
+done
+add "$(date -u +%FT%TZ)"
+"""
+
+
+def test_alertmanager_tells_nothing_again_that_it_told_before_it_was_stopped_unless_it_forgets(stack: Stack) -> None:
+    done = stack.shell(REMEMBERED)
+    told = [line for line in done.stdout.splitlines() if "told" in line]
+    assert told == ["told 1", "remembers: yes, told 1", "remembers: no, told 2"], done.stdout + done.stderr
+
+
 def rules(text: str) -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
 
