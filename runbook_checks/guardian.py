@@ -8,9 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from runbook_checks import marks
 from runbook_checks.errors import StackError
@@ -18,6 +21,8 @@ from runbook_checks.processes import Death, folder_bases, folder_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_POLL_S = 0.02
 
 
 @contextmanager
@@ -32,7 +37,7 @@ def guarded(mark: str, *, controller: int | None = None) -> Iterator[None]:
     environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     guardian = subprocess.Popen(
         # -P: a user's folder may hold modules with the names of ours
-        [sys.executable, "-P", "-m", "runbook_checks.guardian", mark, str(controller or "")],
+        [sys.executable, "-P", *_module(mark), str(controller or "")],
         stdin=reader,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -47,6 +52,19 @@ def guarded(mark: str, *, controller: int | None = None) -> Iterator[None]:
         _, said = guardian.communicate()
         if guardian.returncode:
             raise StackError(f"not everything that this run started could be ended: {said.decode(errors='replace')}")
+
+
+def await_guardian(mark: str, *, within_s: float = 10.0) -> None:
+    """Wait until the guardian of a run that died is done, if there is one: it would end what takes the stack down."""
+    end = time.monotonic() + within_s
+    while any((one.info["cmdline"] or [])[2:5] == _module(mark) for one in psutil.process_iter(["cmdline"])):
+        if time.monotonic() > end:
+            return
+        time.sleep(_POLL_S)
+
+
+def _module(mark: str) -> list[str]:
+    return ["-m", "runbook_checks.guardian", mark]
 
 
 def main(mark: str, controller: str) -> None:

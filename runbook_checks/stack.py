@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from runbook_checks import marks
 from runbook_checks.command import Completed, complete, complete_shown
 from runbook_checks.errors import StackError
+from runbook_checks.guardian import await_guardian
 from runbook_checks.keys import without_key
 from runbook_checks.record import Service
 from runbook_checks.redact import Redactor
@@ -161,6 +162,7 @@ def sweep(root: Path, environment: Environment, say: Callable[[str], None]) -> N
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            await_guardian(str(folder))
             Stack(root, environment.stack, folder).down()
             owner.unlink(missing_ok=True)
             say(f"took down {folder.name}, which a killed run had left behind")

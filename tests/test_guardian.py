@@ -13,9 +13,11 @@ import pytest
 from repository import wait_for
 
 from runbook_checks import marks
+from runbook_checks.config import Environment, StackCommands
 from runbook_checks.errors import StackError
 from runbook_checks.guardian import guarded
 from runbook_checks.processes import folder_base, folder_bases, folder_prefix
+from runbook_checks.stack import owned, stack_of, sweep
 
 RUNNER = """
 import os, subprocess, sys, time
@@ -62,6 +64,29 @@ def test_a_worker_is_ended_when_its_controller_is_killed(tmp_path: Path) -> None
         controller.kill()
         assert runner.wait(5) == -9
         wait_for(lambda: not marks.marked(mark))
+
+
+def test_the_stack_of_a_killed_runner_is_taken_down_when_its_guardian_is_done(tmp_path: Path) -> None:
+    environment = Environment("local", stack=StackCommands(up="true", down='sleep 2; touch "$RUNBOOK_STACK_DIR.down"'))
+    folder = stack_of(tmp_path, environment, "run-1-main").folder
+    with owned(folder):
+        pass
+    said: list[str] = []
+    stubborn = [
+        "bash",
+        "-c",
+        "trap '' TERM; echo up; sleep 60",
+    ]  # keeps the guardian busy: it carries the mark, as `down` does
+    with (
+        start(str(folder)) as runner,
+        subprocess.Popen(stubborn, env={**os.environ, marks.VARIABLE: str(folder)}, stdout=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        runner.kill()
+        sweep(tmp_path, environment, said.append)
+    assert said == [f"took down {folder.name}, which a killed run had left behind"]
+    assert folder.with_name(f"{folder.name}.down").exists()
 
 
 def test_leaving_the_block_ends_what_is_left(tmp_path: Path) -> None:
