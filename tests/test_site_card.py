@@ -75,10 +75,12 @@ def test_what_stands_beside_a_date_is_of_the_run_of_that_date() -> None:
     proven = replace(RECORD, services=(Service("web", "1.0"),), duration_s=3.0)
     newer = replace(RECORD, digest=CHANGED, services=(Service("web", "2.0"),), duration_s=90.0, dirty=True)
     judgement = Judgement(Status.STALE, f"{CHANGED}: file scripts/a.sh", newer, DAY, DAY, proven)
-    told = text_of(card(replace(entry(), judgement=judgement)))
+    stale = replace(entry(), judgement=judgement)
+    told = text_of(card(stale))
     assert "web 1.0 · 3 s" in told.replace("\xa0", " ")
     assert "web 2.0" not in told
-    assert "uncommitted changes" not in told + message(replace(entry(), judgement=judgement))
+    assert "uncommitted changes" not in told + message(stale)
+    assert "uncommitted changes" not in text_of(render.banner([stale, entry()]))
 
 
 def test_a_stack_that_lists_nothing_has_no_release() -> None:

@@ -118,7 +118,8 @@ signal errors 'job:pipeline_errors:ratio_rate5m' 'v > 0.05' '"%.1f %% of the exe
 signal availability 'job:http_availability:ratio_rate5m' 'v < 0.99' '"%.1f %% of the answers are no 5xx", v * 100' "$errors_at"
 latency=job:http_request_duration_seconds:p95_rate5m
 signal latency "max($latency{method=\"POST\",route=\"/api/execute/pipeline\"}) or vector(0)" 'v > 0.5' \
-  '"95 %% of the executions are answered within %.0f ms", v * 1000' "$guide#high-latency"
+  'v ? "95 %% of the executions are answered within %.0f ms" : "nobody asked for an execution in the last minutes", v * 1000' \
+  "$guide#high-latency"
 traffic="$(ask job:executions:rate5m)"
 if [[ $traffic ]]; then
   # No figure is wrong by itself: a quiet night and an outage upstream look the same from here.

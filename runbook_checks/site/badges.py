@@ -11,7 +11,7 @@ from unicodedata import east_asian_width
 
 from runbook_checks.catalog import former_ids
 from runbook_checks.errors import UsageError
-from runbook_checks.site.render import badge_svg, dated_run, deciding_moment, format_moment, urgency
+from runbook_checks.site.render import badge_svg, dated_run, deciding_moment, format_moment, uncommitted, urgency
 from runbook_checks.site.xml_text import legal
 from runbook_checks.status import Status
 
@@ -101,7 +101,7 @@ def summary(label: str, entries: Sequence[Entry], made_at: datetime, where: str 
     """
     verified = [entry for entry in entries if entry.status is Status.VERIFIED]
     worst = min((entry.status for entry in entries), key=urgency, default=Status.UNVERIFIED)
-    dirty = sum(entry.record is not None and entry.record.dirty for entry in verified)
+    dirty = uncommitted(verified)
     words = f"{len(verified)} of {len(entries)} verified{where} as of {format_moment(made_at)[:10]}"
     return Badge(label, words + (f", {dirty} with uncommitted changes" if dirty else ""), worst)
 

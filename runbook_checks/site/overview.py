@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runbook_checks.alerts import last_drill
 from runbook_checks.record import Outcome
-from runbook_checks.site.render import urgency
+from runbook_checks.site.render import uncommitted, urgency
 from runbook_checks.status import Status
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Overview:
 
     @property
     def dirty(self) -> int:
-        """Return how many were proven from a tree with uncommitted changes."""
-        return sum(entry.record is not None and entry.record.dirty for entry in self.entries)
+        """Return how many are shown by a run from a tree with uncommitted changes."""
+        return uncommitted(self.entries)
 
     @property
     def attention(self) -> int:

@@ -18,7 +18,7 @@ from runbook_checks.status import Status
 from runbook_checks.trust import why_newest_is_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from runbook_checks.changes import Changes
     from runbook_checks.model import FigureBound, Procedure, Runbook
@@ -126,6 +126,11 @@ def dated_run(entry: Entry) -> Record | None:
     return entry.judgement.proven or entry.record
 
 
+def uncommitted(entries: Iterable[Entry]) -> int:
+    """Return of how many entries dated_run() is from a tree with uncommitted changes."""
+    return sum(run is not None and run.dirty for run in map(dated_run, entries))
+
+
 def release(record: Record) -> str:
     """Return name and version of what was tested: the first service that the stack listed when it ran."""
     return f"{record.services[0].name} {record.services[0].version}".rstrip() if record.services else ""
@@ -178,7 +183,7 @@ def banner(entries: Sequence[Entry], nowhere: Sequence[Procedure] = (), *, sever
         worst=next(iter(unproven), Status.VERIFIED),
         oldest=min((entry.verified_at for entry in entries if entry.verified_at), default=None),
         expires_at=None if unproven else min((entry.expires_at for entry in entries if entry.expires_at), default=None),
-        dirty=sum(entry.record is not None and entry.record.dirty for entry in entries),
+        dirty=uncommitted(entries),
     )
 
 
