@@ -51,7 +51,11 @@ def parser_of_commands() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list
         one.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as in pytest: by name")
         one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as in pytest: by role, tag, destructive")
         one.add_argument("-x", "--exitfirst", action="store_true", help="stop at the first failure")
-        one.add_argument("--lf", action="store_true", help="only what failed last time, everything when nothing did")
+        one.add_argument(
+            "--lf",
+            action="store_true",
+            help="only what failed last time in this environment, everything when nothing did",
+        )
         one.add_argument("--junitxml", metavar="FILE", help="write a JUnit report")
     one = add("mutate", "mutate", "Leave out each block in turn and see that something notices: the proof of need.")
     one.add_argument("selection", nargs="*", help=selection)

@@ -66,7 +66,7 @@ def _arguments(
         *("-c", os.devnull, "--rootdir", str(config.root), "--confcutdir", str(config.root)),
         *("-p", "runbook_checks", "-p", "xdist"),
         *chain.from_iterable(("-p", f"no:{name}") for name in _IDLE),
-        *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache'}"),
+        *("-o", f"cache_dir={config.root / '.runbook-checks' / 'cache' / environment.name}"),
         *("--runbook-environment", environment.name),
         *(("-n", options.workers) if options.workers != "0" else ()),
         *(("-k", options.keyword) if options.keyword else ()),

@@ -11,7 +11,7 @@ from repository import Repository, document
 
 CONFIG = """\
 pages: [docs, .ops, top.md]
-environments: {local: {disposable: true}}
+environments: {local: {disposable: true}, box: {disposable: true}}
 """
 PAGE = """\
 ---
@@ -85,6 +85,7 @@ def test_what_failed_last_runs_alone(pages: Repository, workers: str) -> None:
     assert len(ran(pages)) == 2 * len(PAGES)
     assert sorted(ran(pages, "--lf", "--workers", workers)) == ["d/d-one", "d/d-two"]
     assert ran(pages, "--lf", "d") == ["d/d-one", "d/d-two"]
+    assert len(ran(pages, "--lf", "--environment", "box")) == 2 * len(PAGES)  # nothing has failed there
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
