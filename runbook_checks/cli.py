@@ -260,7 +260,7 @@ def _mutate(options: argparse.Namespace) -> int:
     wanted = {"stale": options.stale, "changed": options.changed, "mark": options.mark or ""}
     procedures = to_mutate(config, catalog, environment, procedures, **wanted)
     if not procedures:
-        print("nothing to try: nothing has changed, or every proof of need is of what is written now", file=sys.stderr)  # noqa: T201 - this is the command line
+        print("nothing to try: nothing has changed, or all is proven as it is written now", file=sys.stderr)  # noqa: T201 - this is the command line
         if options.json:
             _print(documents.proofs_document((), (), ()))
         return Exit.VERIFIED

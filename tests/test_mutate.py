@@ -37,6 +37,16 @@ def test_all_is_proven_and_kept_and_stale_when_the_page_changes(repository: Repo
     assert len(proofs(repository)) == 2
 
 
+def test_what_was_not_proven_stays_a_failure_until_it_is_or_has_a_reason(repository: Repository) -> None:
+    """CI runs the same commit twice: the second run finds the proof of the first."""
+    repository.only(good(), IDLE)
+    assert repository.run("mutate", "--stale").returncode == 1
+    assert repository.run("mutate", "--stale").returncode == 1, "nothing was mended"
+    repository.only(good(card="unproven: {idle: nothing looks at it}"), IDLE)
+    done = repository.run("mutate", "--stale")
+    assert (done.returncode, done.stderr[:14]) == (0, "nothing to try"), done.stderr
+
+
 @pytest.mark.parametrize("torn", [{"blocks": []}, {"ended_at": "2099-01-01T00:00:00+00:00"}])
 def test_what_counts_for_nothing_is_tried_again(repository: Repository, torn: dict[str, Any]) -> None:
     repository.only(good())
