@@ -33,7 +33,11 @@ _FUNCTION = re.compile(r"(?<![\w./-])([A-Za-z_][\w-]*)\s*\(\s*\)|\bfunction\s+([
 _VARIABLE = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
 _ARITHMETIC = re.compile(r"\(\((.*?)\)\)", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
-_UNSET = "unbound variable"  # what bash says of one
+_UNSET = re.compile(  # what is said of one by bash (with `set -u`, and of `${NAME:?}`), sh, our clients, and os.environ
+    r"unbound variable|: parameter (?:null or )?not set|^(?:http|promql): \$\w+ is not set; export it"
+    r"|\bos(?:\.py|>)\", line \d+, in __getitem__$",
+    re.MULTILINE,
+)
 _BASH = Language(tree_sitter_bash.language())
 _MOVING = frozenset({"cd", "pushd", "popd"})
 _BACK = re.compile(r"(?:\w+ )?(?:cd (?:-- )?-|popd)")
@@ -160,7 +164,7 @@ def mutants_of(procedure: Procedure, environment: str) -> tuple[Mutant, ...]:
 
 def only_misses_a_name(record: BlockRecord) -> bool:
     """Return whether a block failed because of a variable that is not set: that is no noticing."""
-    return _UNSET in record.stderr
+    return _UNSET.search(record.stderr) is not None
 
 
 def probe_of(mutant: Mutant, procedure: Procedure, baseline: Record, known: frozenset[str] = frozenset()) -> Probe:

@@ -233,6 +233,14 @@ def test_an_unset_variable_proves_nothing_in_any_language(repository: Repository
     assert [one["proven"] for one in document(done)["proofs"][0]["blocks"]] == [False, False], done.stderr
 
 
+def test_nor_does_one_that_only_a_sourced_file_sets(repository: Repository) -> None:
+    repository.write("address", "export ADDRESS=$SITE_URL\n")
+    asks = "```http {.check}\nGET $ADDRESS/\n```\n"
+    repository.only("## Ask { #ask }\n```bash {.step #load}\n. ./address\n```\n" + asks)
+    done = repository.run("mutate", "ask", "--json")
+    assert [one["proven"] for one in document(done)["proofs"][0]["blocks"]] == [False, False], done.stderr
+
+
 def test_where_keys_are_trusted_only_a_signed_proof_counts(repository: Repository) -> None:
     repository.only(good())
     assert repository.run("evidence", "keygen", "k").returncode == 0

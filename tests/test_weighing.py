@@ -157,6 +157,23 @@ def test_an_unset_variable_ends_a_block_and_proves_nothing(tmp_path: Path) -> No
     assert "unbound variable" in proven.said("one-step-1", "one-step-2")
 
 
+@pytest.mark.parametrize(
+    "asks",
+    [
+        check('test -n "${dir:?}"'),
+        check('test -n "${dir?}"'),
+        fence("sh {.check}", 'test -n "${dir:?}"'),
+        fence("python {.check}", "import os\nassert os.environ['dir']"),
+    ],
+)
+def test_so_does_one_of_a_sourced_file_in_any_language(tmp_path: Path, asks: str) -> None:
+    """Every check fails without the address that it asks; that says nothing of the check."""
+    sourced = step('file=$(mktemp) && echo "export di""r=here" >"$file" && . "$file"')
+    proven = Proven(tmp_path, sourced, asks)
+    assert proven.trials["one-step-1"].came is Came.UNNOTICED, proven.trials
+    assert set(proven.unproven) == {"one-step-1", "one-check-1"}
+
+
 def test_a_failure_before_the_place_of_the_step_decides_nothing(tmp_path: Path) -> None:
     once = check('test "$(cat "$LOG" 2>/dev/null | wc -l)" -lt 2')
     count = fence("bash {.setup}", 'echo >>"$LOG"')
