@@ -225,6 +225,19 @@ def test_a_figure_out_of_its_bounds_notices_and_one_that_nothing_measures_does_n
     assert proven.blocks["one-step-2"].reason == "left out, and nothing noticed"
 
 
+def test_a_figure_that_was_measured_before_the_place_of_the_step_decides_nothing(tmp_path: Path) -> None:
+    """The second run is slower, or whatever: it was so before anybody could miss the step."""
+    bound = card("figures:\n  runs: {max: 1}")
+    count = check('echo >>"$LOG"; wc -l <"$LOG"', "<runs>")
+    proven = Proven(tmp_path, bound, count, step("true"), check("true"))
+    assert proven.trials["one-step-1"].came is Came.UNDECIDED
+    assert "figure runs must be at most 1, and is 2" in proven.blocks["one-step-1"].reason
+    assert "one-check-1" in proven.unproven, "nor has it refused what was not left out yet"
+    caught = Proven(tmp_path / "caught", bound, count, MAKE, IS_MADE)
+    assert caught.trials["one-step-1"].came is Came.CAUGHT
+    assert "one-check-1" in caught.unproven
+
+
 def test_a_check_refuses_by_the_bound_of_the_figure_that_it_captures(tmp_path: Path) -> None:
     bound = card("figures:\n  files: {min: 2}")
     count = check("ls | wc -l", "<files>")
