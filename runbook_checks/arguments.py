@@ -64,7 +64,7 @@ def parser_of_commands() -> argparse.ArgumentParser:  # noqa: PLR0915 - one list
     one.add_argument("-n", "--workers", default="0", metavar="N", help="side by side, each worker on its own stacks")
     one.add_argument("-k", dest="keyword", metavar="EXPRESSION", help="as in pytest: by name")
     one.add_argument("-m", dest="mark", metavar="EXPRESSION", help="as in pytest: by role, tag, destructive")
-    one.add_argument("--stale", action="store_true", help="only those without a proof of what is written now")
+    one.add_argument("--stale", action="store_true", help="only those that no whole proof of what is written now has")
     one.add_argument("--changed", metavar="COMMIT", help="only those that this commit has differently")
     one.add_argument("--within", metavar="DURATION", help="begin no run after this time, such as 10m")
     one = add("status", "status", "Say what every procedure is worth now.")

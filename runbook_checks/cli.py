@@ -162,6 +162,7 @@ def _status(options: argparse.Namespace) -> int:
 
     from runbook_checks import tables  # noqa: PLC0415
     from runbook_checks.report import load_report  # noqa: PLC0415
+    from runbook_checks.scopes import refuse_idle  # noqa: PLC0415
     from runbook_checks.status import Status  # noqa: PLC0415
     from runbook_checks.tags import marks_of, matcher  # noqa: PLC0415
 
@@ -170,6 +171,8 @@ def _status(options: argparse.Namespace) -> int:
     report = load_report(config, now=now, strict=options.strict, history=False)
     only = config.environment(options.environment) if options.environment else None
     wanted = set(_chosen(report.catalog, options, only))
+    if only is not None:
+        refuse_idle(report.catalog, options.selection, only)
     here = [entry for entry in report.entries if only is None or entry.environment == only.name]
     entries = [entry for entry in here if entry.procedure in wanted]
     if options.mark:
@@ -260,7 +263,7 @@ def _mutate(options: argparse.Namespace) -> int:
     wanted = {"stale": options.stale, "changed": options.changed, "mark": options.mark or ""}
     procedures = to_mutate(config, catalog, environment, procedures, **wanted)
     if not procedures:
-        print("nothing to try: nothing has changed, or every proof of need is of what is written now", file=sys.stderr)  # noqa: T201 - this is the command line
+        print("nothing to try: nothing has changed, or all is proven as it is written now", file=sys.stderr)  # noqa: T201 - this is the command line
         if options.json:
             _print(documents.proofs_document((), (), ()))
         return Exit.VERIFIED

@@ -56,7 +56,8 @@ def parts(
     Names: ``card``; ``block <id>`` in page order; ``language <name>``, the command that runs such blocks;
     ``file <path>`` for what blocks, variables and languages name, transitively, and for the card's ``uses``;
     ``needs <public id>``; ``environment <field>``; ``stack <path>`` for the stack's definition and what its commands
-    and the identity name.
+    and the identity name. A drill proves that its alerts fire: it also has the rule files as a ``file <path>``, where
+    they are not there already.
     """
     found = _own(config, environment, procedure, hashes)
     for need in catalog.needs(procedure):
@@ -65,6 +66,9 @@ def parts(
     if around is None:
         around = hashes.around[environment] = _around(environment, hashes)
     found.update(around)
+    if is_drill(procedure, environment.name):
+        rules = (name for name in hashes.matching(config.alerts) if f"stack {name}" not in found)
+        found.update((f"file {name}", hashes.hash(name)) for name in rules)
     return found
 
 

@@ -127,8 +127,9 @@ class Drill:
         return self._delivered("firing", self._broken_from, _NOTIFIED)
 
     def bites(self) -> Answer:
-        """See that a check that held before the fault does not hold now."""
-        return self._failed("" if self._shown() else "the checks hold while the fault is on: they prove nothing")
+        """See that a check that held before the fault does not hold now, or soon: its samples may be from before."""
+        nothing = "the checks hold while the fault is on: they prove nothing"
+        return self._until(lambda: "" if self._shown() else nothing)
 
     def lasts(self) -> Answer:
         """See that alerts and fault stay without the steps, and that the steps may begin.
@@ -218,8 +219,8 @@ class Drill:
         return self._failed("; ".join(dict.fromkeys(astray)))
 
     def _shown(self) -> bool:
-        """Return whether a check shows the fault now."""
-        return any(not self.holds_now(check, self.at[_FAULT]) for check in self._sound)
+        """Return whether a check shows the fault by the samples that there are: a want of new ones shows nothing."""
+        return any(not self.holds_now(check, 0.0) for check in self._sound)
 
     def _healed_alone(self) -> str:
         """Return that what the fault has broken is well again, or ''."""

@@ -33,7 +33,11 @@ _FUNCTION = re.compile(r"(?<![\w./-])([A-Za-z_][\w-]*)\s*\(\s*\)|\bfunction\s+([
 _VARIABLE = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
 _ARITHMETIC = re.compile(r"\(\((.*?)\)\)", re.DOTALL)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
-_UNSET = "unbound variable"  # what bash says of one
+_UNSET = re.compile(  # what is said of one by bash (with `set -u`, and of `${NAME:?}`), sh, our clients, and os.environ
+    r"unbound variable|: parameter (?:null or )?not set|^(?:http|promql): \$\w+ is not set; export it"
+    r"|\bos(?:\.py|>)\", line \d+, in __getitem__$",
+    re.MULTILINE,
+)
 _BASH = Language(tree_sitter_bash.language())
 _MOVING = frozenset({"cd", "pushd", "popd"})
 _BACK = re.compile(r"(?:\w+ )?(?:cd (?:-- )?-|popd)")
@@ -96,7 +100,7 @@ class Probe:
     def is_over(self, block: Block, page: Sequence[Block], records: Iterable[BlockRecord], environment: str) -> bool:
         """Return whether a run has decided, and no check from this block on is there that has not refused yet."""
         noticed = (one for one in records if one.outcome is Outcome.FAILED and one.role in _READERS)
-        left = (one for one in page if one.role is Role.CHECK and _turn(one) >= _turn(block))
+        left = (one for one in page if one.role is Role.CHECK and turn(one) >= turn(block))
         unknown = any(one.id not in self.known and runs_in(one, environment) for one in left)
         return not unknown and not all(map(only_misses_a_name, noticed))
 
@@ -110,13 +114,13 @@ class Probe:
         """
         by_id = {one.id: one for one in page}
         passed: list[Block] = []
-        lost = [one for one in self.left_out if _turn(one) <= _turn(block)]  # what comes later has made nothing yet
+        lost = [one for one in self.left_out if turn(one) <= turn(block)]  # what comes later has made nothing yet
         for record in records:
             if record.outcome is Outcome.PASSED:
                 passed.append(by_id[record.id])
             elif block.role is not Role.CLEANUP:
                 lost.append(by_id[record.id])
-        moving = [one.id for one in lost if _turn(one) < _turn(block) and moves(one)]
+        moving = [one.id for one in lost if turn(one) < turn(block) and moves(one)]
         if moving and block.role is not Role.CHECK:
             return f"not run: it would run in another folder than behind {', '.join(moving)}"
         there = {*given, *(name for one in passed for name in made_by(one))}
@@ -140,7 +144,7 @@ class Probe:
     def prepares_in_vain(self, block: Block) -> bool:
         """Return whether a block prepares the test behind a setup block that was left out: it may wait for that."""
         return block.role is Role.SETUP and any(
-            one.role is Role.SETUP and _turn(one) < _turn(block) for one in self.left_out
+            one.role is Role.SETUP and turn(one) < turn(block) for one in self.left_out
         )
 
 
@@ -160,7 +164,7 @@ def mutants_of(procedure: Procedure, environment: str) -> tuple[Mutant, ...]:
 
 def only_misses_a_name(record: BlockRecord) -> bool:
     """Return whether a block failed because of a variable that is not set: that is no noticing."""
-    return _UNSET in record.stderr
+    return _UNSET.search(record.stderr) is not None
 
 
 def probe_of(mutant: Mutant, procedure: Procedure, baseline: Record, known: frozenset[str] = frozenset()) -> Probe:
@@ -239,7 +243,7 @@ def _changes_of_folder(node: Node) -> Iterator[str]:
             yield from _changes_of_folder(child)
 
 
-def _turn(block: Block) -> tuple[int, int]:
+def turn(block: Block) -> tuple[int, int]:
     """Return when a block runs, compared with others of its procedure."""
     return _PHASES.get(block.role, _READERS_PHASE), block.span.first
 

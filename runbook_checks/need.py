@@ -125,10 +125,12 @@ def worth(  # noqa: PLR0913 - what decides
     """Return what proofs say of a procedure whose digest is now ``digest``; ``doubt`` is why others do not count.
 
     The newest of this digest decides, else the newest, which is stale. One dated in the future counts for nothing, nor
-    one that does not name the blocks that there are, nor, when ``strict``, one from a tree with uncommitted changes.
+    one that does not name the blocks that there are, nor, when ``strict``, one from a tree with uncommitted changes,
+    but for what it could not prove of what is written now.
     """
     found = sorted(proofs, key=_ended_at)
-    counted = [one for one in found if _ended_at(one) <= now + _CLOCK_SKEW and not (strict and one.dirty)]
+    past = [one for one in found if _ended_at(one) <= now + _CLOCK_SKEW]
+    counted = [one for one in past if not (strict and one.dirty) or _says_no(one, procedure, digest)]
     if not counted:
         return Need(doubt="it is from a tree with uncommitted changes, or dated in the future" if found else doubt)
     same = [one for one in counted if one.digest == digest]
@@ -137,6 +139,11 @@ def worth(  # noqa: PLR0913 - what decides
     if not _names_all(same[-1], procedure):
         return Need(doubt="it does not name the blocks that the procedure has")
     return held(same[-1], procedure)
+
+
+def _says_no(proof: Proof, procedure: Procedure, digest: str) -> bool:
+    """Return whether a proof of what is written now left a block unproven for which there is no reason."""
+    return proof.digest == digest and _names_all(proof, procedure) and bool(held(proof, procedure).left)
 
 
 def _names_all(proof: Proof, procedure: Procedure) -> bool:

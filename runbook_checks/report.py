@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from runbook_checks.catalog import Catalog, load
@@ -21,7 +20,7 @@ from runbook_checks.need import NEVER, Need, worth
 from runbook_checks.proof import proves
 from runbook_checks.record import CHANGED, Evidence, Outcome
 from runbook_checks.scopes import meant_for, scope_problems
-from runbook_checks.status import Judgement, Status, enough, judge, told
+from runbook_checks.status import Judgement, Status, counted, enough, judge, told
 from runbook_checks.store import Store
 from runbook_checks.trust import believe, believe_need, why_newest_is_refused
 
@@ -151,7 +150,7 @@ def load_report(config: Config, *, now: datetime, strict: bool = False, history:
             leaks.extend(f"{where}: {one}" for _, found in cleaned for one in found)
             proofs = tuple(proof for proof, _ in cleaned)
             need = worth(proofs, procedure, digest=current, now=now, strict=strict, doubt=doubt)
-            drill = _newest_drill(evidence, now)
+            drill = _newest_drill(evidence, now, strict=strict)
             older = next((one for one in evidence[:-HISTORY] if one.record is judgement.record), None)
             entries.append(
                 Entry(procedure, runbook, environment.name, current, judgement, newest, now_covered, drill, need, older)
@@ -186,11 +185,11 @@ def _masked(evidence: tuple[Evidence, ...]) -> tuple[tuple[Evidence, ...], tuple
     return tuple(shown), tuple(told_of)
 
 
-def _newest_drill(evidence: Iterable[Evidence], now: datetime) -> Record | None:
-    """Return the newest record that has the moments of a drill, passed or failed; one that is refused is none."""
+def _newest_drill(evidence: Iterable[Evidence], now: datetime, *, strict: bool) -> Record | None:
+    """Return the record that has the moments of a drill, passed or failed, and decides of those that count."""
     drills = (one.record for one in evidence if one.record.moments and not one.refused)
-    ended = ((datetime.fromisoformat(record.ended_at), record) for record in drills if record.outcome in _ENDED)
-    return max((pair for pair in ended if pair[0] <= now), key=itemgetter(0), default=(now, None))[1]
+    ended = [record for record in drills if record.outcome in _ENDED]
+    return next(reversed(counted(ended, now=now, strict=strict)), None)
 
 
 def _changed_while_it_ran(judgement: Judgement) -> bool:

@@ -55,7 +55,7 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
     changed: str | None,
     mark: str = "",
 ) -> tuple[Procedure, ...]:
-    """Return the procedures to try: with ``stale`` those without a believed proof of what is written now.
+    """Return the procedures to try: with ``stale`` those without a believed, whole proof of what is written now.
 
     With ``changed``, a commit, only those that it does not have or has differently: blocks, card, what they name and
     need. A change of the stack alone changes no procedure here. ``mark`` is an expression of marks that they must have.
@@ -83,7 +83,7 @@ def to_mutate(  # noqa: PLR0913 - what can be asked for
         def lacks_one(one: Procedure) -> bool:
             proofs, _, _ = believe_need(store, environment.name, one.id, keys)
             need = worth(proofs, one, digest=digest_of(now[one.id]), now=moment, strict=False)
-            return need.standing in {Standing.NEVER, Standing.STALE}
+            return need.standing not in {Standing.PROVEN, Standing.NOTHING}
 
         found = tuple(filter(lacks_one, found))
     return found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook_checks.blocks import can_fail
+from runbook_checks.blocks import can_fail, captures
 from runbook_checks.expect import compare, compare_all, number_of
-from runbook_checks.model import Block, Expectation, Procedure, Role, acts, runs_in
-from runbook_checks.mutants import Kind, Mutant, captured_before, kept, only_misses_a_name
+from runbook_checks.model import DRILL_FIGURES, Block, Expectation, Procedure, Role, acts, runs_in
+from runbook_checks.mutants import Kind, Mutant, captured_before, kept, only_misses_a_name, turn
 from runbook_checks.need import Came, Trial, Tried
 from runbook_checks.record import Outcome
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DRILL = "drill"  # what noticed, when no block did: the alert did not go, the stack is not as before
 _CHANGING = frozenset({Role.STEP, Role.ROLLBACK})
+_BEFORE_STEPS = frozenset(DRILL_FIGURES[:2])  # what a drill has measured when the first block of a reader runs
 _WITHOUT_TROUBLE = frozenset({Kind.FAULT, Kind.SETUP})
 
 
@@ -57,13 +58,14 @@ def weigh(
 def refusals(procedure: Procedure, mutant: Mutant, record: Record) -> Iterator[BlockRecord]:
     """Yield the blocks that said no to what the run had left out, not only to something that they miss themselves.
 
-    One that captured a figure outside of its bounds has refused too. Where a setup block was left out, nothing behind
-    the first step that could not be done counts: it may have prepared that, and what a test prepares is no trouble.
+    One behind what was left out that captured a figure outside of its bounds has refused too. Where a setup block was
+    left out, nothing behind the first step that could not be done counts: it may have prepared that, and what a test
+    prepares is no trouble.
     """
     blocks = {block.id: block for block in procedure.blocks}
     for one in record.blocks:
         block = blocks[one.id]
-        if block.role in {*_CHANGING, Role.CHECK} and _refuses(procedure, block, one):
+        if block.role in {*_CHANGING, Role.CHECK} and not _is_before(block, mutant) and _refuses(procedure, block, one):
             yield one
         if mutant.kind is Kind.SETUP and block.role in _CHANGING and one.outcome is not Outcome.PASSED:
             return
@@ -76,6 +78,17 @@ def accepts_silence(expectation: Expectation) -> bool:
 
 def _acting(procedure: Procedure, environment: str) -> list[Block]:
     return [block for block in procedure.blocks if acts(block) and runs_in(block, environment)]
+
+
+def _is_before(block: Block, mutant: Mutant) -> bool:
+    return turn(block) < min(map(turn, mutant.left_out))
+
+
+def _measured_before(procedure: Procedure, mutant: Mutant) -> frozenset[str]:
+    """Return the figures that say nothing of what was left out: they were there when its turn came."""
+    blocks = [block for block in procedure.blocks if _is_before(block, mutant)]
+    captured = {name for block in blocks for one in block.expectations for name in captures(one)}
+    return frozenset({*captured, *(block.id for block in blocks), *_BEFORE_STEPS})
 
 
 def _refuses(procedure: Procedure, block: Block, record: BlockRecord) -> bool:
@@ -100,7 +113,9 @@ def _came(procedure: Procedure, environment: str, mutant: Mutant, record: Record
         return Came.UNDECIDED, "", "", record.reason
     if record.outcome is Outcome.PASSED or failed:  # a cleanup block, or what only missed a name, has failed
         return Came.UNNOTICED, "", "", ""
-    if not any(one.attempts and one.id in acting for one in record.blocks):
+    tried = any(one.attempts and one.id in acting for one in record.blocks)
+    earlier = _measured_before(procedure, mutant)
+    if not tried or any(not one.kept and one.name in earlier for one in record.figures):
         return Came.UNDECIDED, "", "", record.reason
     later = acting[first + 1 :]
     return _at_the_end(procedure, record, [one for one in refusals(procedure, mutant, record) if one.id in later])

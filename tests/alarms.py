@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from runbook_checks.model import Procedure
 
 BASH = find_bash(os.environ)
+LANGUAGES = {**DEFAULTS, "promql": f"{sys.executable} -m runbook_checks promql"}
 URL = "https://runbooks.example/docs/p/#one"
 CARD = card("alerts: [Broken]")
 FAULT = fence("bash {.fault}", "touch broken; echo fault >>log")
@@ -50,6 +52,7 @@ class Alarm:
     stuck: bool = False  # it never resolves
     comes_back: bool = False  # once somebody was told that it is over
     deaf_s: float = 0.0  # after the steps it gives no answer for so long, unless the file `well` is there
+    unscraped: bool = False  # while the fault is on, what it has are samples from before
     lasts_s: float = 60.0  # it gives up after so long
     runbook_url: str = URL
     seen_at: float = 0.0
@@ -73,6 +76,13 @@ class Alarm:
         alerts = [{"labels": {"alertname": "Broken"}, "state": "firing"}] if firing else []
         return json.dumps({"status": "success", "data": {"alerts": alerts}}).encode()
 
+    def sample(self) -> bytes:
+        """Answer every query with `1`, which `timestamp()` says is of now, or of before the fault while that is on."""
+        since = self.folder / "broken"
+        at = since.stat().st_mtime - 10 if since.exists() and self.unscraped else time.time()
+        result = [{"metric": {"__name__": "up"}, "value": [time.time(), str(at)]}]
+        return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
+
     def tell(self, status: str) -> None:
         if not self.mute:
             told = {"at": datetime.now(UTC).isoformat(), "alert": "Broken", "status": status, "receiver": "pager"}
@@ -86,7 +96,7 @@ def alarm(tmp_path: Path) -> Iterator[Alarm]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = alarm.look()
+            body = alarm.sample() if self.path.startswith("/api/v1/query") else alarm.look()
             self.send_response(503 if alarm.deaf() else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -110,7 +120,7 @@ def procedure_of(*blocks: str) -> Procedure:
 
 
 def drill(alarm: Alarm, *blocks: str, secrets: tuple[str, ...] = (), **settings: Any) -> Record:
-    environ = {"PATH": os.environ["PATH"]}
+    environ = {"PATH": os.environ["PATH"], "PROMETHEUS_URL": alarm.url}
     asked = DrillSettings(
         alarm.url,
         settings.pop("notifications", "cat told"),
@@ -121,7 +131,7 @@ def drill(alarm: Alarm, *blocks: str, secrets: tuple[str, ...] = (), **settings:
     known = (procedure, replace(procedure, page="docs/q.md"))
     monitoring = Monitoring(asked, alarm.url, alarm.folder, environ, lambda url: follow(url, site, known))
     where = Target("local", environ, frozenset(environ), secrets=secrets, monitoring=monitoring)
-    with Blocks(procedure, where, Run("r", alarm.folder, BASH, DEFAULTS, mark="")) as opened:
+    with Blocks(procedure, where, Run("r", alarm.folder, BASH, LANGUAGES, mark="")) as opened:
         return execute(opened)
 
 

@@ -117,6 +117,17 @@ def test_the_parts_name_all_that_a_run_depends_on(root: Path) -> None:
     ]
 
 
+def test_a_drill_depends_on_the_rules_that_raise_its_alerts(root: Path) -> None:
+    write(root, "rules/a.yml", "groups: []\n")
+    fault = PAGE.replace("needs: [base]", "needs: [base]\nalerts: [Down]") + "```bash {.fault}\ntrue\n```\n"
+    before, apart = (digest_of(root, page, alerts=("rules",)) for page in (fault, PAGE))
+    write(root, "rules/a.yml", "groups: [{name: a}]\n")
+    assert before != digest_of(root, fault, alerts=("rules",)), "nobody knows whether it still fires"
+    assert apart == digest_of(root, PAGE, alerts=("rules",)), "which alert there is says nothing of the steps alone"
+    stack = replace(STAGING, stack=StackCommands("true", "true", definition=("stack/**/*.py", "rules")))
+    assert digest_of(root, fault, stack, alerts=("rules",)) == digest_of(root, fault, stack), "once is enough"
+
+
 def test_older_ids_run_nothing_and_are_not_covered(root: Path) -> None:
     before = digest_of(root)
     named = digest_of(root, PAGE.replace("needs: [base]", "needs: [base]\nformerly: [recover, old/restore]"))

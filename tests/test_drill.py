@@ -114,9 +114,23 @@ def test_a_permalink_leads_to_the_procedure(alarm: Alarm) -> None:
 
 
 def test_checks_that_hold_while_the_fault_is_on_prove_nothing(alarm: Alarm) -> None:
-    reason = refused(alarm, CARD, FAULT, MEND, check("true", more=" within=1s"))
+    reason = refused(alarm, CARD, FAULT, MEND, check("true", more=" within=1s"), within_s=2.0)
     assert reason.endswith("the checks hold while the fault is on: they prove nothing")
     assert "step" not in log(alarm.folder)
+
+
+def test_a_query_whose_series_has_no_new_sample_yet_shows_no_fault(alarm: Alarm) -> None:
+    """It would show any fault, until the next scrape: what holds of the last sample is no doubt of anything."""
+    alarm.unscraped = True
+    reason = refused(alarm, CARD, FAULT, MEND, fence("promql {.check within=5s}", "up >= 0"), within_s=2.0)
+    assert reason.endswith("the checks hold while the fault is on: they prove nothing")
+    assert "step" not in log(alarm.folder)
+
+
+def test_a_fault_that_a_check_shows_a_while_after_the_alert_is_shown(alarm: Alarm) -> None:
+    """What it asks may be scraped more seldom than what the alert asks."""
+    late = check("! test -e broken || test $(($(date +%s) - $(stat -c %Y broken))) -lt 3")
+    assert drill(alarm, CARD, FAULT, MEND, late, CLEANUP).reason == ""
 
 
 def test_a_check_that_never_held_before_the_fault_does_not_show_it(
@@ -125,11 +139,11 @@ def test_a_check_that_never_held_before_the_fault_does_not_show_it(
     monkeypatch.setattr("runbook_checks.drill.SOUND_S", 2.0)
     mended = step("rm -f broken; touch mended")
     after = check("test -e mended")
-    reason = refused(alarm, CARD, FAULT, mended, after)
+    reason = refused(alarm, CARD, FAULT, mended, after, within_s=2.0)
     assert reason.endswith("no check after the last step holds before the fault: none could show it")
     assert log(alarm.folder) == ["cleaned"]
     (alarm.folder / "mended").unlink(missing_ok=True)
-    assert refused(alarm, CARD, FAULT, mended, after, check("true")).endswith("they prove nothing")
+    assert refused(alarm, CARD, FAULT, mended, after, check("true"), within_s=2.0).endswith("they prove nothing")
 
 
 def test_what_becomes_sound_a_moment_after_the_setup_counts(alarm: Alarm) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +11,8 @@ from procedures import HEAD, check, fence, step
 from records import record
 
 from runbook_checks.markdown import scan
-from runbook_checks.mutants import Probe, made_by, moves, mutants_of, probe_of
+from runbook_checks.mutants import Probe, made_by, moves, mutants_of, only_misses_a_name, probe_of
+from runbook_checks.promql import main as promql
 from runbook_checks.record import BlockRecord, Outcome
 
 if TYPE_CHECKING:
@@ -53,6 +56,15 @@ def test_what_is_left_out(blocks: list[str], left_out: list[list[str]]) -> None:
     assert [[one.id.removeprefix("one-") for one in mutant.left_out] for mutant in mutants] == left_out
     for mutant in mutants:
         assert set(mutant.of(procedure).blocks) == set(procedure.blocks) - set(mutant.left_out)
+
+
+@pytest.mark.parametrize(("text", "missed"), [("up{job='$JOB'} > 0", True), ("up > 0", True), ("up", False)])
+def test_a_query_without_a_name_that_it_uses_has_refused_nothing(text: str, *, missed: bool) -> None:
+    stderr = io.StringIO()
+    environ = {"PROMETHEUS_URL": "http://127.0.0.1:1"} if "$JOB" in text or not missed else {}
+    assert promql([], io.StringIO(text), io.StringIO(), stderr, environ) == 2
+    said = replace(ran("one-check-1", Outcome.FAILED), stderr=stderr.getvalue())
+    assert only_misses_a_name(said) is missed, said.stderr
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,16 @@ def test_all_is_proven_and_kept_and_stale_when_the_page_changes(repository: Repo
     assert len(proofs(repository)) == 2
 
 
+def test_what_was_not_proven_stays_a_failure_until_it_is_or_has_a_reason(repository: Repository) -> None:
+    """CI runs the same commit twice: the second run finds the proof of the first."""
+    repository.only(good(), IDLE)
+    assert repository.run("mutate", "--stale").returncode == 1
+    assert repository.run("mutate", "--stale").returncode == 1, "nothing was mended"
+    repository.only(good(card="unproven: {idle: nothing looks at it}"), IDLE)
+    done = repository.run("mutate", "--stale")
+    assert (done.returncode, done.stderr[:14]) == (0, "nothing to try"), done.stderr
+
+
 @pytest.mark.parametrize("torn", [{"blocks": []}, {"ended_at": "2099-01-01T00:00:00+00:00"}])
 def test_what_counts_for_nothing_is_tried_again(repository: Repository, torn: dict[str, Any]) -> None:
     repository.only(good())
@@ -220,6 +230,14 @@ def test_an_unset_variable_proves_nothing_in_any_language(repository: Repository
     made = '```bash {.step #maker}\nmade=$(date)\n```\n```bash {.check}\neval "test -n \\"\\$ma""de\\""\n```\n'
     repository.only(good(), "## Made { #made }\n" + made)
     done = repository.run("mutate", "made", "--json", LC_ALL="C.UTF-8", LANGUAGE="de")
+    assert [one["proven"] for one in document(done)["proofs"][0]["blocks"]] == [False, False], done.stderr
+
+
+def test_nor_does_one_that_only_a_sourced_file_sets(repository: Repository) -> None:
+    repository.write("address", "export ADDRESS=$SITE_URL\n")
+    asks = "```http {.check}\nGET $ADDRESS/\n```\n"
+    repository.only("## Ask { #ask }\n```bash {.step #load}\n. ./address\n```\n" + asks)
+    done = repository.run("mutate", "ask", "--json")
     assert [one["proven"] for one in document(done)["proofs"][0]["blocks"]] == [False, False], done.stderr
 
 

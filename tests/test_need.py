@@ -136,6 +136,15 @@ def test_a_proof_of_another_text_is_stale_and_the_newest_of_this_text_decides() 
     assert judged(proof(STEP, digest="changed while it ran")) == (Standing.STALE, 1, 1)
 
 
+def test_what_uncommitted_changes_could_not_prove_counts_when_strict_too() -> None:
+    """As a failure does: an older proof from a clean tree is not the last word."""
+    clean, dirty = proof(STEP, LOOK, age_h=3), replace(proof(STEP, replace(LOOK, proven=False)), dirty=True)
+    assert judged(clean, dirty, strict=True) == (Standing.UNPROVEN, 1, 2)
+    assert judged(clean, dirty, strict=True, look="for show") == (Standing.UNPROVEN, 2, 2), "needless: the clean one"
+    assert judged(clean, replace(dirty, digest="then"), strict=True) == (Standing.PROVEN, 2, 2)
+    assert judged(replace(dirty, digest="then"), strict=True) == (Standing.NEVER, 0, 0)
+
+
 def test_blocks_have_the_ids_and_lines_that_the_page_gives_them_now() -> None:
     look = Tried("look", "check", 12, proven=True, by="make", place="docs/p.md:7")
     now = written(

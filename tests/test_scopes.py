@@ -70,6 +70,17 @@ def test_one_that_is_asked_for_elsewhere_is_exit_code_2_and_nothing_runs(
     assert scoped.records("extra/two", "cloud") == scoped.records("extra/one", "cloud") == ()
 
 
+def test_a_status_that_is_asked_for_and_is_none_is_no_silence(scoped: Repository) -> None:
+    """`status one three` said `verified` of one, exit code 0, and nothing of the other."""
+    scoped.replace("runbook-checks.yml", "- one", "- one\n      - three")
+    three = "\n## Three { #three }\n```bash {.check environment=local}\ntrue\n```\n"
+    scoped.write(PAGE, (scoped.root / PAGE).read_text() + three)
+    done = scoped.run("status", "--environment", "cloud", "one", "three")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("nothing of what `three` selects could fail in environment cloud"), done.stderr
+    assert listed(scoped, "one", "three")[-1] == ("three", "local"), "without an environment, where it has one"
+
+
 def test_plain_pytest_skips_it_too(scoped: Repository) -> None:
     done = scoped.pytest(f"{PAGE}::two", f"{PAGE}::one", "--runbook-environment", "cloud", "-rs")
     assert (done.returncode, "1 passed, 1 skipped" in done.stdout) == (0, True)

@@ -157,6 +157,23 @@ def test_an_unset_variable_ends_a_block_and_proves_nothing(tmp_path: Path) -> No
     assert "unbound variable" in proven.said("one-step-1", "one-step-2")
 
 
+@pytest.mark.parametrize(
+    "asks",
+    [
+        check('test -n "${dir:?}"'),
+        check('test -n "${dir?}"'),
+        fence("sh {.check}", 'test -n "${dir:?}"'),
+        fence("python {.check}", "import os\nassert os.environ['dir']"),
+    ],
+)
+def test_so_does_one_of_a_sourced_file_in_any_language(tmp_path: Path, asks: str) -> None:
+    """Every check fails without the address that it asks; that says nothing of the check."""
+    sourced = step('file=$(mktemp) && echo "export di""r=here" >"$file" && . "$file"')
+    proven = Proven(tmp_path, sourced, asks)
+    assert proven.trials["one-step-1"].came is Came.UNNOTICED, proven.trials
+    assert set(proven.unproven) == {"one-step-1", "one-check-1"}
+
+
 def test_a_failure_before_the_place_of_the_step_decides_nothing(tmp_path: Path) -> None:
     once = check('test "$(cat "$LOG" 2>/dev/null | wc -l)" -lt 2')
     count = fence("bash {.setup}", 'echo >>"$LOG"')
@@ -206,6 +223,19 @@ def test_a_figure_out_of_its_bounds_notices_and_one_that_nothing_measures_does_n
     )
     assert (proven.blocks["one-step-1"].by, proven.blocks["one-step-1"].place) == ("left", "docs/p.md:6")
     assert proven.blocks["one-step-2"].reason == "left out, and nothing noticed"
+
+
+def test_a_figure_that_was_measured_before_the_place_of_the_step_decides_nothing(tmp_path: Path) -> None:
+    """The second run is slower, or whatever: it was so before anybody could miss the step."""
+    bound = card("figures:\n  runs: {max: 1}")
+    count = check('echo >>"$LOG"; wc -l <"$LOG"', "<runs>")
+    proven = Proven(tmp_path, bound, count, step("true"), check("true"))
+    assert proven.trials["one-step-1"].came is Came.UNDECIDED
+    assert "figure runs must be at most 1, and is 2" in proven.blocks["one-step-1"].reason
+    assert "one-check-1" in proven.unproven, "nor has it refused what was not left out yet"
+    caught = Proven(tmp_path / "caught", bound, count, MAKE, IS_MADE)
+    assert caught.trials["one-step-1"].came is Came.CAUGHT
+    assert "one-check-1" in caught.unproven
 
 
 def test_a_check_refuses_by_the_bound_of_the_figure_that_it_captures(tmp_path: Path) -> None:

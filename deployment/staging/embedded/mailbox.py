@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from aiosmtpd.smtp import Envelope, Session
 
 
-@dataclass(frozen=True, slots=True)
+# No slots: with them Python 3.11.2, that of Debian 12, adds a member that raises, and aiosmtpd looks at all of them.
+@dataclass(frozen=True)
 class Mailbox:
     """Keeps every mail that it is given."""
 
