@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from runbook_checks.monitoring import read_notifications
@@ -73,6 +74,35 @@ def test_quiet_refuses_an_alert_that_is_only_pending_and_waits_until_it_is_over(
     assert (refused.returncode, "quiet.sh: still there after 0 s: " in refused.stderr) == (1, True)
     assert stack.shell("deployment/staging/quiet.sh RedisDown").returncode == 0
     assert stack.shell(pending).returncode == 1
+
+
+def test_quiet_waits_until_everybody_was_told_that_it_is_over(stack: Stack, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    environ = {"NOTIFICATIONS": str(told), "MAILBOX": str(tmp_path / "mailbox"), "QUIET_S": "0"}
+    (tmp_path / "mailbox").write_text("")
+    now = datetime.now(UTC)
+
+    def tell(path: str, after_s: float, *alerts: str) -> None:
+        told_now = [{"status": one.partition(" ")[0], "labels": {"alertname": one.partition(" ")[2]}} for one in alerts]
+        received_at = (now + timedelta(seconds=after_s)).isoformat(timespec="milliseconds")
+        line = json.dumps({"received_at": received_at, "path": path, "notification": {"alerts": told_now}})
+        told.write_text((told.read_text() if told.exists() else "") + line + "\n")
+
+    def quiet() -> tuple[int, str]:
+        done = stack.shell("deployment/staging/quiet.sh OverAgain", **environ)
+        return done.returncode, done.stderr.partition("; ")[2].strip()
+
+    tell("/slack", -601, "firing OverAgain")
+    tell("/slack", -60, "firing OverAgainAndAgain")
+    assert quiet() == (0, "")
+    tell("/slack", -4, "firing OverAgain")
+    tell("/pagerduty", -4, "firing OverAgain")
+    tell("/pagerduty", -2, "resolved OverAgain")
+    assert quiet() == (1, "the end was not told: OverAgain, webhook /slack")
+    tell("/slack", -2, "resolved OverAgain", "firing OverAgain")
+    assert quiet() == (1, "the end was not told: OverAgain, webhook /slack")
+    tell("/slack", -1, "resolved OverAgain", "resolved OverAgain")
+    assert quiet() == (0, "")
 
 
 def test_notifications_for_a_drill_are_lines_of_json_and_none_is_no_failure(stack: Stack, tmp_path: Path) -> None:
