@@ -54,6 +54,13 @@ def test_the_snapshot_asks_what_a_file_says_and_not_how_a_script_has_written_it(
     endpoints.write_text(whole)
 
 
+def test_a_program_that_is_on_its_way_up_is_waited_for(stack: Stack) -> None:
+    before = stack.run("snapshot").stdout.splitlines()
+    starting = "supervisorctl stop valkey-exporter; supervisorctl start valkey-exporter >/dev/null 2>&1 & sleep 0.5"
+    assert "STARTING" in stack.shell(f"{starting}; supervisorctl status valkey-exporter || test $? = 3").stdout
+    assert stack.run("snapshot").stdout.splitlines() == before
+
+
 def test_what_is_not_known_is_no_snapshot(other: Stack) -> None:
     other.up()
     assert other.shell("supervisorctl stop postgres").returncode == 0

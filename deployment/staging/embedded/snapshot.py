@@ -6,6 +6,7 @@ import hashlib
 import json
 import shlex
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 from embedded import balancer, versions
@@ -33,6 +34,7 @@ WHERE source = 'configuration file' AND name NOT IN ('port', 'primary_conninfo')
 {_COUNTS}
 """  # noqa: S608 - the names are ours
 TIMEOUT_S = 10.0
+SETTLE_S, POLL_S = 5.0, 0.2
 
 
 def lines(instance: Instance) -> Iterator[str]:
@@ -42,15 +44,23 @@ def lines(instance: Instance) -> Iterator[str]:
     """
     for name, version in versions.services(instance):
         yield f"service {name} {version}"
-    for line in _said(instance, "supervisorctl", "status").splitlines():
-        name, state, *_ = line.split()
-        yield f"program {name} {state}"
+    yield from (f"program {name} {state}" for name, state in _programs(instance))
     conf = instance.path / "conf"
     for path in sorted(conf.rglob("*")):
         if path.is_file():
             yield f"file {path.relative_to(conf)} {_hash(_meaning(instance, path))}"
     answer = _said(instance, "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", instance.service_database_url, "-c", SQL)
     yield from answer.splitlines()
+
+
+def _programs(instance: Instance) -> list[tuple[str, str]]:
+    """Return every program with its state, of which none is on its way to another, unless that takes it too long."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        said = [line.split()[:2] for line in _said(instance, "supervisorctl", "status").splitlines()]
+        if time.monotonic() > end or not any(state in {"STARTING", "STOPPING"} for _, state in said):
+            return [(name, state) for name, state in said]
+        time.sleep(POLL_S)
 
 
 def _said(instance: Instance, program: str, *arguments: str) -> str:
