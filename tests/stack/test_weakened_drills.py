@@ -125,7 +125,8 @@ def test_a_fault_that_heals_by_itself_needs_no_steps(site: Site) -> None:
     site.weaken("runbook-checks.yml", "hold: 2s", "hold: 30s")
     told = "deployment/scripts/notified.sh --status firing --since $begun RedisDown"
     waits = f"until {told}; do sleep 0.3; done"
-    healing = f"supervisorctl stop valkey\nbegun=$(date +%s)\n({waits}; supervisorctl start valkey) &>/dev/null &\n"
+    then = "sleep 5; supervisorctl start valkey"  # once the drill has seen that the checks fail
+    healing = f"supervisorctl stop valkey\nbegun=$(date +%s)\n({waits}; {then}) &>/dev/null &\n"
     site.weaken(PAGE, FAULT, f"{healing}```\n")
     assert "not needed: RedisDown went away without the steps" in site.fails()
     assert all(block.outcome is Outcome.SKIPPED for block in site.records()[-1].blocks if block.role == "step")
