@@ -153,7 +153,7 @@ def _lint(options: argparse.Namespace) -> int:
     if options.json:
         _print({"schema_version": SCHEMA_VERSION, "errors": []})
     else:
-        print(f"{len(procedures)} procedure{'s' * (len(procedures) != 1)}, nothing to mend")  # noqa: T201 - this is the command line
+        print(f"{len(procedures)} procedure{'' if len(procedures) == 1 else 's'}, nothing to mend")  # noqa: T201 - this is the command line
     return Exit.VERIFIED
 
 

@@ -55,7 +55,10 @@ def guarded(mark: str, *, controller: int | None = None) -> Iterator[None]:
 
 
 def await_guardian(mark: str, *, within_s: float = 10.0) -> None:
-    """Wait until the guardian of a run that died is done, if there is one: it would end what takes the stack down."""
+    """Wait until the guardian of a run that died is done, if there is one, for ``within_s`` at most.
+
+    Until then it would end what takes the stack down.
+    """
     end = time.monotonic() + within_s
     while any((one.info["cmdline"] or [])[2:5] == _module(mark) for one in psutil.process_iter(["cmdline"])):
         if time.monotonic() > end:

@@ -47,7 +47,9 @@ class Delivery:
 def main(arguments: Sequence[str]) -> int:
     """Print what arrived."""
     parser = argparse.ArgumentParser(prog="notified.sh", allow_abbrev=False)
-    parser.add_argument("--status", choices=["firing", "resolved"])
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--status", choices=["firing", "resolved"])
+    which.add_argument("--open", action="store_true")
     parser.add_argument("--by", choices=["webhook", "mail"])
     parser.add_argument("--since", type=int, default=0)
     parser.add_argument("--json", action="store_true")
@@ -64,6 +66,8 @@ def main(arguments: Sequence[str]) -> int:
         and datetime.fromisoformat(delivery.received_at).timestamp() >= wanted.since
         and wanted.text in delivery.text
     ]
+    if wanted.open:
+        found = still_open(found)
     for delivery in found:
         print(json.dumps(delivery.document()) if wanted.json else delivery)
     if wanted.json:
@@ -72,6 +76,14 @@ def main(arguments: Sequence[str]) -> int:
         asked = " ".join(filter(None, (wanted.status, wanted.alert, wanted.text, wanted.by and f"by {wanted.by}")))
         print(f"notified.sh: nobody was told: {asked}", file=sys.stderr)
     return 0 if found else 1
+
+
+def still_open(told: Sequence[Delivery]) -> list[Delivery]:
+    """Return what each receiver was last told of each alert, if that is that it fires; of one moment that counts."""
+    last = {}
+    for one in sorted(told, key=lambda delivery: (delivery.received_at, delivery.status == "firing")):
+        last[one.alert, one.by, one.to] = one
+    return [one for one in last.values() if one.status == "firing"]
 
 
 def webhooks(path: Path) -> Iterator[Delivery]:

@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 usage() {
   cat <<'END'
-Usage: deployment/scripts/notified.sh [--status firing|resolved] [--by webhook|mail] [--since SECONDS] ALERT [TEXT]
+Usage: deployment/scripts/notified.sh [--status firing|resolved | --open] [--by webhook|mail] [--since SECONDS] ALERT [TEXT]
        deployment/scripts/notified.sh --json [OPTION …] [ALERT [TEXT]]
 
 Prints what arrived at staging's receivers ($NOTIFICATIONS and $MAILBOX) about the alert ALERT, oldest first, a line each:
@@ -13,6 +13,7 @@ Prints what arrived at staging's receivers ($NOTIFICATIONS and $MAILBOX) about t
 In production, look into the channel and the mailbox instead. Changes nothing.
 
   --status  only notifications that it fires, or that it is resolved
+  --open    only the last one to each receiver, if it says that the alert fires: nobody has told yet that it is over
   --by      only those that came this way
   --since   only what arrived at that second or later (seconds since 1970, as `date +%s` prints)
   --json    a JSON object a line instead, of every alert when none is named: at, alert, status, runbook_url, receiver;
@@ -31,6 +32,7 @@ while (($#)); do
       options+=("$1=$2") && shift
       ;;
     --json) options+=("$1") json=1 ;;
+    --open) options+=("$1") ;;
     -* | '') usage >&2 && exit 2 ;;
     *) words+=("$1") ;;
   esac

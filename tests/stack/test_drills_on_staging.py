@@ -95,21 +95,22 @@ def test_quiet_waits_until_everybody_was_told_that_it_is_over(stack: Stack, tmp_
         line = json.dumps({"received_at": received_at, "path": path, "notification": {"alerts": told_now}})
         told.write_text((told.read_text() if told.exists() else "") + line + "\n")
 
-    def quiet() -> tuple[int, str]:
-        done = stack.shell("deployment/staging/quiet.sh OverAgain", **environ)
-        return done.returncode, done.stderr.partition("; ")[2].strip()
+    def quiet() -> tuple[int, list[tuple[str, str]]]:
+        done = stack.shell("deployment/staging/quiet.sh Other OverAgain", **environ)
+        untold = done.stderr.partition("; the end was not told: ")[2].splitlines()
+        return done.returncode, [(one["alert"], one["receiver"]) for one in map(json.loads, untold)]
 
     tell("/slack", -601, "firing OverAgain")
     tell("/slack", -60, "firing OverAgainAndAgain")
-    assert quiet() == (0, "")
+    assert quiet() == (0, [])
     tell("/slack", -4, "firing OverAgain")
     tell("/pagerduty", -4, "firing OverAgain")
     tell("/pagerduty", -2, "resolved OverAgain")
-    assert quiet() == (1, "the end was not told: OverAgain, webhook /slack")
+    assert quiet() == (1, [("OverAgain", "webhook /slack")])
     tell("/slack", -2, "resolved OverAgain", "firing OverAgain")
-    assert quiet() == (1, "the end was not told: OverAgain, webhook /slack")
+    assert quiet() == (1, [("OverAgain", "webhook /slack")])
     tell("/slack", -1, "resolved OverAgain", "resolved OverAgain")
-    assert quiet() == (0, "")
+    assert quiet() == (0, [])
 
 
 def test_notifications_for_a_drill_are_lines_of_json_and_none_is_no_failure(stack: Stack, tmp_path: Path) -> None:

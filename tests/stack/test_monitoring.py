@@ -193,6 +193,7 @@ def test_nobody_was_told_is_no_success(stack: Stack) -> None:
     assert done.stderr == "notified.sh: nobody was told: NoSuchAlert\n"
     assert stack.shell("deployment/scripts/notified.sh").returncode == 2
     assert stack.shell("deployment/scripts/notified.sh --by pigeon NoSuchAlert").returncode == 2
+    assert stack.shell("deployment/scripts/notified.sh --open --status firing NoSuchAlert").returncode == 2
 
 
 REMEMBERED = """
